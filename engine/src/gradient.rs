@@ -1,0 +1,104 @@
+//! Reverse-mode differentiation as a graph → graph function.
+
+use crate::graph::{Graph, GraphError, NodeId};
+use crate::op::{Gradient, Vjp};
+use std::collections::HashMap;
+
+impl Graph {
+    /// Appends the gradient of the scalar `loss` with respect to each node of
+    /// `wrt` and returns the gradient nodes, which have the types of `wrt`.
+    ///
+    /// The backward pass is ordinary nodes, tagged with the forward node they
+    /// come from, so it can be printed, priced and differentiated again. Where
+    /// `loss` does not depend on a node, the gradient is a zero constant.
+    ///
+    /// Reverse accumulation: cotangents are summed per node, in the order in
+    /// which the nodes that use it appear, latest first (Griewank and Walther,
+    /// *Evaluating Derivatives*, 2nd ed., section 3.2).
+    ///
+    /// # Errors
+    /// `loss` is not a floating-point scalar, a node of `wrt` is not
+    /// floating-point, or an op on the way has no gradient.
+    #[track_caller]
+    pub fn gradient(&self, loss: NodeId, wrt: &[NodeId]) -> Result<Vec<NodeId>, GraphError> {
+        let ty = self.ty(loss);
+        if ty.elements() != 1 || !ty.dtype.is_float() {
+            let message = "a gradient is taken of one floating-point number".to_owned();
+            return Err(self.error("gradient", &[loss], message));
+        }
+        let seed = self.constant_like(loss, 1.0)?;
+        self.pull_back(loss, seed, wrt)
+    }
+
+    /// Appends the vector-Jacobian product of `output` with `cotangent` for
+    /// each node of `wrt`. See [`Graph::gradient`].
+    ///
+    /// # Errors
+    /// As [`Graph::gradient`]; and if `cotangent` has another type than `output`.
+    #[track_caller]
+    pub fn pull_back(
+        &self,
+        output: NodeId,
+        cotangent: NodeId,
+        wrt: &[NodeId],
+    ) -> Result<Vec<NodeId>, GraphError> {
+        if self.ty(output) != self.ty(cotangent) {
+            let message = "the cotangent has another type than the output".to_owned();
+            return Err(self.error("pull_back", &[output, cotangent], message));
+        }
+        for id in wrt {
+            if !self.ty(*id).dtype.is_float() {
+                let message = "integers have no gradient".to_owned();
+                return Err(self.error("pull_back", &[*id], message));
+            }
+        }
+        // Which nodes up to the output depend on a node of `wrt`.
+        let end = output.index();
+        let mut depends = vec![false; end + 1];
+        for index in 0..=end {
+            let id = NodeId::from_index(index);
+            depends[index] = wrt.contains(&id)
+                || self.inner().nodes[index].inputs.iter().any(|input| depends[input.index()]);
+        }
+        let mut cotangents: HashMap<usize, NodeId> = HashMap::from([(end, cotangent)]);
+        for index in (0..=end).rev() {
+            let Some(cotangent) = cotangents.get(&index).copied() else { continue };
+            let id = NodeId::from_index(index);
+            let node = self.node(id);
+            if !depends[index] || node.inputs.is_empty() {
+                continue;
+            }
+            let needs: Vec<bool> = node
+                .inputs
+                .iter()
+                .map(|input| depends[input.index()] && self.ty(*input).dtype.is_float())
+                .collect();
+            if !needs.contains(&true) {
+                continue;
+            }
+            if let Gradient::None(reason) = node.op.info().gradient {
+                let message = format!("has no gradient: {reason}");
+                return Err(self.error(node.op.info().name, &node.inputs, message));
+            }
+            self.derived(id, |graph| {
+                let vjp = Vjp { inputs: &node.inputs, output: id, cotangent, needs: &needs };
+                let gradients = node.op.vjp(graph, &vjp)?;
+                for ((input, gradient), needed) in node.inputs.iter().zip(gradients).zip(&needs) {
+                    let (Some(gradient), true) = (gradient, needed) else { continue };
+                    let sum = match cotangents.get(&input.index()) {
+                        Some(so_far) => graph.add(*so_far, gradient)?,
+                        None => gradient,
+                    };
+                    cotangents.insert(input.index(), sum);
+                }
+                Ok(())
+            })?;
+        }
+        wrt.iter()
+            .map(|id| match cotangents.get(&id.index()) {
+                Some(gradient) => Ok(*gradient),
+                None => self.constant_like(*id, 0.0),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,309 @@
+//! The static graph in SSA form.
+
+mod error;
+mod print;
+
+pub use error::GraphError;
+pub(crate) use print::write_node;
+
+use crate::dtype::DType;
+use crate::op::Op;
+use crate::shape::TensorType;
+use crate::state::Initial;
+use std::cell::{Ref, RefCell};
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A node of a graph: its position in SSA order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// The position of the node in its graph.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn from_index(index: usize) -> Self {
+        NodeId(u32::try_from(index).unwrap_or_else(|_| panic!("a graph of over 2^32 nodes")))
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+/// One use of an op.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The op with its attributes.
+    pub op: Arc<dyn Op>,
+    /// The nodes it reads, all earlier in the graph.
+    pub inputs: Vec<NodeId>,
+    /// The type of its value.
+    pub ty: TensorType,
+    /// The name path of the layer it belongs to, such as `conv.0`.
+    pub path: Arc<str>,
+    /// The line that asked for it.
+    pub location: &'static Location<'static>,
+    /// For nodes of a backward pass: the forward node they come from.
+    pub origin: Option<NodeId>,
+}
+
+/// A named tensor that outlives a run.
+#[derive(Clone, Debug)]
+pub struct StateSlot {
+    /// The slot's name, for parameters in PyTorch's style (`conv.0.weight`).
+    pub name: String,
+    /// Its type.
+    pub ty: TensorType,
+    /// How it starts.
+    pub initial: Initial,
+    /// The node that reads its value before the step.
+    pub node: NodeId,
+}
+
+/// A graph under construction.
+///
+/// Methods take `&self` (the node list is behind a cell), so that calls nest:
+/// `graph.relu(graph.add(x, bias)?)?`. One file in `ops` an operation adds its
+/// builder method; compositions of several ops stand in `compositions`.
+pub struct Graph {
+    float: DType,
+    inner: RefCell<Inner>,
+}
+
+#[derive(Default, Clone)]
+pub(crate) struct Inner {
+    pub nodes: Vec<Node>,
+    pub states: Vec<StateSlot>,
+    pub updates: Vec<(usize, NodeId)>,
+    pub outputs: Vec<(String, NodeId)>,
+    scope: Vec<String>,
+    origin: Option<NodeId>,
+    streams: u64,
+}
+
+impl Graph {
+    /// An empty graph whose floating-point inputs, constants and parameters
+    /// are of type `float`.
+    ///
+    /// # Panics
+    /// If `float` is not a floating-point type.
+    pub fn new(float: DType) -> Self {
+        assert!(float.is_float(), "a graph computes in f32 or f64, not {float}");
+        Graph { float, inner: RefCell::default() }
+    }
+
+    /// The floating-point type of this graph.
+    pub fn float(&self) -> DType {
+        self.float
+    }
+
+    /// Appends a node. Every builder method comes through here.
+    ///
+    /// # Errors
+    /// Whatever the op's shape inference finds wrong with the inputs.
+    #[track_caller]
+    pub fn append(&self, op: impl Op, inputs: &[NodeId]) -> Result<NodeId, GraphError> {
+        self.append_shared(Arc::new(op), inputs)
+    }
+
+    #[track_caller]
+    pub(crate) fn append_shared(
+        &self,
+        op: Arc<dyn Op>,
+        inputs: &[NodeId],
+    ) -> Result<NodeId, GraphError> {
+        let inferred = {
+            let inner = self.inner.borrow();
+            let types: Vec<_> = inputs.iter().map(|id| &inner.nodes[id.index()].ty).collect();
+            op.infer(&types)
+        };
+        let ty = inferred.map_err(|message| self.error(op.info().name, inputs, message))?;
+        let mut inner = self.inner.borrow_mut();
+        let (path, location) = match inner.origin {
+            Some(origin) => {
+                let forward = &inner.nodes[origin.index()];
+                (forward.path.clone(), forward.location)
+            }
+            None => (inner.scope.join("/").into(), Location::caller()),
+        };
+        let origin = inner.origin;
+        let id = NodeId::from_index(inner.nodes.len());
+        inner.nodes.push(Node { op, inputs: inputs.to_vec(), ty, path, location, origin });
+        Ok(id)
+    }
+
+    /// An error about a node that `op` would have made of `inputs`.
+    #[track_caller]
+    pub(crate) fn error(&self, op: &str, inputs: &[NodeId], message: String) -> GraphError {
+        let inner = self.inner.borrow();
+        GraphError {
+            op: op.to_owned(),
+            message,
+            inputs: inputs.iter().map(|id| inner.nodes[id.index()].ty.clone()).collect(),
+            path: match inner.origin {
+                Some(origin) => inner.nodes[origin.index()].path.to_string(),
+                None => inner.scope.join("/"),
+            },
+            location: Location::caller(),
+        }
+    }
+
+    /// Builds nodes under a name: paths of nodes made by `body` start with it.
+    pub fn scoped<R>(&self, name: &str, body: impl FnOnce(&Graph) -> R) -> R {
+        self.inner.borrow_mut().scope.push(name.to_owned());
+        let result = body(self);
+        self.inner.borrow_mut().scope.pop();
+        result
+    }
+
+    /// Tags the nodes made by `body` as derived from `origin`.
+    pub(crate) fn derived<R>(&self, origin: NodeId, body: impl FnOnce(&Graph) -> R) -> R {
+        let before = self.inner.borrow_mut().origin.replace(origin);
+        let result = body(self);
+        self.inner.borrow_mut().origin = before;
+        result
+    }
+
+    /// Declares a slot of the state and returns the node that reads it.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    #[track_caller]
+    pub fn state(
+        &self,
+        name: &str,
+        shape: &[usize],
+        initial: Initial,
+    ) -> Result<NodeId, GraphError> {
+        self.state_of(name, &TensorType::new(self.float, shape), initial)
+    }
+
+    /// [`Graph::state`] with any element type, for example an `i32` counter.
+    #[track_caller]
+    pub fn state_of(
+        &self,
+        name: &str,
+        ty: &TensorType,
+        initial: Initial,
+    ) -> Result<NodeId, GraphError> {
+        if self.state_node(name).is_some() {
+            return Err(self.error("state", &[], format!("there is a slot `{name}` already")));
+        }
+        let slot = self.inner.borrow().states.len();
+        let op = crate::ops::StateRead { slot, name: name.to_owned(), ty: ty.clone() };
+        let node = self.append(op, &[])?;
+        let entry = StateSlot { name: name.to_owned(), ty: ty.clone(), initial, node };
+        self.inner.borrow_mut().states.push(entry);
+        Ok(node)
+    }
+
+    /// The node that reads the slot `name`, if there is one.
+    pub fn state_node(&self, name: &str) -> Option<NodeId> {
+        self.inner.borrow().states.iter().find(|slot| slot.name == name).map(|slot| slot.node)
+    }
+
+    /// The slots, in the order of their declaration.
+    pub fn states(&self) -> Vec<StateSlot> {
+        self.inner.borrow().states.clone()
+    }
+
+    /// Makes `value` the new value of the slot that `state` reads, once the
+    /// step has run. A later call for the same slot replaces an earlier one.
+    ///
+    /// # Errors
+    /// `state` reads no slot, or `value` is of another type.
+    #[track_caller]
+    pub fn update(&self, state: NodeId, value: NodeId) -> Result<(), GraphError> {
+        let slot = self.inner.borrow().states.iter().position(|slot| slot.node == state);
+        let Some(slot) = slot else {
+            let message = format!("{state:?} does not read a slot of the state");
+            return Err(self.error("update", &[state, value], message));
+        };
+        if self.ty(state) != self.ty(value) {
+            let name = &self.inner.borrow().states[slot].name;
+            let message = format!("the new value of `{name}` has another type");
+            return Err(self.error("update", &[state, value], message));
+        }
+        let value = self.own_value(value)?;
+        let mut inner = self.inner.borrow_mut();
+        inner.updates.retain(|(other, _)| *other != slot);
+        inner.updates.push((slot, value));
+        Ok(())
+    }
+
+    /// `value`, or a copy of it if it is the memory of a slot: an output must
+    /// not point into the state, and of two slots that swap their values each
+    /// needs the other's old one.
+    #[track_caller]
+    fn own_value(&self, value: NodeId) -> Result<NodeId, GraphError> {
+        let mut root = self.node(value);
+        while root.op.info().name == crate::ops::RESHAPE {
+            root = self.node(root.inputs[0]);
+        }
+        match root.op.source() {
+            Some(crate::op::Source::State(_)) => self.copy(value),
+            _ => Ok(value),
+        }
+    }
+
+    /// Names a value that can be read after a run.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    #[track_caller]
+    pub fn output(&self, name: &str, value: NodeId) -> Result<(), GraphError> {
+        if self.inner.borrow().outputs.iter().any(|(taken, _)| taken == name) {
+            return Err(self.error("output", &[value], format!("there is an output `{name}`")));
+        }
+        let value = self.own_value(value)?;
+        self.inner.borrow_mut().outputs.push((name.to_owned(), value));
+        Ok(())
+    }
+
+    /// A number that no other random op of this graph has: random ops made in
+    /// the same order in two graphs draw the same values.
+    pub(crate) fn next_stream(&self) -> u64 {
+        let mut inner = self.inner.borrow_mut();
+        inner.streams += 1;
+        inner.streams
+    }
+
+    /// The type of a node.
+    pub fn ty(&self, id: NodeId) -> TensorType {
+        self.inner.borrow().nodes[id.index()].ty.clone()
+    }
+
+    /// The sizes of a node.
+    pub fn shape(&self, id: NodeId) -> Vec<usize> {
+        self.inner.borrow().nodes[id.index()].ty.shape.clone()
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> Node {
+        self.inner.borrow().nodes[id.index()].clone()
+    }
+
+    /// The number of nodes.
+    pub fn len(&self) -> usize {
+        self.inner.borrow().nodes.len()
+    }
+
+    /// Whether the graph has no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn inner(&self) -> Ref<'_, Inner> {
+        self.inner.borrow()
+    }
+
+    pub(crate) fn inner_mut(&self) -> std::cell::RefMut<'_, Inner> {
+        self.inner.borrow_mut()
+    }
+}

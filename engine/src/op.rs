@@ -1,0 +1,189 @@
+//! What an operation is: the trait every file in `ops` implements.
+
+use crate::graph::{Graph, GraphError, NodeId};
+use crate::program::{Arguments, Pointwise};
+use crate::shape::TensorType;
+use crate::tensor::Tensor;
+use speck_kernels::{Choice, KernelError, KernelStatus};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// What is known of an operation without a graph: the source of the catalogue,
+/// of `speck list ops` and of the registry-wide tests.
+pub struct OpInfo {
+    /// The op's name, unique in the registry.
+    pub name: &'static str,
+    /// What it computes, in one line of ordinary notation.
+    pub formula: &'static str,
+    /// How it is differentiated, or why it is not.
+    pub gradient: Gradient,
+    /// The rule at ties, kinks and domain edges; `None` where there are none.
+    pub rule: Option<&'static str>,
+    /// The kernels it runs on.
+    pub kernels: fn() -> Vec<KernelStatus>,
+    /// Cases for the registry-wide tests.
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// How an operation is differentiated.
+pub enum Gradient {
+    /// It has a vector-Jacobian product; the text is its formula, with `c` for
+    /// the cotangent of the output.
+    Product(&'static str),
+    /// The derivative is zero wherever it exists; the text says why.
+    Zero(&'static str),
+    /// There is none; a gradient that reaches the op is an error with this text.
+    None(&'static str),
+}
+
+/// Work of one evaluation, for prices and rooflines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Floating-point operations; a transcendental function counts as one.
+    pub flops: u64,
+    /// Bytes read.
+    pub read: u64,
+    /// Bytes written.
+    pub written: u64,
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Cost) {
+        self.flops += other.flops;
+        self.read += other.read;
+        self.written += other.written;
+    }
+}
+
+/// Reads every input and writes the output once, with `flops` operations.
+pub fn streaming(flops: usize, inputs: &[&TensorType], output: &TensorType) -> Cost {
+    Cost {
+        flops: flops as u64,
+        read: inputs.iter().map(|ty| ty.bytes() as u64).sum(),
+        written: output.bytes() as u64,
+    }
+}
+
+/// What a vector-Jacobian product is given.
+pub struct Vjp<'a> {
+    /// The op's inputs.
+    pub inputs: &'a [NodeId],
+    /// The op's output.
+    pub output: NodeId,
+    /// The cotangent of the output: same type as the output.
+    pub cotangent: NodeId,
+    /// Which inputs need a gradient.
+    pub needs: &'a [bool],
+}
+
+/// The gradient for each input; `None` where it is zero or not needed.
+pub type Gradients = Result<Vec<Option<NodeId>>, GraphError>;
+
+/// Where the value of a node without computation comes from.
+pub enum Source<'a> {
+    /// Given before each run, by name.
+    Input(&'a str),
+    /// A slot of the state, by index into the graph's slots.
+    State(usize),
+    /// Fixed.
+    Constant(&'a Arc<Tensor>),
+}
+
+/// How an op runs on the CPU.
+pub enum Lowered {
+    /// Not at all: its value is given (see [`Op::source`]).
+    Source,
+    /// Its output is its first input's memory.
+    Alias,
+    /// Element by element, with broadcasting; may run in place and in groups.
+    Pointwise(Pointwise),
+    /// A call of one kernel.
+    Routine(Routine),
+}
+
+/// One kernel call, ready to run.
+pub struct Routine {
+    /// Kernel and variant, as `kernel:variant`.
+    pub label: String,
+    /// Bytes of scratch memory it needs.
+    pub scratch: usize,
+    /// The call.
+    pub run: Box<dyn Fn(Arguments<'_>) + Send + Sync>,
+}
+
+/// An operation: shape inference, gradient, price and kernel in one place.
+///
+/// A value of the implementing type is one use of the op with its attributes.
+pub trait Op: Debug + Send + Sync + 'static {
+    /// The op's entry in the registry.
+    fn info(&self) -> &'static OpInfo;
+
+    /// Attributes for prints and for telling two uses apart; everything that
+    /// changes the result must be in here.
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The type of the output, or what is wrong with the inputs.
+    fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String>;
+
+    /// Appends the vector-Jacobian product.
+    fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients;
+
+    /// The work of one evaluation.
+    fn cost(&self, inputs: &[&TensorType], output: &TensorType) -> Cost;
+
+    /// Picks the kernel variant.
+    fn lower(
+        &self,
+        inputs: &[&TensorType],
+        output: &TensorType,
+        choice: &Choice,
+    ) -> Result<Lowered, KernelError>;
+
+    /// Whether it works element by element with broadcasting.
+    fn is_pointwise(&self) -> bool {
+        false
+    }
+
+    /// Where the value comes from, for ops that compute nothing.
+    fn source(&self) -> Option<Source<'_>> {
+        None
+    }
+}
+
+/// How the values of a test case's input are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Draw {
+    /// Uniform in a range.
+    Uniform(f64, f64),
+    /// All different by at least 0.02, in random order, around zero: no ties,
+    /// and none nearer than 0.01 to zero.
+    Distinct,
+    /// Integers from 0 up to and without the bound, as `i32`.
+    Index(i32),
+}
+
+/// One use of an op on small inputs, for the registry-wide tests: values
+/// against the scalar kernel for each variant, first and second derivatives
+/// against finite differences.
+pub struct Case {
+    /// What is special about it.
+    pub name: &'static str,
+    /// Shape and values of each input.
+    pub inputs: Vec<(Vec<usize>, Draw)>,
+    /// Builds the op's use.
+    pub build: fn(&Graph, &[NodeId]) -> Result<NodeId, GraphError>,
+}
+
+impl Case {
+    /// A case.
+    pub fn new(
+        name: &'static str,
+        inputs: &[(&[usize], Draw)],
+        build: fn(&Graph, &[NodeId]) -> Result<NodeId, GraphError>,
+    ) -> Self {
+        let inputs = inputs.iter().map(|(shape, draw)| (shape.to_vec(), *draw)).collect();
+        Case { name, inputs, build }
+    }
+}

@@ -1,0 +1,207 @@
+//! `average_pool2d` and its adjoint.
+
+use super::max_pool2d_indices::{attributes, pool_shape};
+use crate::graph::{Graph, GraphError, NodeId};
+use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::shape::TensorType;
+use crate::with_real;
+use speck_kernels::pooling::{self, AveragePool};
+use speck_kernels::{Choice, KernelError};
+
+/// Windows of an average pooling: [vertical, horizontal].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AveragePool2d {
+    /// Size of the window.
+    pub kernel: [usize; 2],
+    /// Distance between neighbouring windows.
+    pub stride: [usize; 2],
+    /// Rows and columns of zeros at each side, at most half the window.
+    pub padding: [usize; 2],
+    /// Whether zeros of the padding count in the mean.
+    pub count_padding: bool,
+}
+
+/// The adjoint: spreads each cotangent evenly over its window.
+#[derive(Debug)]
+struct AveragePool2dGradient {
+    pool: AveragePool2d,
+    input: [usize; 2],
+}
+
+const HALVES: AveragePool2d =
+    AveragePool2d { kernel: [2, 2], stride: [2, 2], padding: [0, 0], count_padding: true };
+const PADDED: AveragePool2d =
+    AveragePool2d { kernel: [3, 2], stride: [2, 1], padding: [1, 1], count_padding: false };
+
+pub(super) static INFO: OpInfo = OpInfo {
+    name: "average_pool2d",
+    formula: "y = the mean of x over each window",
+    gradient: Gradient::Product("each c spread evenly over its window"),
+    rule: None,
+    kernels: || vec![pooling::AVERAGE_POOL2D.status()],
+    cases: || {
+        let draw = Draw::Uniform(-1.0, 1.0);
+        vec![
+            Case::new("halves", &[(&[2, 3, 4, 6], draw)], |graph, x| {
+                let x = graph.square(x[0])?;
+                graph.average_pool2d(x, HALVES)
+            }),
+            Case::new("overlapping, padded", &[(&[1, 2, 5, 4], draw)], |graph, x| {
+                graph.average_pool2d(x[0], PADDED)
+            }),
+        ]
+    },
+};
+
+pub(super) static GRADIENT: OpInfo = OpInfo {
+    name: "average_pool2d_gradient",
+    formula: "the adjoint of average_pool2d, applied to c",
+    gradient: Gradient::Product("average_pool2d(k), for cotangent k"),
+    rule: None,
+    kernels: || vec![pooling::AVERAGE_POOL2D_GRADIENT.status()],
+    cases: || {
+        let draw = Draw::Uniform(-1.0, 1.0);
+        vec![
+            Case::new("halves", &[(&[2, 3, 2, 3], draw)], |graph, x| {
+                let x = graph.square(x[0])?;
+                graph.average_pool2d_gradient(x, HALVES, [4, 6])
+            }),
+            Case::new("overlapping, padded", &[(&[1, 2, 3, 5], draw)], |graph, x| {
+                graph.average_pool2d_gradient(x[0], PADDED, [5, 4])
+            }),
+        ]
+    },
+};
+
+impl AveragePool2d {
+    fn shape(&self, image: &TensorType) -> Result<AveragePool, String> {
+        let shape = pool_shape(image, self.kernel, self.stride, self.padding)?;
+        Ok(AveragePool { shape, count_padding: self.count_padding, divisor: None })
+    }
+
+    fn all_attributes(&self) -> Vec<(&'static str, String)> {
+        let mut all = attributes(self.kernel, self.stride, self.padding);
+        all.push(("count_padding", self.count_padding.to_string()));
+        all
+    }
+}
+
+impl Op for AveragePool2d {
+    fn info(&self) -> &'static OpInfo {
+        &INFO
+    }
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        self.all_attributes()
+    }
+    fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
+        let x = super::one_float(inputs)?;
+        Ok(x.with_shape(&[&x.shape[..2], &self.shape(x)?.shape.output].concat()))
+    }
+    fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
+        let shape = graph.shape(vjp.inputs[0]);
+        let gradient = graph.average_pool2d_gradient(vjp.cotangent, *self, [shape[2], shape[3]])?;
+        Ok(vec![Some(gradient)])
+    }
+    fn cost(&self, inputs: &[&TensorType], output: &TensorType) -> Cost {
+        streaming(output.elements() * self.kernel[0] * self.kernel[1], inputs, output)
+    }
+    fn lower(
+        &self,
+        inputs: &[&TensorType],
+        output: &TensorType,
+        choice: &Choice,
+    ) -> Result<Lowered, KernelError> {
+        let pool = self
+            .shape(inputs[0])
+            .unwrap_or_else(|message| unreachable!("inferred before: {message}"));
+        with_real!(output.dtype, T => {
+            let variant = pooling::AVERAGE_POOL2D.select::<T>(choice)?;
+            let run = variant.run;
+            Ok(super::routine("average_pool2d", variant.name, 0, move |call| {
+                let x = call.input::<T>(0);
+                // SAFETY: sizes come from the shapes.
+                unsafe { run(&pool, x, call.into_output()) };
+            }))
+        })
+    }
+}
+
+impl AveragePool2dGradient {
+    fn image(&self, cotangent: &TensorType) -> Result<TensorType, String> {
+        if cotangent.rank() != 4 {
+            return Err("takes a cotangent [N,C,H',W']".to_owned());
+        }
+        let image = cotangent.with_shape(&[&cotangent.shape[..2], &self.input].concat());
+        let shape = self.pool.shape(&image)?.shape;
+        if shape.output != cotangent.shape[2..] {
+            return Err(format!("the cotangent should be [..,{}]", super::sizes(&shape.output)));
+        }
+        Ok(image)
+    }
+}
+
+impl Op for AveragePool2dGradient {
+    fn info(&self) -> &'static OpInfo {
+        &GRADIENT
+    }
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        let mut all = self.pool.all_attributes();
+        all.push(("input", super::sizes(&self.input)));
+        all
+    }
+    fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
+        self.image(super::one_float(inputs)?)
+    }
+    fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
+        Ok(vec![Some(graph.average_pool2d(vjp.cotangent, self.pool)?)])
+    }
+    fn cost(&self, inputs: &[&TensorType], output: &TensorType) -> Cost {
+        let window = self.pool.kernel[0] * self.pool.kernel[1];
+        streaming(inputs[0].elements() * window, inputs, output)
+    }
+    fn lower(
+        &self,
+        _: &[&TensorType],
+        output: &TensorType,
+        choice: &Choice,
+    ) -> Result<Lowered, KernelError> {
+        let pool = self
+            .pool
+            .shape(output)
+            .unwrap_or_else(|message| unreachable!("inferred before: {message}"));
+        with_real!(output.dtype, T => {
+            let variant = pooling::AVERAGE_POOL2D_GRADIENT.select::<T>(choice)?;
+            let run = variant.run;
+            Ok(super::routine("average_pool2d_gradient", variant.name, 0, move |call| {
+                let c = call.input::<T>(0);
+                // SAFETY: sizes come from the shapes.
+                unsafe { run(&pool, c, call.into_output()) };
+            }))
+        })
+    }
+}
+
+impl Graph {
+    /// The mean over each window of images [N,C,H,W].
+    ///
+    /// # Errors
+    /// Not images, a window that does not fit, padding over half the window.
+    #[track_caller]
+    pub fn average_pool2d(&self, x: NodeId, pool: AveragePool2d) -> Result<NodeId, GraphError> {
+        self.append(pool, &[x])
+    }
+
+    /// The adjoint of [`Graph::average_pool2d`] on images of `input` = [H,W].
+    ///
+    /// # Errors
+    /// Sizes that do not fit.
+    #[track_caller]
+    pub fn average_pool2d_gradient(
+        &self,
+        cotangent: NodeId,
+        pool: AveragePool2d,
+        input: [usize; 2],
+    ) -> Result<NodeId, GraphError> {
+        self.append(AveragePool2dGradient { pool, input }, &[cotangent])
+    }
+}

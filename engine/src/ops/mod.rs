@@ -1,0 +1,182 @@
+//! The operations, one file an op, and their registry.
+//!
+//! A new op is one file here (a type that implements [`Op`](crate::Op), its
+//! [`OpInfo`] and its builder method on [`Graph`](crate::Graph)) and one line
+//! in [`ALL`]. The registry-wide tests then hold it to its contract.
+
+mod abs;
+mod add;
+mod argmax;
+mod average_pool2d;
+mod cast;
+mod concat;
+mod conv2d;
+mod cos;
+mod div;
+mod embed;
+mod equal;
+mod erf;
+mod exp;
+mod expand;
+mod floor;
+mod gather;
+mod greater;
+mod greater_equal;
+mod increment;
+mod iota;
+mod log;
+mod log_softmax;
+mod matmul;
+mod max;
+mod max_pool2d_indices;
+mod maximum;
+mod minimum;
+mod mul;
+mod narrow;
+mod neg;
+mod permute;
+mod pointwise;
+mod pow;
+mod random;
+mod reciprocal;
+mod relu;
+mod render;
+mod reshape;
+mod rsqrt;
+mod scatter_add;
+mod select;
+mod sigmoid;
+mod sign;
+mod sin;
+mod softmax;
+mod softplus;
+mod source;
+mod speck_targets;
+mod sqrt;
+mod square;
+mod sub;
+mod sum;
+mod tanh;
+mod unrender;
+
+pub use average_pool2d::AveragePool2d;
+pub use conv2d::Window;
+pub use source::StateRead;
+
+use crate::op::{Lowered, OpInfo, Routine};
+use crate::program::Arguments;
+use crate::shape::TensorType;
+
+/// Every op.
+pub static ALL: &[&OpInfo] = &[
+    // Sources
+    &source::INPUT,
+    &source::STATE,
+    &source::CONSTANT,
+    &iota::INFO,
+    &random::UNIFORM,
+    &random::NORMAL,
+    &render::INFO,
+    &unrender::INFO,
+    &speck_targets::INFO,
+    // Element by element
+    &neg::NEG.info,
+    &abs::ABS.info,
+    &sign::SIGN.info,
+    &floor::FLOOR.info,
+    &sqrt::SQRT.info,
+    &rsqrt::RSQRT.info,
+    &reciprocal::RECIPROCAL.info,
+    &square::SQUARE.info,
+    &exp::EXP.info,
+    &log::LOG.info,
+    &sin::SIN.info,
+    &cos::COS.info,
+    &tanh::TANH.info,
+    &sigmoid::SIGMOID.info,
+    &relu::RELU.info,
+    &softplus::SOFTPLUS.info,
+    &erf::ERF.info,
+    &add::ADD.info,
+    &sub::SUB.info,
+    &mul::MUL.info,
+    &div::DIV.info,
+    &pow::POW.info,
+    &maximum::MAXIMUM.info,
+    &minimum::MINIMUM.info,
+    &greater::GREATER.info,
+    &greater_equal::GREATER_EQUAL.info,
+    &equal::EQUAL.info,
+    &select::INFO,
+    // Reductions
+    &sum::INFO,
+    &max::INFO,
+    &argmax::INFO,
+    &softmax::INFO,
+    &log_softmax::INFO,
+    // Products
+    &matmul::INFO,
+    &conv2d::INFO,
+    &conv2d::INPUT_GRADIENT,
+    &conv2d::WEIGHT_GRADIENT,
+    // Pooling
+    &max_pool2d_indices::INFO,
+    &average_pool2d::INFO,
+    &average_pool2d::GRADIENT,
+    // Movement
+    &reshape::INFO,
+    &expand::INFO,
+    &permute::INFO,
+    &narrow::INFO,
+    &embed::INFO,
+    &concat::INFO,
+    &gather::INFO,
+    &scatter_add::INFO,
+    // Integers
+    &cast::INFO,
+    &increment::INFO,
+];
+
+/// The name of the op that only changes a shape.
+pub const RESHAPE: &str = "reshape";
+/// The name of the op that writes out a broadcast.
+pub const EXPAND: &str = "expand";
+
+fn arity(inputs: &[&TensorType], expected: usize) -> Result<(), String> {
+    if inputs.len() == expected {
+        return Ok(());
+    }
+    Err(format!("takes {expected} inputs, not {}", inputs.len()))
+}
+
+/// One floating-point input.
+fn one_float<'a>(inputs: &[&'a TensorType]) -> Result<&'a TensorType, String> {
+    arity(inputs, 1)?;
+    if !inputs[0].dtype.is_float() {
+        return Err("the input must be floating-point".to_owned());
+    }
+    Ok(inputs[0])
+}
+
+/// All inputs floating-point and of one element type.
+fn same_floats(inputs: &[&TensorType]) -> Result<(), String> {
+    if inputs.iter().all(|ty| ty.dtype.is_float() && ty.dtype == inputs[0].dtype) {
+        return Ok(());
+    }
+    Err("inputs must be floating-point and of one element type".to_owned())
+}
+
+fn routine(
+    kernel: &str,
+    variant: &str,
+    scratch: usize,
+    run: impl Fn(Arguments<'_>) + Send + Sync + 'static,
+) -> Lowered {
+    let label = format!("{kernel}:{variant}");
+    Lowered::Routine(Routine { label, scratch, run: Box::new(run) })
+}
+
+/// Sizes as attributes print them: `3,5`.
+fn sizes(values: &[usize]) -> String {
+    values.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,84 @@
+//! Graph → graph passes: named, visible, each can be switched off.
+//!
+//! A pass makes a new graph out of an old one that computes the same outputs
+//! and the same new state. Every pass is a [`Pass`] in [`ALL`] and runs in that
+//! order when a program is compiled.
+
+mod common;
+mod dead;
+mod fold;
+mod forward;
+
+use crate::graph::{Graph, GraphError, NodeId};
+use crate::program::CompileError;
+
+/// A named rewrite.
+pub struct Pass {
+    /// Its name, for switching it off.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// The rewrite.
+    pub run: fn(&Graph) -> Result<Graph, GraphError>,
+}
+
+/// The name under which the joining of element-wise steps is switched off. It
+/// happens when steps are planned, after the passes.
+pub const GROUPS: &str = "groups";
+
+/// All passes, in the order in which they run.
+pub const ALL: &[Pass] = &[dead::PASS, forward::PASS, fold::PASS, common::PASS, dead::PASS_AGAIN];
+
+/// Runs all passes but those named in `without`.
+///
+/// # Errors
+/// A name in `without` that is no pass.
+pub fn run(graph: &Graph, without: &[String]) -> Result<Graph, CompileError> {
+    let known = || ALL.iter().map(|pass| pass.name).chain([GROUPS]);
+    for name in without {
+        if !known().any(|known| known == name) {
+            let mut names: Vec<_> = known().map(|name| format!("`{name}`")).collect();
+            names.dedup();
+            return Err(CompileError::NoSuchPass(name.clone(), names.join(", ")));
+        }
+    }
+    let mut current =
+        rebuild(graph, |new, _, node, inputs| new.append_shared(node.op.clone(), inputs))?;
+    for pass in ALL.iter().filter(|pass| !without.iter().any(|name| name == pass.name)) {
+        current = (pass.run)(&current)?;
+    }
+    Ok(current)
+}
+
+/// Copies a graph node by node; `make` appends the new node for an old one,
+/// given the new ids of its inputs, or returns an existing one.
+fn rebuild(
+    graph: &Graph,
+    mut make: impl FnMut(&Graph, NodeId, &crate::Node, &[NodeId]) -> Result<NodeId, GraphError>,
+) -> Result<Graph, GraphError> {
+    let new = Graph::new(graph.float());
+    let old = graph.inner();
+    let mut map: Vec<NodeId> = Vec::with_capacity(old.nodes.len());
+    for (index, node) in old.nodes.iter().enumerate() {
+        let inputs: Vec<_> = node.inputs.iter().map(|id| map[id.index()]).collect();
+        let before = new.len();
+        let id = make(&new, NodeId::from_index(index), node, &inputs)?;
+        // New nodes stand for the old one: they keep its name and its line.
+        for added in before..new.len() {
+            let added = &mut new.inner_mut().nodes[added];
+            added.path = node.path.clone();
+            added.location = node.location;
+            added.origin = node.origin.map(|origin| map[origin.index()]);
+        }
+        map.push(id);
+    }
+    let mut inner = new.inner_mut();
+    inner.states = old.states.clone();
+    for slot in &mut inner.states {
+        slot.node = map[slot.node.index()];
+    }
+    inner.updates = old.updates.iter().map(|(slot, id)| (*slot, map[id.index()])).collect();
+    inner.outputs = old.outputs.iter().map(|(name, id)| (name.clone(), map[id.index()])).collect();
+    drop(inner);
+    Ok(new)
+}

@@ -1,0 +1,404 @@
+//! From a graph to a plan.
+//!
+//! 1. The passes rewrite the graph.
+//! 2. Every node is lowered: its kernel variant is chosen.
+//! 3. Runs of element-wise nodes are joined into groups.
+//! 4. New values of state slots are computed in the slot itself wherever
+//!    nothing reads the old value afterwards; else they are copied at the end.
+//! 5. The rest gets a place in the arena.
+
+use super::arena::{Memory, View};
+use super::memory::{Lifetime, padded, plan};
+use super::pointwise::{Group, Loops, MAX_TILES, Member, Operand};
+use super::{CompileError, Options, Port, Program, Step, view_of};
+use crate::graph::{Graph, Node, NodeId};
+use crate::op::{Lowered, Source};
+use crate::passes;
+use std::collections::{HashMap, HashSet};
+
+impl Program {
+    /// Compiles a graph: its outputs, and the updates of its state.
+    ///
+    /// # Errors
+    /// A forced kernel variant that cannot run, or an unknown pass.
+    pub fn compile(graph: &Graph, options: &Options) -> Result<Program, CompileError> {
+        let graph = passes::run(graph, &options.without)?;
+        let inner = graph.inner();
+        let mut planner = Planner::new(&inner.nodes, options)?;
+        let grouping = !options.without.iter().any(|name| name == passes::GROUPS);
+        planner.make_units(grouping);
+        let outputs: Vec<NodeId> = inner.outputs.iter().map(|(_, id)| *id).collect();
+        let slot_nodes: Vec<NodeId> = inner.states.iter().map(|slot| slot.node).collect();
+        planner.place_updates(&inner.updates, &slot_nodes, &outputs);
+        Ok(planner.finish(&graph, options))
+    }
+}
+
+/// Steps before their memory is known: element-wise nodes, or one other node.
+struct Unit {
+    nodes: Vec<usize>,
+    pointwise: bool,
+}
+
+struct Planner<'a> {
+    nodes: &'a [Node],
+    lowered: Vec<Option<Lowered>>,
+    loops: Vec<Option<Loops>>,
+    /// The node whose memory a node's value is: itself unless it is an alias.
+    root: Vec<usize>,
+    units: Vec<Unit>,
+    /// For each node, the unit that computes it.
+    unit_of: Vec<Option<usize>>,
+    /// For each node, the slot of the state it is computed in.
+    in_slot: HashMap<usize, usize>,
+    /// Values copied into slots at the end.
+    copies: Vec<(usize, usize)>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(nodes: &'a [Node], options: &Options) -> Result<Self, CompileError> {
+        let mut lowered = Vec::new();
+        let mut loops = Vec::new();
+        let mut root = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let types: Vec<_> = node.inputs.iter().map(|id| &nodes[id.index()].ty).collect();
+            let how = node.op.lower(&types, &node.ty, &options.kernels)?;
+            loops.push(match &how {
+                Lowered::Pointwise(_) => Some(Loops::new(&types, &node.ty)),
+                _ => None,
+            });
+            root.push(match &how {
+                Lowered::Alias => root[node.inputs[0].index()],
+                _ => index,
+            });
+            lowered.push(Some(how));
+        }
+        let unit_of = vec![None; nodes.len()];
+        Ok(Planner {
+            nodes,
+            lowered,
+            loops,
+            root,
+            units: Vec::new(),
+            unit_of,
+            in_slot: HashMap::new(),
+            copies: Vec::new(),
+        })
+    }
+
+    /// Walks the nodes in order; a flat element-wise node joins the group
+    /// before it if it works on as many elements of the same type. Sources and
+    /// aliases compute nothing and do not end a group.
+    fn make_units(&mut self, grouping: bool) {
+        for index in 0..self.nodes.len() {
+            match &self.lowered[index] {
+                Some(Lowered::Pointwise(_)) => {
+                    let joins = grouping
+                        && self.units.last().is_some_and(|unit| self.may_join(index, unit));
+                    if !joins {
+                        self.units.push(Unit { nodes: Vec::new(), pointwise: true });
+                    }
+                }
+                Some(Lowered::Routine(_)) => {
+                    self.units.push(Unit { nodes: Vec::new(), pointwise: false });
+                }
+                _ => continue,
+            }
+            let unit = self.units.len() - 1;
+            self.units[unit].nodes.push(index);
+            self.unit_of[index] = Some(unit);
+        }
+    }
+
+    fn may_join(&self, index: usize, unit: &Unit) -> bool {
+        let Some(loops) = &self.loops[index] else { return false };
+        let first = &self.nodes[unit.nodes[0]];
+        let flat = |loops: &Option<Loops>| loops.as_ref().is_some_and(Loops::is_flat);
+        unit.pointwise
+            && loops.is_flat()
+            && flat(&self.loops[unit.nodes[0]])
+            && first.ty.dtype == self.nodes[index].ty.dtype
+            && first.ty.elements() == self.nodes[index].ty.elements()
+            // A member may read another member's value only tile by tile.
+            && self.nodes[index].inputs.iter().enumerate().all(|(i, input)| {
+                loops.is_full(i) || !unit.nodes.contains(&self.root[input.index()])
+            })
+    }
+
+    /// The nodes that read the memory of `root`.
+    fn readers(&self, root: usize) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|reader| self.unit_of[*reader].is_some())
+            .filter(|reader| {
+                self.nodes[*reader].inputs.iter().any(|id| self.root[id.index()] == root)
+            })
+            .collect()
+    }
+
+    fn place_updates(&mut self, updates: &[(usize, NodeId)], slots: &[NodeId], outputs: &[NodeId]) {
+        for (slot, value) in updates {
+            let old = slots[*slot].index();
+            let new = value.index();
+            // An output is read after the run, when the state may be gone.
+            let kept = outputs.iter().any(|id| self.root[id.index()] == new);
+            if !kept && self.may_write_slot(new, old) {
+                self.in_slot.insert(new, *slot);
+            } else {
+                self.copies.push((new, old));
+            }
+        }
+    }
+
+    /// Whether node `new` may be computed in the memory that `old` reads:
+    /// every reader of the old value runs earlier, or is an element-wise step
+    /// of the same group that has read a tile before `new` overwrites it.
+    fn may_write_slot(&self, new: usize, old: usize) -> bool {
+        if self.root[new] != new || self.in_slot.contains_key(&new) {
+            return false;
+        }
+        let Some(unit) = self.unit_of[new] else { return false };
+        self.readers(old).into_iter().all(|reader| {
+            let Some(reading) = self.unit_of[reader] else { return false };
+            let in_step = |loops: &Loops| {
+                self.nodes[reader]
+                    .inputs
+                    .iter()
+                    .enumerate()
+                    .all(|(i, id)| self.root[id.index()] != old || loops.is_full(i))
+            };
+            let tile_by_tile = self.loops[reader].as_ref().is_some_and(in_step);
+            reading < unit || (reading == unit && reader <= new && tile_by_tile)
+        })
+    }
+
+    fn finish(mut self, graph: &Graph, options: &Options) -> Program {
+        let inner = graph.inner();
+        let nodes = self.nodes;
+        let end = self.units.len();
+
+        // The last unit that needs each root's memory.
+        let mut last: HashMap<usize, usize> = HashMap::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let Some(unit) = self.unit_of[index] else { continue };
+            for input in &node.inputs {
+                last.entry(self.root[input.index()])
+                    .and_modify(|u| *u = unit.max(*u))
+                    .or_insert(unit);
+            }
+        }
+        let kept: HashSet<usize> = inner
+            .outputs
+            .iter()
+            .map(|(_, id)| self.root[id.index()])
+            .chain(self.copies.iter().map(|(from, _)| self.root[*from]))
+            .collect();
+        for root in &kept {
+            last.insert(*root, end);
+        }
+
+        let tiles = self.assign_tiles(&last);
+        let mut values: Vec<Lifetime> = Vec::new();
+        let mut owner: Vec<usize> = Vec::new();
+        let mut behind: Vec<usize> = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            match (self.unit_of[index], node.op.source()) {
+                (Some(unit), _)
+                    if !tiles.contains_key(&index) && !self.in_slot.contains_key(&index) =>
+                {
+                    let last = last.get(&index).copied().unwrap_or(unit);
+                    values.push(Lifetime { bytes: node.ty.bytes(), first: unit, last });
+                    owner.push(index);
+                }
+                (None, Some(Source::Input(_) | Source::Constant(_))) => behind.push(index),
+                _ => {}
+            }
+        }
+        let scratch_bytes = self
+            .lowered
+            .iter()
+            .map(|how| match how {
+                Some(Lowered::Routine(routine)) => routine.scratch,
+                _ => 0,
+            })
+            .max()
+            .unwrap_or(0);
+        let (offsets, planned) = plan(&values);
+        let arena_bytes = planned + padded(scratch_bytes);
+        let mut total = arena_bytes;
+        let mut place: HashMap<usize, usize> = owner.into_iter().zip(offsets).collect();
+        for index in &behind {
+            place.insert(*index, total);
+            total += padded(nodes[*index].ty.bytes());
+        }
+
+        let mut memory = Memory::new(total);
+        let base = memory.base();
+        let at = |offset: usize, elements, dtype| View {
+            // SAFETY: offsets lie inside the memory just made.
+            address: unsafe { base.add(offset) },
+            elements,
+            dtype,
+        };
+        let mut views = vec![View::NOWHERE; nodes.len()];
+        for (index, offset) in &place {
+            let ty = &nodes[*index].ty;
+            views[*index] = at(*offset, ty.elements(), ty.dtype);
+        }
+        for (index, node) in nodes.iter().enumerate() {
+            if let Some(Source::Constant(tensor)) = node.op.source() {
+                let bytes = tensor.bytes();
+                // SAFETY: the constant's place is as large as its type.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(
+                        bytes.as_ptr(),
+                        views[index].address,
+                        bytes.len(),
+                    );
+                }
+            }
+        }
+
+        // Views of aliases follow their root; those in the state are bound at each run.
+        let mut slots: Vec<(String, _, Vec<usize>)> = Vec::new();
+        for (slot, entry) in inner.states.iter().enumerate() {
+            let lies_in =
+                |root: usize| root == entry.node.index() || self.in_slot.get(&root) == Some(&slot);
+            let inside: Vec<_> = (0..nodes.len()).filter(|i| lies_in(self.root[*i])).collect();
+            slots.push((entry.name.clone(), entry.ty.clone(), inside));
+        }
+        for index in 0..nodes.len() {
+            views[index] = views[self.root[index]];
+        }
+
+        let port = |name: &str, id: NodeId| Port {
+            name: name.to_owned(),
+            view: view_of(id),
+            ty: nodes[id.index()].ty.clone(),
+        };
+        let mut inputs = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            if let Some(Source::Input(name)) = node.op.source() {
+                inputs.push(port(name, NodeId::from_index(index)));
+            }
+        }
+        let outputs = inner.outputs.iter().map(|(name, id)| port(name, *id)).collect();
+        let scratch = at(planned, scratch_bytes, crate::DType::F32);
+        let listing = super::print::Listing::new(
+            graph,
+            self.units.iter().map(|unit| unit.nodes.clone()).collect(),
+            self.lowered.iter().map(label).collect(),
+            (0..nodes.len()).map(|i| self.describe_place(i, &tiles, &place)).collect(),
+            arena_bytes,
+        );
+        let steps = self.steps(&tiles);
+        Program {
+            steps,
+            views,
+            memory,
+            arena_bytes,
+            poison: options.poison,
+            scratch,
+            inputs,
+            outputs,
+            slots,
+            bound: None,
+            slot_of: Vec::new(),
+            listing,
+        }
+    }
+
+    /// Gives a tile to every value that only members of its own group read.
+    /// A value keeps its tile to the end of the member that reads it last.
+    fn assign_tiles(&self, last: &HashMap<usize, usize>) -> HashMap<usize, usize> {
+        let mut tiles = HashMap::new();
+        for (number, unit) in self.units.iter().enumerate().filter(|(_, unit)| unit.nodes.len() > 1)
+        {
+            let mut free: Vec<usize> = (0..MAX_TILES).rev().collect();
+            let mut busy: Vec<(usize, usize)> = Vec::new();
+            for index in &unit.nodes {
+                let readers = self.readers(*index);
+                // Tiles whose last reader was an earlier member are free again.
+                busy.retain(|(until, tile)| {
+                    let keep = until >= index;
+                    if !keep {
+                        free.push(*tile);
+                    }
+                    keep
+                });
+                let local = last.get(index) == Some(&number)
+                    && !self.in_slot.contains_key(index)
+                    && readers.iter().all(|reader| self.unit_of[*reader] == Some(number));
+                if let (true, Some(until), Some(tile)) =
+                    (local, readers.last(), free.last().copied())
+                {
+                    free.pop();
+                    busy.push((*until, tile));
+                    tiles.insert(*index, tile);
+                }
+            }
+        }
+        tiles
+    }
+
+    fn steps(&mut self, tiles: &HashMap<usize, usize>) -> Vec<Step> {
+        let operand = |root: usize| match tiles.get(&root) {
+            Some(tile) => Operand::Tile(*tile),
+            None => Operand::View(root),
+        };
+        let mut steps = Vec::new();
+        for unit in &self.units {
+            let mut members = Vec::new();
+            for index in &unit.nodes {
+                let node = &self.nodes[*index];
+                let inputs = node.inputs.iter();
+                match self.lowered[*index].take() {
+                    Some(Lowered::Pointwise(kernel)) => members.push(Member {
+                        kernel,
+                        loops: self.loops[*index].take().unwrap_or_default(),
+                        inputs: inputs.map(|id| operand(self.root[id.index()])).collect(),
+                        output: operand(*index),
+                    }),
+                    Some(Lowered::Routine(routine)) => steps.push(Step::Routine {
+                        node: *index,
+                        inputs: inputs.map(|id| id.index()).collect(),
+                        routine,
+                    }),
+                    _ => {}
+                }
+            }
+            if !members.is_empty() {
+                let dtype = self.nodes[unit.nodes[0]].ty.dtype;
+                steps.push(Step::Group(Group { members, dtype }));
+            }
+        }
+        steps.extend(self.copies.iter().map(|(from, to)| Step::Copy { from: *from, to: *to }));
+        steps
+    }
+
+    fn describe_place(
+        &self,
+        index: usize,
+        tiles: &HashMap<usize, usize>,
+        place: &HashMap<usize, usize>,
+    ) -> String {
+        let root = self.root[index];
+        if let Some(tile) = tiles.get(&root) {
+            format!("tile {tile}")
+        } else if let Some(Source::State(slot)) = self.nodes[root].op.source() {
+            format!("slot {slot}")
+        } else if let Some(slot) = self.in_slot.get(&root) {
+            format!("slot {slot}, in place")
+        } else {
+            place.get(&root).map(|offset| format!("@{offset}")).unwrap_or_default()
+        }
+    }
+}
+
+fn label(how: &Option<Lowered>) -> String {
+    match how {
+        Some(Lowered::Pointwise(pointwise)) => pointwise.label.clone(),
+        Some(Lowered::Routine(routine)) => routine.label.clone(),
+        Some(Lowered::Alias) => "alias".to_owned(),
+        Some(Lowered::Source) | None => String::new(),
+    }
+}

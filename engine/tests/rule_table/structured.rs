@@ -1,0 +1,301 @@
+//! Rules of the ops that reduce, move, pool, draw and convert.
+
+use super::{Entry, INF, NAN, entry};
+use speck_engine::Tensor;
+
+/// A floating-point tensor.
+fn f(shape: &[usize], values: &[f64]) -> Tensor {
+    Tensor::from_f64(shape, values.to_vec())
+}
+
+/// An integer tensor.
+fn i(shape: &[usize], values: &[i32]) -> Tensor {
+    Tensor::from_i32(shape, values.to_vec())
+}
+
+pub fn entries() -> Vec<Entry> {
+    let mut all = reductions();
+    all.extend(softmaxes());
+    all.extend(pooling());
+    all.extend(movement());
+    all.extend(screens());
+    all.extend(draws());
+    all
+}
+
+fn reductions() -> Vec<Entry> {
+    vec![
+        entry("sum", "of nothing is 0", vec![f(&[2, 0], &[])], |g, x| g.sum(x[0], &[1]), &[0.0; 2])
+            .gradients(&[&[]]),
+        entry(
+            "sum",
+            "every element gets the cotangent",
+            vec![f(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, NAN])],
+            |g, x| g.sum(x[0], &[1]),
+            &[6.0, NAN],
+        )
+        .gradients(&[&[1.0; 6]]),
+        entry(
+            "max",
+            "ties share the cotangent equally",
+            vec![f(&[3, 4], &[1.0, 3.0, 3.0, 2.0, 5.0, 5.0, 5.0, 5.0, -0.0, 0.0, -1.0, -2.0])],
+            |g, x| g.max(x[0], &[1]),
+            &[3.0, 5.0, 0.0],
+        )
+        .gradients(&[&[0.0, 0.5, 0.5, 0.0, 0.25, 0.25, 0.25, 0.25, 0.5, 0.5, 0.0, 0.0]]),
+        entry(
+            "max",
+            "NaN wins at any place, -infinity is a value like others",
+            vec![f(&[3, 3], &[NAN, 1.0, INF, 1.0, 2.0, NAN, -INF, -INF, -INF])],
+            |g, x| g.max(x[0], &[1]),
+            &[NAN, NAN, -INF],
+        ),
+        entry("max", "of nothing", vec![f(&[2, 0], &[])], |g, x| g.max(x[0], &[1]), &[-INF; 2])
+            .gradients(&[&[]]),
+        entry(
+            "argmax",
+            "the first of equals",
+            vec![f(&[3, 3], &[1.0, 4.0, 4.0, 7.0, 7.0, 7.0, -0.0, 0.0, -INF])],
+            |g, x| g.argmax(x[0], 1),
+            &[1.0, 0.0, 0.0],
+        ),
+        entry(
+            "argmax",
+            "the first NaN is the largest",
+            vec![f(&[3, 3], &[1.0, NAN, INF, NAN, 2.0, NAN, -INF, -INF, -INF])],
+            |g, x| g.argmax(x[0], 1),
+            &[1.0, 0.0, 0.0],
+        ),
+        entry(
+            "argmax",
+            "the first of equals down a column",
+            vec![f(&[3, 2], &[1.0, NAN, 3.0, 5.0, 3.0, NAN])],
+            |g, x| g.argmax(x[0], 0),
+            &[1.0, 0.0],
+        ),
+        entry(
+            "matmul",
+            "over an empty dimension is 0",
+            vec![f(&[2, 0], &[]), f(&[0, 3], &[])],
+            |g, x| g.matmul(x[0], x[1]),
+            &[0.0; 6],
+        )
+        .gradients(&[&[], &[]]),
+    ]
+}
+
+fn softmaxes() -> Vec<Entry> {
+    // A row each: masked by -infinity, a NaN, +infinity, nothing but -infinity.
+    let rows =
+        [0.0, -INF, 0.0, -INF, 0.0, 1.0, NAN, 2.0, 0.0, 3.0, INF, 1.0, -INF, -INF, -INF, -INF];
+    let minus_ln_2 = -std::f64::consts::LN_2;
+    vec![
+        entry(
+            "softmax",
+            "infinities and NaN",
+            vec![f(&[4, 4], &rows)],
+            |g, x| g.softmax(x[0], 1),
+            &[&[0.5, 0.0, 0.5, 0.0][..], &[NAN; 12]].concat(),
+        ),
+        entry(
+            "log_softmax",
+            "infinities and NaN",
+            vec![f(&[4, 4], &rows)],
+            |g, x| g.log_softmax(x[0], 1),
+            &[&[minus_ln_2, -INF, minus_ln_2, -INF][..], &[NAN; 12]].concat(),
+        ),
+    ]
+}
+
+fn pooling() -> Vec<Entry> {
+    let halves = |values: &[f64]| vec![f(&[1, 1, 2, 4], values)];
+    vec![
+        entry(
+            "max_pool2d_indices",
+            "the first of equals in row-major order",
+            halves(&[1.0, 2.0, 5.0, 3.0, 2.0, 2.0, 5.0, 5.0]),
+            |g, x| g.max_pool2d_indices(x[0], [2, 2], [2, 2], [0, 0]),
+            &[1.0, 2.0],
+        ),
+        entry(
+            "max_pool2d_indices",
+            "NaN wins, wherever it is; of nothing but -infinity the first",
+            vec![f(
+                &[1, 1, 2, 6],
+                &[1.0, NAN, INF, 3.0, -INF, -INF, 2.0, 2.0, 5.0, NAN, -INF, -INF],
+            )],
+            |g, x| g.max_pool2d_indices(x[0], [2, 2], [2, 2], [0, 0]),
+            &[1.0, 9.0, 4.0],
+        ),
+        entry(
+            "max_pool2d_indices",
+            "padding never wins, not even over negative numbers",
+            vec![f(&[1, 1, 2, 2], &[-3.0, -4.0, -INF, -5.0])],
+            |g, x| g.max_pool2d_indices(x[0], [2, 2], [2, 2], [1, 1]),
+            &[0.0, 1.0, 2.0, 3.0],
+        ),
+        entry(
+            "max_pool2d_indices",
+            "max pooling sends the cotangent to the first of equals",
+            halves(&[1.0, 2.0, 5.0, 3.0, 2.0, 2.0, 5.0, 5.0]),
+            |g, x| g.max_pool2d(x[0], [2, 2], [2, 2], [0, 0]),
+            &[2.0, 5.0],
+        )
+        .gradients(&[&[0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]]),
+        entry(
+            "max_pool2d_indices",
+            "an element that wins two windows gets both cotangents",
+            vec![f(&[1, 1, 1, 4], &[1.0, 9.0, 9.0, 2.0])],
+            |g, x| g.max_pool2d(x[0], [1, 2], [1, 1], [0, 0]),
+            &[9.0, 9.0, 9.0],
+        )
+        .gradients(&[&[0.0, 2.0, 1.0, 0.0]]),
+    ]
+}
+
+fn movement() -> Vec<Entry> {
+    vec![
+        entry(
+            "gather",
+            "an index outside gives NaN and passes no cotangent",
+            vec![
+                f(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+                i(&[2, 4], &[0, 3, -1, 2, 1, 1, i32::MIN, i32::MAX]),
+            ],
+            |g, x| g.gather(x[0], 1, x[1]),
+            &[1.0, NAN, NAN, 3.0, 5.0, 5.0, NAN, NAN],
+        )
+        .gradients(&[&[1.0, 0.0, 1.0, 0.0, 2.0, 0.0]]),
+        entry(
+            "scatter_add",
+            "an index outside adds nothing and gets no number",
+            vec![f(&[1, 5], &[1.0, 2.0, 3.0, 4.0, 5.0]), i(&[1, 5], &[0, -1, 2, 0, 3])],
+            |g, x| g.scatter_add(x[0], 1, x[1], 3),
+            &[5.0, 0.0, 3.0],
+        ),
+        entry(
+            "scatter_add",
+            "sums run in the order of the elements",
+            // 2⁶⁰ swallows a 1 that comes before its opposite, not one after.
+            vec![
+                f(&[2, 3], &[TWO_60, 1.0, -TWO_60, TWO_60, -TWO_60, 1.0]),
+                i(&[2, 3], &[1, 1, 1, 1, 1, 1]),
+            ],
+            |g, x| g.scatter_add(x[0], 1, x[1], 2),
+            &[0.0, 0.0, 0.0, 1.0],
+        ),
+    ]
+}
+
+const TWO_60: f64 = (1u64 << 60) as f64;
+
+fn screens() -> Vec<Entry> {
+    // A screen of 3 × 4 and three slots: a speck at (0,1), one over its lower
+    // right corner and beyond the screen's edge, and an empty slot.
+    let overlapping = || i(&[1, 3, 2], &[0, 1, 1, 2, -1, -1]);
+    let edge = || i(&[1, 4, 2], &[-1, 0, 2, 3, 0, -1, 7, -9]);
+    vec![
+        entry(
+            "render",
+            "a later speck covers an earlier one, an empty slot draws nothing",
+            vec![overlapping(), f(&[1, 3, 1], &[0.25, 0.5, 0.75]), f(&[1, 1], &[0.1])],
+            |g, x| g.render(x[0], x[1], x[2], [3, 4], 2),
+            &[0.1, 0.25, 0.25, 0.1, 0.1, 0.25, 0.5, 0.5, 0.1, 0.1, 0.5, 0.5],
+        )
+        .gradients(&[&[3.0, 4.0, 0.0], &[5.0]]),
+        entry(
+            "render",
+            "what lies outside is cut off, wholly if need be",
+            // (-1,0) shows its lower row, (2,3) a corner, (0,-1) its right
+            // column, which covers part of the first; (7,-9) is off the screen.
+            vec![edge(), f(&[1, 4, 1], &[1.0, 2.0, 3.0, 4.0]), f(&[1, 1], &[0.0])],
+            |g, x| g.render(x[0], x[1], x[2], [3, 4], 2),
+            &[3.0, 1.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0],
+        )
+        .gradients(&[&[1.0, 1.0, 2.0, 0.0], &[8.0]]),
+        entry(
+            "unrender",
+            "a pixel belongs to the last speck that covers it",
+            vec![
+                overlapping(),
+                f(&[1, 1, 3, 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0]),
+            ],
+            |g, x| g.unrender(x[0], x[1], 2),
+            &[11.0, 38.0, 0.0],
+        )
+        .gradients(&[&[0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]]),
+        entry(
+            "speck_targets",
+            "the centre of an even size is below and right of the middle",
+            vec![i(&[2, 1, 2], &[0, 1, 1, 0])],
+            |g, x| g.speck_targets(x[0], [3, 4], 2),
+            &[0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0],
+        ),
+        entry(
+            "speck_targets",
+            "of size 3 the centre is the middle; empty slots and centres outside mark nothing",
+            vec![i(&[1, 3, 2], &[0, -1, -1, -1, 2, 1])],
+            |g, x| g.speck_targets(x[0], [3, 4], 3),
+            &[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0],
+        ),
+    ]
+}
+
+fn draws() -> Vec<Entry> {
+    let at = |step: i32| vec![i(&[2], &[0, 0]), i(&[], &[step])];
+    vec![
+        entry(
+            "random_uniform",
+            "0 can be drawn",
+            // Found by search: the second of these four draws is 0.
+            at(4_915_664),
+            |g, x| {
+                let draws = g.random_uniform(&[4], x[0], x[1])?;
+                let zero = g.scalar(0.0)?;
+                g.equal(draws, zero)
+            },
+            &[0.0, 1.0, 0.0, 0.0],
+        ),
+        entry(
+            "random_uniform",
+            "1 cannot be drawn: the largest draw is 1 - 2⁻²⁴",
+            // Found by search: the last of these four draws is the largest.
+            at(151_813),
+            |g, x| {
+                let draws = g.random_uniform(&[4], x[0], x[1])?;
+                let largest = g.scalar(1.0 - 2f64.powi(-24))?;
+                g.greater_equal(draws, largest)
+            },
+            &[0.0, 0.0, 0.0, 1.0],
+        ),
+        entry(
+            "random_uniform",
+            "every draw is a multiple of 2⁻²⁴ in [0, 1)",
+            at(7),
+            |g, x| {
+                let draws = g.random_uniform(&[50_000], x[0], x[1])?;
+                let steps = g.scale(draws, 2f64.powi(24))?;
+                let whole = g.floor(steps)?;
+                let below = g.floor(draws)?;
+                let rest = g.sub(steps, whole)?;
+                let wrong = g.add(rest, below)?;
+                g.max(wrong, &[0])
+            },
+            &[0.0],
+        ),
+        entry(
+            "cast",
+            "integers beyond 2²⁴ are exact in f64",
+            vec![i(&[4], &[-5, 16_777_217, i32::MAX, i32::MIN])],
+            |g, x| g.cast(x[0]),
+            &[-5.0, 16_777_217.0, 2_147_483_647.0, -2_147_483_648.0],
+        ),
+        entry(
+            "increment",
+            "the largest integer wraps to the smallest",
+            vec![i(&[4], &[i32::MAX, -1, i32::MIN, 6])],
+            |g, x| g.increment(x[0]),
+            &[f64::from(i32::MIN), 0.0, f64::from(i32::MIN + 1), 7.0],
+        ),
+    ]
+}

@@ -1,0 +1,34 @@
+//! Writing files so that a kill at any moment leaves the old or the new one.
+
+use std::io::Write;
+use std::path::Path;
+
+/// Replaces the file at `path` by one with these bytes, or fails and leaves
+/// what was there and nothing else. The folders above are made.
+///
+/// # Errors
+/// Whatever the system reports; a full disk as [`ErrorKind::StorageFull`].
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder)?;
+    // In the same folder: a rename is atomic only within a file system. When
+    // anything below fails, dropping the temporary file removes it.
+    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    #[cfg(unix)]
+    {
+        // Temporary files are private; what is written here is meant to be
+        // read like any other file of the user.
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    // The rename itself is on the disk once the folder is.
+    #[cfg(unix)]
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(())
+}

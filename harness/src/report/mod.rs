@@ -1,0 +1,98 @@
+//! The report: everything a store holds as one HTML file that needs no network
+//! and no script, and the same in short for the terminal.
+//!
+//! Every number can be traced: a table or figure names its phase and its runs,
+//! pointing at a number shows each seed's value and the number of cases, and
+//! the last section gives the configuration of every run in full. What is not
+//! in the store is shown as not there.
+
+mod curves;
+mod data;
+#[cfg(test)]
+mod fixture;
+mod format;
+mod page;
+mod pixels;
+mod plots;
+mod sections;
+mod statistics;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use crate::files::write_atomically;
+use crate::store::{Store, StoreError};
+use data::Experiment;
+use page::Section;
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportSummary {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: usize,
+    /// The number of runs it shows.
+    pub runs: usize,
+    /// The number of models: groups of runs that differ only in their seeds.
+    pub models: usize,
+}
+
+/// A report that could not be made. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file cannot be written.
+    #[error("{}: cannot write the report: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Writes the report of the store at `store_path` to `out`: the whole file or
+/// nothing.
+///
+/// # Errors
+/// The store cannot be read or the file cannot be written.
+pub fn write(store_path: &Path, out: &Path) -> Result<ReportSummary, ReportError> {
+    let store = Store::open_read_only(store_path)?;
+    let experiment = Experiment::load(&store)?;
+    let html = render(&experiment);
+    write_atomically(out, html.as_bytes())
+        .map_err(|source| ReportError::Write { path: out.to_path_buf(), source })?;
+    Ok(ReportSummary {
+        path: out.to_path_buf(),
+        bytes: html.len(),
+        runs: experiment.runs().count(),
+        models: experiment.groups.len(),
+    })
+}
+
+/// The table that closes a run: one line a model, aligned, with a newline at
+/// the end of every line.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn terminal_table(store: &Store) -> Result<String, StoreError> {
+    Ok(sections::overview::text(&Experiment::load(store)?))
+}
+
+fn render(experiment: &Experiment) -> String {
+    use sections::{batteries, maps, meta, overview, runs, samples, training, transfer};
+    let mut parts: Vec<Section> = vec![overview::section(experiment)];
+    parts.extend(training::section(experiment));
+    parts.extend(batteries::sections(experiment));
+    parts.extend(maps::section(experiment));
+    parts.extend(samples::section(experiment));
+    parts.extend(transfer::sections(experiment));
+    parts.extend(meta::sections(experiment));
+    parts.push(runs::section(experiment));
+    let title = format!("{} – speck", experiment.name);
+    page::page(&title, &overview::header(experiment), &parts).into_string()
+}

@@ -1,0 +1,294 @@
+//! Drawings of the screen: what a model saw beside what it answered, and maps
+//! with one cell for every position.
+//!
+//! These are laid out by hand, one path a colour: a chart library would write
+//! an element for every one of the 4096 cells and 128 bars, twenty times the
+//! bytes, and the cells have to stay crisp at any size.
+
+use std::fmt::Write;
+
+use maud::{Markup, PreEscaped, html};
+use serde_json::Value;
+
+/// Rows and columns of the screen.
+pub(super) const EDGE: usize = 64;
+
+/// Levels of a map; the style sheet has as many classes `h0` … `h8`.
+const LEVELS: usize = 9;
+
+/// A colour, components in [0, 1].
+type Colour = [f64; 3];
+
+/// One screen and a model's answer to it.
+pub(super) struct Sample {
+    pub title: String,
+    /// Row and column of the top-left pixel of every speck.
+    positions: Vec<[f64; 2]>,
+    colours: Vec<Colour>,
+    background: Colour,
+    /// The edge of a speck in pixels.
+    size: f64,
+    /// The 64 values for the rows.
+    rows: Vec<f64>,
+    /// The 64 values for the columns.
+    columns: Vec<f64>,
+}
+
+impl Sample {
+    /// Reads one entry of the artefact `samples`; `None` if it is not one.
+    pub fn read(value: &Value) -> Option<Self> {
+        let background = colour(value.get("background")?)?;
+        let positions: Vec<[f64; 2]> = value
+            .get("positions")?
+            .as_array()?
+            .iter()
+            .map(|pair| Some([pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?]))
+            .collect::<Option<_>>()?;
+        let colours: Vec<Colour> =
+            value.get("colours")?.as_array()?.iter().map(colour).collect::<Option<_>>()?;
+        if colours.len() != positions.len() {
+            return None;
+        }
+        Some(Self {
+            title: value.get("title").and_then(Value::as_str).unwrap_or("sample").to_string(),
+            positions,
+            colours,
+            background,
+            size: value.get("size").and_then(Value::as_f64).unwrap_or(1.0),
+            rows: numbers(value.get("rows")?)?,
+            columns: numbers(value.get("columns")?)?,
+        })
+    }
+
+    /// The specks that are there: an empty slot has a negative row.
+    fn specks(&self) -> impl Iterator<Item = ([f64; 2], Colour)> {
+        self.positions
+            .iter()
+            .copied()
+            .zip(self.colours.iter().copied())
+            .filter(|([row, _], _)| *row >= 0.0)
+    }
+
+    /// The value that a bar of full length stands for.
+    fn full(&self) -> f64 {
+        self.rows.iter().chain(&self.columns).fold(1.0, |full: f64, &value| full.max(value))
+    }
+
+    /// The screen, the row profile at its right and the column profile below;
+    /// targets are ringed and their bars stand out.
+    pub fn draw(&self) -> Markup {
+        const GAP: f64 = 3.0;
+        const BAR: f64 = 20.0;
+        let edge = EDGE as f64;
+        let start = edge + GAP;
+        let size = start + BAR + 1.0;
+        let full = self.full();
+        // The target of a speck is its centre.
+        let half = (self.size / 2.0).floor();
+        let targets = |axis: usize| -> Vec<usize> {
+            self.specks().map(|(position, _)| (position[axis] + half) as usize).collect()
+        };
+        let (target_rows, target_columns) = (targets(0), targets(1));
+        let mut other = String::new();
+        let mut wanted = String::new();
+        let mut marks = String::new();
+        for index in 0..EDGE {
+            let middle = index as f64 + 0.5;
+            let length = |values: &[f64]| values[index].max(0.0) / full * BAR;
+            let path = |wanted_bar: bool| match wanted_bar {
+                true => 1,
+                false => 0,
+            };
+            let mut paths = [&mut other, &mut wanted];
+            let row = length(&self.rows);
+            if row > 0.005 {
+                let bars = &mut paths[path(target_rows.contains(&index))];
+                let _ = write!(bars, "M{start} {middle}h{row:.2}");
+            }
+            let column = length(&self.columns);
+            if column > 0.005 {
+                let bars = &mut paths[path(target_columns.contains(&index))];
+                let _ = write!(bars, "M{middle} {start}v{column:.2}");
+            }
+            // A tick in the gap points at every target.
+            if target_rows.contains(&index) {
+                let _ = write!(marks, "M{edge} {middle}h{GAP}");
+            }
+            if target_columns.contains(&index) {
+                let _ = write!(marks, "M{middle} {edge}v{GAP}");
+            }
+        }
+        let title =
+            format!("{}: targets at rows {target_rows:?}, columns {target_columns:?}", self.title);
+        let ring = self.size / 2.0 + 2.0;
+        html! {
+            svg.screen role="img" viewBox={ "-0.5 -0.5 " (size + 0.5) " " (size + 0.5) } {
+                title { (title) }
+                rect.edge x="-0.25" y="-0.25" width=(edge + 0.5) height=(edge + 0.5) {}
+                g shape-rendering="crispEdges" {
+                    rect width=(edge) height=(edge) fill=(hex(self.background)) {}
+                    @for ([row, column], colour) in self.specks() {
+                        rect x=(column) y=(row) fill=(hex(colour))
+                            width=(self.size.min(edge - column)) height=(self.size.min(edge - row)) {}
+                    }
+                }
+                @for ([row, column], _) in self.specks() {
+                    circle.ring cx=(column + self.size / 2.0) cy=(row + self.size / 2.0) r=(ring) {}
+                }
+                path.axis d={ "M" (start) " 0v" (edge) "M0 " (start) "h" (edge) } {}
+                path.bars d=(other) {}
+                path.bars.wanted d=(wanted) {}
+                path.ticks d=(marks) {}
+            }
+        }
+    }
+}
+
+/// A map of 64 × 64 values, row-major, `None` where there is none; 0 is the
+/// lightest level and `full` the deepest.
+pub(super) fn map(values: &[Option<f64>], full: f64, description: &str) -> Markup {
+    // Runs of equal cells in a row, drawn as one thick line each.
+    let mut paths = vec![String::new(); LEVELS + 1];
+    for row in 0..EDGE {
+        let cells = values.get(row * EDGE..(row + 1) * EDGE).unwrap_or(&[]);
+        let mut start = 0;
+        while start < cells.len() {
+            let own = level(cells[start], full);
+            let same = cells[start..].iter().take_while(|&&cell| level(cell, full) == own).count();
+            // The lightest level is the ground that all is drawn on.
+            if own != Some(0) {
+                let path = &mut paths[own.unwrap_or(LEVELS)];
+                let _ = write!(path, "M{start} {row}.5h{same}");
+            }
+            start += same;
+        }
+    }
+    html! {
+        svg.map role="img" aria-label=(description) viewBox="-0.5 -0.5 65 65" {
+            rect.edge x="-0.25" y="-0.25" width="64.5" height="64.5" {}
+            g shape-rendering="crispEdges" {
+                rect.h0 width="64" height="64" {}
+                @for (number, path) in paths.iter().enumerate() {
+                    @if !path.is_empty() {
+                        @if number == LEVELS {
+                            path.unknown d=(path) {}
+                        } @else {
+                            path class={ "h" (number) } d=(path) {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the levels of a map mean.
+pub(super) fn map_key(least: &str, most: &str, unknown: bool) -> Markup {
+    html! {
+        p.key {
+            span { (least) }
+            svg viewBox="0 0 36 4" preserveAspectRatio="none" aria-hidden="true" {
+                @for number in 0..LEVELS {
+                    path class={ "h" (number) } d={ "M" (number * 4) " 2h4" } stroke-width="4" {}
+                }
+            }
+            span { (most) }
+            @if unknown {
+                svg.one viewBox="0 0 4 4" aria-hidden="true" { path.unknown d="M0 2h4" stroke-width="4" {} }
+                span { "not measured" }
+            }
+        }
+    }
+}
+
+/// The level of a value; anything above 0 is told apart from 0.
+fn level(value: Option<f64>, full: f64) -> Option<usize> {
+    let value = value.filter(|value| value.is_finite())?;
+    if value <= 0.0 || full <= 0.0 {
+        return Some(0);
+    }
+    let top = (LEVELS - 1) as f64;
+    Some(((value / full * top).ceil().clamp(1.0, top)) as usize)
+}
+
+/// Reads an array of 4096 numbers or nulls; `None` if it is not one.
+pub(super) fn read_map(value: &Value) -> Option<Vec<Option<f64>>> {
+    let cells = value.as_array()?;
+    (cells.len() == EDGE * EDGE).then(|| cells.iter().map(Value::as_f64).collect())
+}
+
+/// Reads an array of 64 numbers; null, where a value was not finite, is 0.
+fn numbers(value: &Value) -> Option<Vec<f64>> {
+    let values = value.as_array()?;
+    (values.len() == EDGE)
+        .then(|| values.iter().map(|value| value.as_f64().unwrap_or(0.0)).collect())
+}
+
+fn colour(value: &Value) -> Option<Colour> {
+    let part = |index| value.get(index).and_then(Value::as_f64);
+    Some([part(0)?, part(1)?, part(2)?])
+}
+
+/// A colour as the web writes it.
+fn hex(colour: Colour) -> PreEscaped<String> {
+    let [red, green, blue] = colour.map(|part| (part.clamp(0.0, 1.0) * 255.0).round() as u8);
+    PreEscaped(format!("#{red:02x}{green:02x}{blue:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_sample_of_the_wrong_form_is_none() {
+        let good = json!({
+            "positions": [[3, 4], [-1, 0]], "colours": [[1, 1, 1], [0, 0, 0]],
+            "background": [0, 0, 0], "size": 1, "title": "<here>",
+            "rows": vec![0.5; 64], "columns": vec![0.5; 64],
+        });
+        let sample = Sample::read(&good).unwrap();
+        let drawn = sample.draw().into_string();
+        assert!(drawn.contains("&lt;here&gt;: targets at rows [3], columns [4]"), "{drawn}");
+        for (key, bad) in [
+            ("positions", json!([[3]])),
+            ("colours", json!([[1, 1, 1]])),
+            ("background", json!("black")),
+            ("rows", json!([1, 2, 3])),
+            ("columns", Value::Null),
+        ] {
+            let mut broken = good.clone();
+            broken[key] = bad;
+            assert!(Sample::read(&broken).is_none(), "{key}");
+        }
+    }
+
+    #[test]
+    fn only_nothing_is_the_lightest_level() {
+        assert_eq!(level(Some(0.0), 1.0), Some(0));
+        assert_eq!(level(Some(1e-9), 1.0), Some(1));
+        assert_eq!(level(Some(1.0), 1.0), Some(LEVELS - 1));
+        assert_eq!(level(Some(9.0), 1.0), Some(LEVELS - 1));
+        assert_eq!(level(Some(f64::NAN), 1.0), None);
+        assert_eq!(level(None, 1.0), None);
+    }
+
+    #[test]
+    fn a_map_covers_every_cell_that_is_not_ground() {
+        let values: Vec<Option<f64>> = (0..EDGE * EDGE)
+            .map(|cell| (cell % 3 != 0).then_some((cell % 7) as f64 / 6.0))
+            .collect();
+        let drawn = map(&values, 1.0, "a map").into_string();
+        let lengths: usize = drawn
+            .split(".5h")
+            .skip(1)
+            .filter_map(|rest| {
+                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                digits.parse::<usize>().ok()
+            })
+            .sum();
+        let expected = values.iter().filter(|value| **value != Some(0.0)).count();
+        assert_eq!(lengths, expected);
+        assert!(read_map(&json!(vec![0.0; 4095])).is_none());
+    }
+}

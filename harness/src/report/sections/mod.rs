@@ -1,0 +1,11 @@
+//! The sections of the report, one file each. A section that has nothing to
+//! show is left out; the overview says so.
+
+pub(super) mod batteries;
+pub(super) mod maps;
+pub(super) mod meta;
+pub(super) mod overview;
+pub(super) mod runs;
+pub(super) mod samples;
+pub(super) mod training;
+pub(super) mod transfer;

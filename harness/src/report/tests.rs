@@ -1,0 +1,190 @@
+use super::*;
+use crate::store::{CurvePoint, PhaseResults, Plan};
+use serde_json::json;
+
+fn page_of(store: &Store) -> String {
+    render(&Experiment::load(store).unwrap())
+}
+
+/// Writes the report of the made-up store, to be looked at in a browser:
+/// `SPECK_PREVIEW=$PWD/report.html cargo test -p speck-harness preview -- --ignored`
+#[test]
+#[ignore = "writes a file for people to look at"]
+fn preview() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("first.sqlite");
+    let store = fixture::fill(&path);
+    println!("{}", terminal_table(&store).unwrap());
+    let out = std::env::var_os("SPECK_PREVIEW").expect("set SPECK_PREVIEW to the file to write");
+    println!("{:?}", write(&path, Path::new(&out)).unwrap());
+}
+
+#[test]
+fn the_file_is_complete_and_names_every_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("first.sqlite");
+    let store = fixture::fill(&path);
+    let out = folder.path().join("reports/first.html");
+    let summary = write(&path, &out).unwrap();
+    let html = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(summary.bytes, html.len());
+    assert_eq!((summary.runs, summary.models), (10, 5));
+    for forbidden in ["http:", "https:", "<script", "src=", "@import", "url(", "<link"] {
+        assert!(!html.contains(forbidden), "{forbidden}");
+    }
+    for run in store.runs().unwrap() {
+        assert!(html.contains(&format!("id=\"run-{}\"", run.id)));
+        assert!(html.contains(&format!("href=\"#run-{}\"", run.id)));
+    }
+    for id in [
+        "verdict",
+        "training",
+        "battery-general",
+        "battery-generalization",
+        "error-maps",
+        "samples",
+        "transfer-7e57ab1e",
+        "meta-5eed0001",
+        "runs",
+    ] {
+        assert!(html.contains(&format!("<section id=\"{id}\">")), "{id}");
+        assert!(html.contains(&format!("href=\"#{id}\"")), "{id}");
+    }
+    // No placeholder colour of the charts is left.
+    assert!(!html.contains("\"#010"), "a placeholder colour is left");
+    assert_eq!(page_of(&store), html, "the same store, the same report");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = fixture::fill(&folder.path().join("first.sqlite"));
+    let html = page_of(&store);
+    for link in html.split("href=\"#").skip(1) {
+        let target = link.split('"').next().unwrap();
+        assert!(html.contains(&format!("id=\"{target}\"")), "{target}");
+    }
+}
+
+#[test]
+fn a_store_with_little_in_it_gives_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("half.sqlite")).unwrap();
+    let html = page_of(&store);
+    assert!(html.contains("0 runs"));
+    assert!(html.contains("No run has finished anything of: training"));
+
+    // A run that has begun, another that is planned, a third given up.
+    for place in 0..2 {
+        store.record_run(&fixture::record(place, "mlp", "adam", 0)).unwrap();
+    }
+    let begun = fixture::record(0, "mlp", "adam", 0).id;
+    store
+        .set_plan(&Plan {
+            name: "half".to_string(),
+            runs: vec![begun.clone(), "ffffffffffffffff".to_string()],
+        })
+        .unwrap();
+    let html = page_of(&store);
+    assert!(html.contains("1 planned run not begun"));
+    assert!(html.contains("1 run of earlier versions"));
+    assert!(html.contains(&begun));
+
+    // Every phase alone, and with nothing in it.
+    let phases = [
+        "train",
+        "battery/general",
+        "battery/generalization-0123",
+        "transfer-01/count/same/retrain",
+        "transfer-01/odd",
+        "meta-01/background/white",
+        "meta-01",
+        "something else",
+    ];
+    for phase in phases {
+        store.finish_phase(&begun, phase, &PhaseResults::default()).unwrap();
+        let html = page_of(&store);
+        assert!(html.contains(phase), "{phase}");
+    }
+}
+
+/// Artefacts of another form than expected are shown as missing.
+#[test]
+fn strange_contents_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("strange.sqlite")).unwrap();
+    let mut run = fixture::record(0, "<script>alert(1)</script>", "adam", 0);
+    run.config_json = "not JSON".to_string();
+    store.record_run(&run).unwrap();
+    let point = |value| CurvePoint { series: "loss".to_string(), step: 1, value };
+    for value in [f64::NAN, f64::INFINITY, -1e308, 1e308, 0.0] {
+        for artefact in [
+            json!(null),
+            json!([]),
+            json!({"exact": [1, 2]}),
+            json!([{"rows": "x"}]),
+            json!("text"),
+        ] {
+            let names = ["error map", "samples", "model", "timing", "description"];
+            let results = PhaseResults {
+                scores: vec![
+                    fixture::score("train", "training positions", "exact hit", Some(value)),
+                    fixture::score("general", "2 specks, line, red", "f1", Some(value)),
+                ],
+                curves: vec![point(value), CurvePoint { step: 2, ..point(2.0 * value) }],
+                artefacts: names.map(|name| (name.to_string(), artefact.clone())).to_vec(),
+            };
+            for phase in
+                ["train", "battery/general", "transfer-0/count/same/retrain", "meta-0/speck/near"]
+            {
+                store.finish_phase(&run.id, phase, &results).unwrap();
+            }
+            let html = page_of(&store);
+            assert!(!html.contains("<script"));
+            assert!(html.contains("&lt;script&gt;"));
+            assert!(html.contains("not JSON"));
+            terminal_table(&store).unwrap();
+        }
+    }
+}
+
+#[test]
+fn no_value_is_a_dash() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("none.sqlite")).unwrap();
+    let run = fixture::record(0, "mlp", "adam", 0);
+    store.record_run(&run).unwrap();
+    let results = PhaseResults {
+        scores: vec![fixture::score("train", "training positions", "exact hit", None)],
+        ..PhaseResults::default()
+    };
+    store.finish_phase(&run.id, "train", &results).unwrap();
+    let html = page_of(&store);
+    let short = &run.id[..8];
+    assert!(html.contains(">–</td>"));
+    assert!(html.contains(&format!("runs: {short} none; 4096 cases each")));
+    let table = terminal_table(&store).unwrap();
+    assert!(table.lines().nth(1).unwrap().ends_with('–'), "{table}");
+}
+
+#[test]
+fn the_terminal_table_is_aligned() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = fixture::fill(&folder.path().join("first.sqlite"));
+    let table = terminal_table(&store).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 6);
+    let lengths: Vec<usize> = lines.iter().map(|line| line.chars().count()).collect();
+    assert!(lengths.iter().all(|length| *length == lengths[0]), "{table}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("first.sqlite");
+    Store::open(&path).unwrap();
+    let failure = write(&path, folder.path()).unwrap_err();
+    assert!(failure.to_string().contains("cannot write the report"), "{failure}");
+    let failure = write(&folder.path().join("other.sqlite"), &path).unwrap_err();
+    assert!(matches!(failure, ReportError::Store(StoreError::Missing { .. })));
+}

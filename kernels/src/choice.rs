@@ -1,0 +1,147 @@
+//! Forcing a kernel's variant: `SPECK_KERNEL=matmul:avx2,exp:scalar`.
+
+use crate::variant::{KernelError, names};
+
+/// The environment variable read by [`Choice::from_environment`].
+pub const VARIABLE: &str = "SPECK_KERNEL";
+
+/// Which variants the user forces. Empty: every kernel takes its fastest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    rules: Vec<(String, String)>,
+}
+
+/// What [`Choice::forced`] found for a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forced<'a> {
+    /// The variant asked for.
+    pub variant: &'a str,
+    /// Whether the rule named this kernel; a `*` rule applies only where the
+    /// kernel has such a variant.
+    pub by_name: bool,
+}
+
+impl Choice {
+    /// Reads `kernel:variant` pairs separated by commas. `*` stands for every
+    /// kernel that has the variant, and a later rule wins over an earlier one.
+    ///
+    /// # Errors
+    /// A pair without a colon, a kernel that does not exist, or a variant that
+    /// the kernel does not have; the message suggests the nearest name.
+    pub fn parse(text: &str) -> Result<Self, KernelError> {
+        let kernels = crate::all();
+        let mut rules = Vec::new();
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let Some((kernel, variant)) = pair.split_once(':') else {
+                return Err(KernelError::BadChoice(format!(
+                    "`{pair}` is not KERNEL:VARIANT, for example matmul:scalar"
+                )));
+            };
+            let matching: Vec<_> =
+                kernels.iter().filter(|k| kernel == "*" || k.name == kernel).collect();
+            if matching.is_empty() {
+                let near = nearest(kernel, kernels.iter().map(|k| k.name));
+                return Err(KernelError::BadChoice(format!("no kernel `{kernel}`{near}")));
+            }
+            let known = || {
+                let variants = matching.iter().flat_map(|k| k.f32.iter().chain(&k.f64));
+                let mut known: Vec<_> = variants.map(|v| v.name).collect();
+                known.sort_unstable();
+                known.dedup();
+                known
+            };
+            if !known().contains(&variant) {
+                return Err(KernelError::BadChoice(format!(
+                    "kernel `{kernel}` has no variant `{variant}`; there are {}",
+                    names(known().into_iter())
+                )));
+            }
+            rules.push((kernel.to_owned(), variant.to_owned()));
+        }
+        Ok(Choice { rules })
+    }
+
+    /// The choice in `SPECK_KERNEL`, or the empty one.
+    pub fn from_environment() -> Result<Self, KernelError> {
+        match std::env::var(VARIABLE) {
+            Ok(text) => Self::parse(&text)
+                .map_err(|error| KernelError::BadChoice(format!("{VARIABLE}: {error}"))),
+            Err(_) => Ok(Choice::default()),
+        }
+    }
+
+    /// The rule that applies to `kernel`, if any.
+    pub fn forced(&self, kernel: &str) -> Option<Forced<'_>> {
+        let applies = |(name, _): &&(String, String)| name == kernel || name == "*";
+        let (name, variant) = self.rules.iter().rev().find(applies)?;
+        Some(Forced { variant, by_name: name != "*" })
+    }
+}
+
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .map(|(_, candidate)| format!("; did you mean `{candidate}`?"))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A choice with these rules, whether or not such kernels exist.
+    pub(crate) fn unchecked(rules: &[(&str, &str)]) -> Choice {
+        let owned = |(kernel, variant): &(&str, &str)| ((*kernel).into(), (*variant).into());
+        Choice { rules: rules.iter().map(owned).collect() }
+    }
+
+    #[track_caller]
+    fn refused(text: &str) -> String {
+        Choice::parse(text).expect_err("a refusal").to_string()
+    }
+
+    #[test]
+    fn no_rules_force_nothing() {
+        for text in ["", " ", ",", " , ,"] {
+            let choice = Choice::parse(text).expect("no rules");
+            assert_eq!(choice, Choice::default());
+            assert_eq!(choice.forced("gather"), None);
+        }
+    }
+
+    #[test]
+    fn a_rule_forces_the_kernel_it_names() {
+        let choice = Choice::parse(" gather:scalar , read_strided:tiled").expect("two rules");
+        assert_eq!(choice.forced("gather"), Some(Forced { variant: "scalar", by_name: true }));
+        let tiled = Some(Forced { variant: "tiled", by_name: true });
+        assert_eq!(choice.forced("read_strided"), tiled);
+        assert_eq!(choice.forced("write_strided"), None);
+    }
+
+    #[test]
+    fn a_star_stands_for_every_kernel_and_a_later_rule_wins() {
+        let choice = Choice::parse("gather:tiled,*:scalar").expect("two rules");
+        let star = Some(Forced { variant: "scalar", by_name: false });
+        assert_eq!(choice.forced("gather"), star);
+        assert_eq!(choice.forced("render"), star);
+        let choice = Choice::parse("*:scalar,gather:tiled").expect("two rules");
+        assert_eq!(choice.forced("gather"), Some(Forced { variant: "tiled", by_name: true }));
+        assert_eq!(choice.forced("render"), star);
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_what_would_be_right() {
+        assert_eq!(refused("gathr:scalar"), "no kernel `gathr`; did you mean `gather`?");
+        assert_eq!(refused("zzz:scalar"), "no kernel `zzz`");
+        let message = refused("gather:fast");
+        assert!(message.contains("kernel `gather` has no variant `fast`"), "{message}");
+        assert!(message.contains("`scalar`, `tiled`"), "{message}");
+        let message = refused("*:fast");
+        assert!(message.contains("kernel `*` has no variant `fast`"), "{message}");
+        assert!(refused("gather").contains("`gather` is not KERNEL:VARIANT"));
+        // One bad rule among good ones.
+        assert!(refused("gather:scalar,render:").contains("`render` has no variant ``"));
+    }
+}

@@ -1,0 +1,234 @@
+//! AVX-512: the register tiles of `correlate` and `reduce`.
+
+use super::correlate::{self, Direction};
+use super::{ConvShape, Routine, reduce};
+use std::arch::x86_64::*;
+use std::array::from_fn;
+
+/// The convolution.
+pub(super) const FORWARD: Routine<f32> = Routine {
+    run: forward,
+    scratch: |shape| correlate::scratch::<Avx512>(shape, Direction::Forward),
+};
+/// The gradient of the input.
+pub(super) const INPUT_GRADIENT: Routine<f32> = Routine {
+    run: input_gradient,
+    scratch: |shape| correlate::scratch::<Avx512>(shape, Direction::InputGradient),
+};
+/// The gradient of the weight.
+pub(super) const WEIGHT_GRADIENT: Routine<f32> =
+    Routine { run: weight_gradient, scratch: reduce::scratch::<Avx512> };
+
+/// # Safety
+/// The processor has AVX-512 F, DQ, BW and VL.
+unsafe fn forward(s: &ConvShape, input: &[f32], weight: &[f32], out: &mut [f32], x: &mut [f32]) {
+    // SAFETY: the caller's promise.
+    unsafe { correlate::run::<Avx512>(s, Direction::Forward, input, weight, out, x) }
+}
+
+/// # Safety
+/// The processor has AVX-512 F, DQ, BW and VL.
+unsafe fn input_gradient(
+    shape: &ConvShape,
+    cotangent: &[f32],
+    weight: &[f32],
+    gradient: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let direction = Direction::InputGradient;
+    // SAFETY: the caller's promise.
+    unsafe { correlate::run::<Avx512>(shape, direction, cotangent, weight, gradient, scratch) }
+}
+
+/// # Safety
+/// The processor has AVX-512 F, DQ, BW and VL.
+unsafe fn weight_gradient(
+    shape: &ConvShape,
+    input: &[f32],
+    cotangent: &[f32],
+    gradient: &mut [f32],
+    scratch: &mut [f32],
+) {
+    // SAFETY: the caller's promise.
+    unsafe { reduce::run::<Avx512>(shape, input, cotangent, gradient, scratch) }
+}
+
+struct Avx512;
+
+impl correlate::Tile for Avx512 {
+    const LANES: usize = 16;
+    const ROWS: usize = 8;
+
+    /// About 24 sums, which with the vectors of a step and a broadcast weight
+    /// fill the 32 registers.
+    fn vectors(rows: usize) -> usize {
+        match rows {
+            ..=2 => 8,
+            3 => 7,
+            4 => 6,
+            5 => 5,
+            6 => 4,
+            _ => 3,
+        }
+    }
+
+    unsafe fn correlate(job: &correlate::TileJob) {
+        // SAFETY: the caller's promise, for each number of rows.
+        unsafe {
+            match job.rows {
+                1 => correlate_rows::<1>(job),
+                2 => correlate_rows::<2>(job),
+                3 => correlate_rows::<3>(job),
+                4 => correlate_rows::<4>(job),
+                5 => correlate_rows::<5>(job),
+                6 => correlate_rows::<6>(job),
+                7 => correlate_rows::<7>(job),
+                _ => correlate_rows::<8>(job),
+            }
+        }
+    }
+}
+
+impl reduce::Tile for Avx512 {
+    const LANES: usize = 16;
+    const ROWS: usize = 4;
+    const OFFSETS: usize = 6;
+
+    unsafe fn reduce(job: &reduce::TileJob) {
+        // SAFETY: the caller's promise, for each number of rows.
+        unsafe {
+            match job.rows {
+                1 => reduce_rows::<1>(job),
+                2 => reduce_rows::<2>(job),
+                3 => reduce_rows::<3>(job),
+                _ => reduce_rows::<4>(job),
+            }
+        }
+    }
+}
+
+/// The tile of `correlate` for `R` rows.
+///
+/// # Safety
+/// As for [`correlate::Tile::correlate`].
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+unsafe fn correlate_rows<const R: usize>(job: &correlate::TileJob) {
+    // SAFETY: the caller's promise, for each number of vectors.
+    unsafe {
+        match job.vectors.len() {
+            1 => correlate_tile::<R, 1>(job),
+            2 => correlate_tile::<R, 2>(job),
+            3 => correlate_tile::<R, 3>(job),
+            4 => correlate_tile::<R, 4>(job),
+            5 => correlate_tile::<R, 5>(job),
+            6 => correlate_tile::<R, 6>(job),
+            7 => correlate_tile::<R, 7>(job),
+            _ => correlate_tile::<R, 8>(job),
+        }
+    }
+}
+
+/// `R` rows of `V` vectors, held in `R · V` registers over the whole depth.
+///
+/// # Safety
+/// As for [`correlate::Tile::correlate`], with `R` the job's rows and `V` its
+/// vectors.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+#[inline]
+unsafe fn correlate_tile<const R: usize, const V: usize>(job: &correlate::TileJob) {
+    let mut sums = [[_mm512_setzero_ps(); V]; R];
+    let starts: [*const f32; V] =
+        from_fn(|v| job.source.wrapping_add(job.vectors[v].position as usize));
+    let mut weights = job.weights;
+    for &offset in job.offsets {
+        // SAFETY: the source is readable at every position plus offset, for
+        // the whole vector, and each step has `R` weights; the pointer to the
+        // last step's successor is formed by wrapping arithmetic.
+        unsafe {
+            let values: [__m512; V] = from_fn(|v| _mm512_loadu_ps(starts[v].add(offset as usize)));
+            for row in 0..R {
+                let weight = _mm512_set1_ps(*weights.add(row));
+                for v in 0..V {
+                    sums[row][v] = _mm512_fmadd_ps(weight, values[v], sums[row][v]);
+                }
+            }
+        }
+        weights = weights.wrapping_add(job.weight_step);
+    }
+    for v in 0..V {
+        let correlate::Lanes { stored, results, .. } = job.vectors[v];
+        for row in 0..R {
+            // SAFETY: a row is writable from `stored` on for as many elements
+            // as there are results; the mask leaves out the others.
+            unsafe {
+                let out = job.out.add(row * job.out_step + stored as usize);
+                if results == 0xffff {
+                    _mm512_storeu_ps(out, sums[row][v]);
+                } else {
+                    let packed = _mm512_maskz_compress_ps(results as __mmask16, sums[row][v]);
+                    let first = ((1u32 << results.count_ones()) - 1) as __mmask16;
+                    _mm512_mask_storeu_ps(out, first, packed);
+                }
+            }
+        }
+    }
+}
+
+/// The tile of `reduce` for `R` rows.
+///
+/// # Safety
+/// As for [`reduce::Tile::reduce`].
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+unsafe fn reduce_rows<const R: usize>(job: &reduce::TileJob) {
+    // SAFETY: the caller's promise, for each number of offsets.
+    unsafe {
+        match job.offsets.len() {
+            1 => reduce_tile::<R, 1>(job),
+            2 => reduce_tile::<R, 2>(job),
+            3 => reduce_tile::<R, 3>(job),
+            4 => reduce_tile::<R, 4>(job),
+            5 => reduce_tile::<R, 5>(job),
+            _ => reduce_tile::<R, 6>(job),
+        }
+    }
+}
+
+/// `R` rows by `K` offsets, a vector of partial sums each.
+///
+/// # Safety
+/// As for [`reduce::Tile::reduce`], with `R` the job's rows and `K` its
+/// offsets.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+#[inline]
+unsafe fn reduce_tile<const R: usize, const K: usize>(job: &reduce::TileJob) {
+    let mut sums = [[_mm512_setzero_ps(); K]; R];
+    let offsets: [usize; K] = from_fn(|k| job.offsets[k] as usize);
+    for image in 0..job.images {
+        // Wrapping, because the pointers of one row or image too many are
+        // formed below, and never read.
+        let cotangent = job.cotangent.wrapping_add(image * job.cotangent_image);
+        let source = job.source.wrapping_add(image * job.source_image);
+        let starts: [*const f32; K] = from_fn(|k| source.wrapping_add(offsets[k]));
+        for position in (0..job.vectors).map(|vector| 16 * vector) {
+            // SAFETY: both copies are readable there, for a whole vector.
+            unsafe {
+                let factors: [__m512; R] =
+                    from_fn(|row| _mm512_loadu_ps(cotangent.add(row * job.row_step + position)));
+                for k in 0..K {
+                    let value = _mm512_loadu_ps(starts[k].add(position));
+                    for row in 0..R {
+                        sums[row][k] = _mm512_fmadd_ps(factors[row], value, sums[row][k]);
+                    }
+                }
+            }
+        }
+    }
+    for row in 0..R {
+        for k in 0..K {
+            // SAFETY: writable at every row and offset.
+            unsafe {
+                *job.sums.add(row * job.sums_step + k) += _mm512_reduce_add_ps(sums[row][k]);
+            }
+        }
+    }
+}

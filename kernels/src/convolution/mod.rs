@@ -1,0 +1,182 @@
+//! Two-dimensional convolution and its two gradients.
+//!
+//! Images are `[batch, channels, height, width]`, the weight is
+//! `[out_channels, in_channels / groups, kernel height, kernel width]`, and the
+//! kernel is not flipped: cross-correlation, as in PyTorch.
+//!
+//! `scalar` is the specification: one loop over all products that occur, read
+//! in three ways. The SIMD variants never build a matrix of windows. They copy
+//! each image once, with its border, into planes in which every tap of the
+//! kernel is a constant offset (`source`), and then sum over the offsets
+//! (`correlate`: the result and the gradient of the input) or over the
+//! positions (`reduce`: the gradient of the weight).
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod correlate;
+#[cfg(target_arch = "x86_64")]
+mod reduce;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod source;
+#[cfg(test)]
+mod tests;
+
+use crate::isa::Isa;
+use crate::real::Real;
+use crate::variant::{Kernel, KernelStatus, Signature, Variant};
+
+/// What is convolved. Pairs are height, then width.
+///
+/// `in_channels` and `out_channels` are multiples of `groups`; `kernel`,
+/// `stride`, `dilation` and `groups` are at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Number of images.
+    pub batch: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Channels are cut into this many groups, and an output channel sees the
+    /// input channels of its own group only.
+    pub groups: usize,
+    /// Height and width of the input.
+    pub input: [usize; 2],
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Input pixels from one output pixel to the next.
+    pub stride: [usize; 2],
+    /// Zeros added on each of the two sides.
+    pub padding: [usize; 2],
+    /// Input pixels from one tap of the kernel to the next.
+    pub dilation: [usize; 2],
+}
+
+impl ConvShape {
+    /// Height and width of the output; 0 where the kernel does not fit into
+    /// the padded input.
+    pub fn output(&self) -> [usize; 2] {
+        std::array::from_fn(|axis| {
+            let padded = self.input[axis] + 2 * self.padding[axis];
+            let window = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
+            if padded < window { 0 } else { (padded - window) / self.stride[axis] + 1 }
+        })
+    }
+
+    /// Input channels of a group.
+    fn group_in(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Output channels of a group.
+    fn group_out(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Taps of the kernel.
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Pixels of an input channel.
+    fn input_pixels(&self) -> usize {
+        self.input[0] * self.input[1]
+    }
+
+    /// Pixels of an output channel.
+    fn output_pixels(&self) -> usize {
+        let [height, width] = self.output();
+        height * width
+    }
+
+    /// Elements of the weight.
+    fn weight_size(&self) -> usize {
+        self.out_channels * self.group_in() * self.taps()
+    }
+
+    /// Products of an input, a weight and an output position: what each of the
+    /// three kernels computes, borders included.
+    #[cfg(target_arch = "x86_64")]
+    fn products(&self) -> usize {
+        self.batch * self.output_pixels() * self.weight_size()
+    }
+
+    /// Panics unless the slices have exactly the lengths of the shape.
+    fn check<T>(&self, input: &[T], weight: &[T], output: &[T]) {
+        assert_eq!(input.len(), self.batch * self.in_channels * self.input_pixels(), "input");
+        assert_eq!(weight.len(), self.weight_size(), "weight");
+        assert_eq!(output.len(), self.batch * self.out_channels * self.output_pixels(), "output");
+    }
+}
+
+/// One way to convolve.
+#[derive(Clone, Copy)]
+pub struct Routine<T> {
+    /// `run(shape, first, second, result, scratch)`; the kernels say what the
+    /// operands are. Overwrites all of `result`, whatever it held, and leaves
+    /// anything in `scratch`.
+    ///
+    /// Panics where a slice's length is not that of the shape.
+    ///
+    /// # Safety
+    /// The processor has what the variant's [`Isa`] names.
+    pub run: unsafe fn(&ConvShape, &[T], &[T], &mut [T], &mut [T]),
+    /// How many elements of scratch `run` needs. A function of the shape alone,
+    /// never of the number of threads.
+    pub scratch: fn(&ConvShape) -> usize,
+}
+
+/// The signature of the three kernels.
+pub struct Convolution;
+
+impl Signature for Convolution {
+    type Run<T: Real> = Routine<T>;
+}
+
+/// `(input, weight)` → output.
+pub static CONV2D: Kernel<Convolution> = Kernel {
+    name: "conv2d",
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::FORWARD },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: avx2::FORWARD },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::forward() },
+    ],
+    f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::forward() }],
+};
+
+/// `(cotangent of the output, weight)` → gradient of the input.
+pub static CONV2D_INPUT_GRADIENT: Kernel<Convolution> = Kernel {
+    name: "conv2d_input_gradient",
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: avx2::INPUT_GRADIENT },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::input_gradient() },
+    ],
+    f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::input_gradient() }],
+};
+
+/// `(input, cotangent of the output)` → gradient of the weight.
+pub static CONV2D_WEIGHT_GRADIENT: Kernel<Convolution> = Kernel {
+    name: "conv2d_weight_gradient",
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: avx2::WEIGHT_GRADIENT },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::weight_gradient() },
+    ],
+    f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::weight_gradient() }],
+};
+
+/// The kernels of this family.
+pub fn kernels() -> Vec<KernelStatus> {
+    vec![CONV2D.status(), CONV2D_INPUT_GRADIENT.status(), CONV2D_WEIGHT_GRADIENT.status()]
+}

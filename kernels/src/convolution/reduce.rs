@@ -1,0 +1,297 @@
+//! The gradient of the weight: sums over positions.
+//!
+//! `gradient[o, k] = Σ_b Σ_position cotangent[b, o, position] · window[b, k, position]`
+//! is a matrix product with short sides and a very long sum. A product of
+//! packed panels wants the windows transposed, which costs more than the
+//! product. But with the input copied as `source` describes, row `k` of the
+//! windows is the copy shifted by `offset[k]`, and both factors lie along
+//! memory in the direction of the sum. So a register tile holds, for a few
+//! output channels and a few `k`, a vector of partial sums each, and walks the
+//! positions: nothing is packed, and lanes are added up at the end.
+//!
+//! The cotangent is copied too, with the copy's distance between rows and zeros
+//! there, so that the walk does not stop at the end of a row.
+//!
+//! Adding up the lanes of a tile takes as long as some hundred positions, and
+//! small images have few: so as many images as fit into the second-level cache
+//! are copied first, and a tile walks through all of them before it is added up.
+//!
+//! Parts are ranges of images; each sums into a gradient of its own, and these
+//! are added in order.
+
+use super::ConvShape;
+use super::source::{Axis, LINE, Layout};
+use crate::matmul::parts;
+use crate::parallel::{GRAIN, Shared, for_parts};
+
+/// Most elements of the copies that are walked through together: half of a
+/// second-level cache of 1 MiB.
+const COPIES: usize = 1 << 17;
+/// Most elements of the gradients of all parts but one, where that leaves two
+/// parts.
+const PARTIAL_SUMS: usize = 1 << 20;
+
+/// What an instruction set provides.
+pub(super) trait Tile {
+    /// Floats in a vector.
+    const LANES: usize;
+    /// Most output channels of a tile.
+    const ROWS: usize;
+    /// Most offsets of a tile.
+    const OFFSETS: usize;
+    /// Computes one tile.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and the job's promises hold.
+    unsafe fn reduce(job: &TileJob);
+}
+
+/// One tile: `sums[r · sums_step + k] += Σ_image Σ_position
+/// cotangent[r · row_step + position] · source[offsets[k] + position]`.
+pub(super) struct TileJob<'a> {
+    /// `1..=Tile::ROWS`.
+    pub rows: usize,
+    /// `1..=Tile::OFFSETS` of them.
+    pub offsets: &'a [u32],
+    /// Number of images, and vectors of positions in each.
+    pub images: usize,
+    /// Number of vectors of positions of an image.
+    pub vectors: usize,
+    /// Readable at all rows and positions.
+    pub cotangent: *const f32,
+    /// Elements from one row to the next.
+    pub row_step: usize,
+    /// Elements from one image to the next.
+    pub cotangent_image: usize,
+    /// Readable at all offsets and positions.
+    pub source: *const f32,
+    /// Elements from one image to the next.
+    pub source_image: usize,
+    /// Readable and writable at all rows and offsets.
+    pub sums: *mut f32,
+    /// Elements from one row to the next.
+    pub sums_step: usize,
+}
+
+/// How a shape is computed.
+struct Plan {
+    shape: ConvShape,
+    source: Layout,
+    cotangent: Layout,
+    /// Elements of the copy of an image; the last vector of the source may run
+    /// over its end.
+    source_copy: usize,
+    cotangent_copy: usize,
+    /// Vectors of positions.
+    vectors: usize,
+    /// Length of a row of the gradient, of a tile of it, and rows of a tile.
+    depth: usize,
+    tile_offsets: usize,
+    tile_rows: usize,
+    /// Images of a part, and of those copied together.
+    part: usize,
+    chunk: usize,
+}
+
+impl Plan {
+    fn new<T: Tile>(shape: &ConvShape) -> Self {
+        let axes = [0, 1].map(|axis| Axis::of_input(shape, axis));
+        let source = Layout::new(shape.group_in(), axes);
+        let [height, width] = shape.output();
+        let plain = |pixels, length| Axis { pixels, planes: 1, length, step: 1, border: 0 };
+        let mut cotangent =
+            Layout::new(shape.group_out(), [plain(height, height), plain(width, source.pitch())]);
+        cotangent.plane = cotangent.plane.next_multiple_of(LINE);
+        let positions = (height * source.pitch()).saturating_sub(source.pitch() - width);
+        let source_copy = (source.size() + T::LANES).next_multiple_of(LINE);
+        let cotangent_copy = cotangent.size();
+        let weights = shape.weight_size().max(1);
+        let parts = parts(shape.products()).min((PARTIAL_SUMS / weights).max(2));
+        let part = shape.batch.div_ceil(parts).max(1);
+        let rows = shape.group_out().max(1);
+        let depth = (shape.group_in() * shape.taps()).max(1);
+        Plan {
+            shape: *shape,
+            source,
+            cotangent,
+            source_copy,
+            cotangent_copy,
+            vectors: positions.div_ceil(T::LANES),
+            depth,
+            tile_offsets: depth.div_ceil(depth.div_ceil(T::OFFSETS)),
+            tile_rows: rows.div_ceil(rows.div_ceil(T::ROWS)),
+            part,
+            chunk: (COPIES / (source_copy + cotangent_copy)).clamp(1, part),
+        }
+    }
+
+    fn parts(&self) -> usize {
+        self.shape.batch.div_ceil(self.part)
+    }
+
+    /// Elements of scratch for offsets, the gradients of all parts but the
+    /// first, and the copies of one part.
+    fn regions(&self) -> [usize; 3] {
+        let later = self.parts().saturating_sub(1) * self.shape.weight_size();
+        [
+            self.depth.next_multiple_of(LINE),
+            later.next_multiple_of(LINE),
+            self.chunk * (self.source_copy + self.cotangent_copy),
+        ]
+    }
+
+    fn scratch(&self) -> usize {
+        let [offsets, sums, copies] = self.regions();
+        LINE + offsets + sums + self.parts() * copies
+    }
+
+    fn prepare(&self, offsets: &mut [u32]) {
+        let [kernel_height, kernel_width] = self.shape.kernel;
+        let [tap_rows, tap_columns] = [0, 1].map(|axis| {
+            let (dilation, stride) = (self.shape.dilation[axis], self.shape.stride[axis]);
+            move |tap: usize| (tap * dilation % stride, tap * dilation / stride)
+        });
+        for (k, offset) in offsets.iter_mut().enumerate().take(self.depth) {
+            let (channel, tap) = (k / self.shape.taps(), k % self.shape.taps());
+            debug_assert!(tap / kernel_width < kernel_height);
+            let (y, x) = (tap_rows(tap / kernel_width), tap_columns(tap % kernel_width));
+            let plane = self.source.plane_at(channel, [y.0, x.0]);
+            *offset = (plane + y.1 * self.source.pitch() + x.1) as u32;
+        }
+    }
+}
+
+/// Scratch for [`run`].
+pub(super) fn scratch<T: Tile>(shape: &ConvShape) -> usize {
+    Plan::new::<T>(shape).scratch()
+}
+
+/// The gradient of the weight.
+///
+/// # Safety
+/// The processor has the instruction set of `T`.
+pub(super) unsafe fn run<T: Tile>(
+    shape: &ConvShape,
+    input: &[f32],
+    cotangent: &[f32],
+    gradient: &mut [f32],
+    scratch: &mut [f32],
+) {
+    shape.check(input, gradient, cotangent);
+    if input.is_empty() || cotangent.is_empty() || gradient.is_empty() {
+        gradient.fill(0.0);
+        return;
+    }
+    let plan = Plan::new::<T>(shape);
+    assert!(scratch.len() >= plan.scratch(), "length of the scratch of a weight's gradient");
+    assert!(u32::try_from(plan.source_copy).is_ok(), "images of 2^32 elements");
+    let aligned = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    let [offsets, later, part_size] = plan.regions();
+    let (offsets, rest) = scratch[aligned..].split_at_mut(offsets);
+    let (later, copies) = rest.split_at_mut(later);
+    let offsets: &mut [u32] = bytemuck::cast_slice_mut(offsets);
+    plan.prepare(offsets);
+
+    let offsets = &offsets[..plan.depth];
+    let size = gradient.len();
+    let alone = rayon::current_num_threads() == 1;
+    let shared_gradient = Shared::new(gradient);
+    let shared_later = Shared::new(later);
+    let shared_copies = Shared::new(copies);
+    for_parts(shape.batch, plan.part, |range| {
+        let part = range.start / plan.part;
+        let slot = if alone { 0 } else { part };
+        // SAFETY: the first part sums in the gradient itself, each later one in
+        // a gradient of its own; the scratch holds copies for every part, and
+        // parts that share the first one's run one after another on this
+        // thread.
+        let (sums, copies) = unsafe {
+            let sums = match part {
+                0 => shared_gradient.part(0..size),
+                part => shared_later.part((part - 1) * size..part * size),
+            };
+            (sums, shared_copies.part(slot * part_size..(slot + 1) * part_size))
+        };
+        sums.fill(0.0);
+        copies.fill(0.0);
+        for start in range.clone().step_by(plan.chunk) {
+            let images = start..(start + plan.chunk).min(range.end);
+            for group in 0..shape.groups {
+                let copies = plan.copy_images(images.clone(), group, input, cotangent, copies);
+                let sums = &mut sums[group * size / shape.groups..][..size / shape.groups];
+                // SAFETY: `T` runs here, by the caller's promise.
+                unsafe { walk::<T>(&plan, images.len(), copies, offsets, sums) };
+            }
+        }
+    });
+    let later = &*later;
+    if plan.parts() > 1 {
+        for_parts(size, GRAIN, |range| {
+            // SAFETY: ranges of `for_parts` are disjoint and inside the gradient.
+            let gradient = unsafe { shared_gradient.part(range.clone()) };
+            for sums in later.chunks_exact(size).take(plan.parts() - 1) {
+                let sums = &sums[range.clone()];
+                gradient.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            }
+        });
+    }
+}
+
+impl Plan {
+    /// Copies a group's channels of some images: those of the input, then those
+    /// of the cotangent.
+    fn copy_images<'a>(
+        &self,
+        images: std::ops::Range<usize>,
+        group: usize,
+        input: &[f32],
+        cotangent: &[f32],
+        copies: &'a mut [f32],
+    ) -> [&'a [f32]; 2] {
+        let (sources, cotangents) = copies.split_at_mut(self.chunk * self.source_copy);
+        let input_group = self.shape.group_in() * self.shape.input_pixels();
+        let cotangent_group = self.shape.group_out() * self.shape.output_pixels();
+        for (index, image) in images.enumerate() {
+            let at = image * self.shape.groups + group;
+            let source = &input[at * input_group..][..input_group];
+            self.source.fill(source, &mut sources[index * self.source_copy..]);
+            let cotangent = &cotangent[at * cotangent_group..][..cotangent_group];
+            self.cotangent.fill(cotangent, &mut cotangents[index * self.cotangent_copy..]);
+        }
+        [sources, cotangents]
+    }
+}
+
+/// All tiles of a group's gradient, over the copied images.
+///
+/// # Safety
+/// The processor has the instruction set.
+unsafe fn walk<T: Tile>(
+    plan: &Plan,
+    images: usize,
+    [source, cotangent]: [&[f32]; 2],
+    offsets: &[u32],
+    sums: &mut [f32],
+) {
+    for row in (0..plan.shape.group_out()).step_by(plan.tile_rows) {
+        for (tile, offsets) in offsets.chunks(plan.tile_offsets).enumerate() {
+            let job = TileJob {
+                rows: plan.tile_rows.min(plan.shape.group_out() - row),
+                offsets,
+                images,
+                vectors: plan.vectors,
+                cotangent: &raw const cotangent[row * plan.cotangent.plane],
+                row_step: plan.cotangent.plane,
+                cotangent_image: plan.cotangent_copy,
+                source: source.as_ptr(),
+                source_image: plan.source_copy,
+                sums: &raw mut sums[row * plan.depth + tile * plan.tile_offsets],
+                sums_step: plan.depth,
+            };
+            // SAFETY: positions stay inside the cotangent's planes, which are
+            // whole vectors long, and with the offsets inside the source's
+            // copies, whose end leaves room for a vector.
+            unsafe { T::reduce(&job) };
+        }
+    }
+}

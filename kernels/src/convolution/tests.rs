@@ -1,0 +1,230 @@
+//! Every variant against `scalar`, the gradients against the convolution, and
+//! the promises of the family.
+
+use super::{
+    CONV2D, CONV2D_INPUT_GRADIENT, CONV2D_WEIGHT_GRADIENT, ConvShape, Convolution, Routine,
+};
+use crate::real::Real;
+use crate::testing::{assert_close, assert_same, poisoned, random};
+use crate::variant::Kernel;
+use proptest::prelude::*;
+
+static ALL: [&Kernel<Convolution>; 3] = [&CONV2D, &CONV2D_INPUT_GRADIENT, &CONV2D_WEIGHT_GRADIENT];
+
+/// A square shape without groups.
+fn square(batch: usize, channels: [usize; 2], size: usize, kernel: usize) -> ConvShape {
+    ConvShape {
+        batch,
+        in_channels: channels[0],
+        out_channels: channels[1],
+        groups: 1,
+        input: [size; 2],
+        kernel: [kernel; 2],
+        stride: [1; 2],
+        padding: [kernel / 2; 2],
+        dilation: [1; 2],
+    }
+}
+
+/// Lengths of input, weight and output.
+fn sizes(s: &ConvShape) -> [usize; 3] {
+    [
+        s.batch * s.in_channels * s.input_pixels(),
+        s.weight_size(),
+        s.batch * s.out_channels * s.output_pixels(),
+    ]
+}
+
+/// Which of input, weight and output a kernel reads, and writes.
+fn roles(kernel: &Kernel<Convolution>) -> ([usize; 2], usize) {
+    match kernel.name {
+        "conv2d" => ([0, 1], 2),
+        "conv2d_input_gradient" => ([2, 1], 0),
+        _ => ([0, 2], 1),
+    }
+}
+
+/// The result, from poisoned memory.
+fn result<T: Real>(
+    kernel: &Kernel<Convolution>,
+    routine: &Routine<T>,
+    shape: &ConvShape,
+    operands: [&[T]; 2],
+) -> Vec<T> {
+    let mut out = poisoned(sizes(shape)[roles(kernel).1]);
+    let mut scratch = poisoned((routine.scratch)(shape));
+    // SAFETY: callers pass routines of variants that this machine supports.
+    unsafe { (routine.run)(shape, operands[0], operands[1], &mut out, &mut scratch) };
+    out
+}
+
+fn scalar<T: Real>(kernel: &Kernel<Convolution>) -> &'static Routine<T> {
+    &T::variants(kernel).last().expect("a kernel has a scalar variant").run
+}
+
+fn operands<T: Real>(kernel: &Kernel<Convolution>, shape: &ConvShape) -> [Vec<T>; 2] {
+    roles(kernel).0.map(|role| random(role as u64, sizes(shape)[role], -1.0, 1.0))
+}
+
+/// Holds every variant of every kernel to an error of a few roundings of the
+/// sum of the products' magnitudes, the bound that any order of summation
+/// keeps.
+fn check(shape: &ConvShape) {
+    for kernel in ALL {
+        let [a, b] = operands::<f32>(kernel, shape);
+        let want = result(kernel, scalar(kernel), shape, [&a, &b]);
+        let magnitudes = [&a, &b].map(|values| values.iter().map(|x| x.abs()).collect::<Vec<_>>());
+        let bound = result(kernel, scalar(kernel), shape, [&magnitudes[0], &magnitudes[1]]);
+        let products = shape.products().max(1) as f64 / want.len().max(1) as f64;
+        let roundings = f64::from(f32::EPSILON) * (8.0 + products.sqrt());
+        for variant in kernel.f32.iter().filter(|variant| variant.isa.supported().is_ok()) {
+            let got = result(kernel, &variant.run, shape, [&a, &b]);
+            // In units of each element's own bound.
+            let unit = |values: &[f32]| -> Vec<f32> {
+                let in_units = |(x, bound): (&f32, &f32)| x / (bound + f32::MIN_POSITIVE);
+                values.iter().zip(&bound).map(in_units).collect()
+            };
+            let what = format!("{}:{} {shape:?}", kernel.name, variant.name);
+            assert_close(&unit(&got), &unit(&want), 0.0, roundings, &what);
+        }
+    }
+}
+
+#[test]
+fn scalar_is_the_definition() {
+    let shape = ConvShape { padding: [1, 0], ..square(1, [1, 1], 3, 2) };
+    assert_eq!(shape.output(), [4, 2]);
+    let input: Vec<f64> = (1..=9).map(f64::from).collect();
+    let weight = [1.0, 10.0, 100.0, 1000.0];
+    let output = result(&CONV2D, scalar(&CONV2D), &shape, [&input, &weight]);
+    assert_eq!(output, [2100.0, 3200.0, 5421.0, 6532.0, 8754.0, 9865.0, 87.0, 98.0]);
+}
+
+/// `⟨conv(x, w), c⟩ = ⟨x, input gradient(c, w)⟩ = ⟨w, weight gradient(x, c)⟩`.
+fn check_adjoint(shape: &ConvShape) {
+    let [x, w, c] = [0, 1, 2].map(|i| random::<f64>(i as u64, sizes(shape)[i], -1.0, 1.0));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let forward = dot(&result(&CONV2D, scalar(&CONV2D), shape, [&x, &w]), &c);
+    for (kernel, of, at) in
+        [(&CONV2D_INPUT_GRADIENT, [&c, &w], &x), (&CONV2D_WEIGHT_GRADIENT, [&x, &c], &w)]
+    {
+        let gradient = result(kernel, scalar(kernel), shape, of.map(|v| v.as_slice()));
+        let what = format!("{} {shape:?}", kernel.name);
+        assert_close(&[dot(&gradient, at)], &[forward], 1e-12, 1e-11, &what);
+    }
+}
+
+#[test]
+fn kernels_that_do_not_fit_give_nothing() {
+    let shape = ConvShape { padding: [0, 0], ..square(2, [2, 3], 3, 4) };
+    assert_eq!(shape.output(), [0, 0]);
+    check(&shape);
+    check(&square(0, [2, 3], 5, 3));
+    check(&ConvShape { input: [0, 0], padding: [2, 2], ..square(2, [2, 3], 5, 3) });
+}
+
+/// Widths around whole vectors, and channels around whole tiles.
+#[test]
+fn variants_agree_at_tile_edges() {
+    for size in [1, 2, 4, 7, 8, 9, 13, 15, 16, 17, 24, 31, 32, 33] {
+        check(&square(2, [3, 5], size, 3));
+        check(&square(1, [2, 9], size, 1));
+    }
+    for out_channels in [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17] {
+        check(&square(1, [3, out_channels], 12, 3));
+        check(&square(1, [out_channels, 2], 6, 5));
+    }
+}
+
+#[test]
+fn variants_agree_on_the_shapes_of_the_laboratory() {
+    check(&square(5, [3, 8], 64, 3));
+    check(&square(9, [8, 16], 32, 3));
+    check(&square(33, [16, 16], 16, 3));
+    check(&square(3, [32, 64], 8, 3));
+    let patches = ConvShape { stride: [8, 8], padding: [0, 0], ..square(3, [3, 24], 64, 8) };
+    check(&patches);
+}
+
+/// Parts whose images do not all fit into one walk of the weight's gradient.
+#[test]
+fn variants_agree_on_long_walks() {
+    check(&square(20, [8, 4], 64, 3));
+    check(&ConvShape { groups: 4, ..square(40, [16, 16], 32, 3) });
+}
+
+fn any_shape() -> impl Strategy<Value = ConvShape> {
+    let pair = |low: usize, high: usize| [low..=high, low..=high];
+    let grouping = (1usize..=3, 1usize..=9, 1usize..=9, 0usize..3);
+    let window = (pair(1, 5), pair(1, 3), pair(0, 3), pair(1, 3));
+    (0usize..4, grouping, pair(1, 40), window).prop_map(
+        |(batch, (groups, i, o, kind), input, (kernel, stride, padding, dilation))| {
+            let (groups, in_channels, out_channels) = match kind {
+                0 => (1, i, o),
+                1 => (groups, groups * i, groups * o),
+                // Depthwise, with a multiplier.
+                _ => (i, i, i * groups),
+            };
+            ConvShape {
+                batch,
+                in_channels,
+                out_channels,
+                groups,
+                input,
+                kernel,
+                stride,
+                padding,
+                dilation,
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn variants_agree_on_any_shape(shape in any_shape()) {
+        check(&shape);
+    }
+
+    #[test]
+    fn gradients_are_adjoint_to_the_convolution(shape in any_shape()) {
+        check_adjoint(&shape);
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let shapes = [
+        square(20, [3, 8], 32, 3),
+        square(64, [16, 16], 16, 3),
+        ConvShape { stride: [2, 2], groups: 2, ..square(30, [8, 8], 32, 3) },
+    ];
+    for (shape, kernel) in shapes.iter().flat_map(|shape| ALL.map(|kernel| (shape, kernel))) {
+        let [a, b] = operands::<f32>(kernel, shape);
+        for variant in kernel.f32.iter().filter(|variant| variant.isa.supported().is_ok()) {
+            let with_threads = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let run = || result(kernel, &variant.run, shape, [&a, &b]);
+                pool.expect("threads").install(run)
+            };
+            let alone = with_threads(1);
+            for threads in [2, 5] {
+                let what = format!("{}:{} on {threads} threads", kernel.name, variant.name);
+                assert_same(&with_threads(threads), &alone, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn short_slices_are_refused() {
+    let shape = square(2, [2, 3], 8, 3);
+    for kernel in ALL {
+        let [a, b] = operands::<f32>(kernel, &shape);
+        for variant in kernel.f32.iter().filter(|variant| variant.isa.supported().is_ok()) {
+            let short = || result(kernel, &variant.run, &shape, [&a, &b[1..]]);
+            assert!(std::panic::catch_unwind(short).is_err(), "{}", variant.name);
+        }
+    }
+}

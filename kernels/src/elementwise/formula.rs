@@ -1,0 +1,397 @@
+//! The functions in terms of [`Lanes`]: each formula once, for every register
+//! width, with its derivation.
+//!
+//! Arithmetic that IEEE 754 rounds correctly gives the bits of `scalar.rs`.
+//! The transcendental functions are approximated; the error stated at each is
+//! the largest distance, in units in the last place (ULP), from the correctly
+//! rounded value over all 2³² inputs, and the tests hold the formulas to it.
+//!
+//! The polynomials are minimax fits (Remez exchange in 40 digits, coefficients
+//! then rounded to `f32`). Each is fitted to what remains after the leading
+//! terms that are exact in `f32`, such as `1 + r` of e^r, so that rounding the
+//! coefficients costs next to nothing. The plans follow Cephes (Moshier).
+
+// See `Lanes` for the one condition.
+#![allow(unsafe_op_in_unsafe_fn)]
+
+use super::lanes::Lanes;
+use super::scalar::{self, *};
+use std::f32::consts::{FRAC_2_PI, LOG2_E};
+
+/// A [`UnaryRule`] on a register.
+pub trait UnaryFormula: UnaryRule {
+    /// The function of each lane.
+    ///
+    /// # Safety
+    /// As for the methods of [`Lanes`].
+    unsafe fn lanes<V: Lanes>(x: V) -> V;
+}
+
+/// A [`BinaryRule`] on registers.
+pub trait BinaryFormula: BinaryRule {
+    /// The function of each pair of lanes.
+    ///
+    /// # Safety
+    /// As for the methods of [`Lanes`].
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V;
+}
+
+impl UnaryFormula for Neg {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        x.flip_sign(V::splat(-0.0))
+    }
+}
+
+impl UnaryFormula for Abs {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        x.abs()
+    }
+}
+
+impl UnaryFormula for Sign {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let zero = V::splat(0.0);
+        let below = V::select(zero.greater(x), V::splat(-1.0), x);
+        V::select(x.greater(zero), V::splat(1.0), below)
+    }
+}
+
+impl UnaryFormula for Floor {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        x.floor()
+    }
+}
+
+impl UnaryFormula for Sqrt {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        x.sqrt()
+    }
+}
+
+/// The processors' fast estimate is not used: its bits differ between makers.
+impl UnaryFormula for Rsqrt {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        V::splat(1.0).div(x.sqrt())
+    }
+}
+
+impl UnaryFormula for Reciprocal {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        V::splat(1.0).div(x)
+    }
+}
+
+impl UnaryFormula for Square {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        x.mul(x)
+    }
+}
+
+impl UnaryFormula for Relu {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let zero = V::splat(0.0);
+        V::select(zero.greater_equal(x), zero, x)
+    }
+}
+
+/// e^x is 0 below ln 2^-150 = -103.97 and ∞ above ln 2^128 = 88.72. Clamped to
+/// a little more than that, n stays in the range of [`Lanes::scale`], which
+/// then gives the 0, the denormals and the ∞. The clamps have x as their second
+/// operand, which lets NaN through.
+///
+/// Error: 1 ULP.
+impl UnaryFormula for Exp {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        exp_within(V::splat(-104.0).max(V::splat(89.0).min(x)))
+    }
+}
+
+/// e^x for -104 ≤ x ≤ 89.
+///
+/// With n the integer nearest to x/ln 2, e^x = 2^n · e^r where r = x - n·ln 2
+/// and |r| ≤ ½ ln 2. ln 2 is held in two parts: n times the first is
+/// subtracted exactly (both it and x are multiples of 2^-24 and the difference
+/// is below 1), the second corrects the rest. Then e^r = 1 + r + r²·P(r), where
+/// P has degree 4 and a relative error of 2^-28.
+#[inline(always)]
+unsafe fn exp_within<V: Lanes>(x: V) -> V {
+    let n = x.mul(V::splat(LOG2_E)).round();
+    let r = n.neg_mul_add(V::splat(std::f32::consts::LN_2), x);
+    let r = n.neg_mul_add(V::splat(-1.904_654_2e-9), r);
+    let p =
+        r.polynomial([4.999_999_4e-1, 1.666_652_1e-1, 4.166_839e-2, 8.368_745e-3, 1.381_454_2e-3]);
+    r.mul(r).mul_add(p, r).add(V::splat(1.0)).scale(n)
+}
+
+/// Denormals are multiplied by 2^23 first, and 23 taken off the exponent.
+///
+/// Error: 1 ULP.
+impl UnaryFormula for Log {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let zero = V::splat(0.0);
+        let denormal = V::splat(f32::MIN_POSITIVE).greater(x);
+        let normal = V::select(denormal, x.mul(V::splat(8_388_608.0)), x);
+        let y = log_normal(normal, V::select(denormal, V::splat(-23.0), zero));
+        let y = V::select(x.equal(zero), V::splat(f32::NEG_INFINITY), y);
+        let y = V::select(x.equal(V::splat(f32::INFINITY)), x, y);
+        // Not ≥ 0: negative or NaN.
+        V::select(x.greater_equal(zero), y, V::splat(f32::NAN))
+    }
+}
+
+/// ln(x · 2^more) for a positive normal x.
+///
+/// x = m·2^e with √½ ≤ m < √2, so that e = 0 around x = 1 and nothing cancels
+/// there. With f = m - 1 (exact), ln m = f - f²/2 + f³·P(f), where P has
+/// degree 8 and leaves a relative error of 2^-30. e·ln 2 is added in two parts,
+/// the first of which has so few bits that its product with e is exact.
+#[inline(always)]
+unsafe fn log_normal<V: Lanes>(x: V, more: V) -> V {
+    let (m, e) = x.split();
+    let e = e.add(more);
+    let f = m.sub(V::splat(1.0));
+    let p = f.polynomial([
+        3.333_331_3e-1,
+        -2.500_001e-1,
+        2.000_211_9e-1,
+        -1.666_799_6e-1,
+        1.421_955_2e-1,
+        -1.240_558_9e-1,
+        1.188_816_2e-1,
+        -1.167_565e-1,
+        6.746_639e-2,
+    ]);
+    let square = f.mul(f);
+    let small = e.mul_add(V::splat(-2.121_944_4e-4), square.mul(f).mul(p));
+    let small = square.neg_mul_add(V::splat(0.5), small);
+    e.mul_add(V::splat(0.693_359_4), f.add(small))
+}
+
+/// ln(1 + u) for 0 ≤ u ≤ 1.
+///
+/// y = 1 + u is rounded; what was lost, c = u - (y - 1), is known exactly, and
+/// ln(1 + u) = ln y + ln(1 + c/y) ≈ ln y + c/y with an error below 2^-48.
+#[inline(always)]
+unsafe fn log_1_plus<V: Lanes>(u: V) -> V {
+    let one = V::splat(1.0);
+    let y = u.add(one);
+    let lost = u.sub(y.sub(one));
+    log_normal(y, V::splat(0.0)).add(lost.div(y))
+}
+
+/// Error: 2 ULP.
+impl UnaryFormula for Softplus {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let e = Exp::lanes(x.abs().flip_sign(V::splat(-0.0)));
+        // NaN: relu keeps it, whatever the logarithm makes of it.
+        Relu::lanes(x).add(log_1_plus(e))
+    }
+}
+
+/// As in `scalar.rs`: e = e^-|x| is at most 1, and the numerator of
+/// `… / (1 + e)` is 1 on the right and e on the left.
+///
+/// Error: 2 ULP.
+impl UnaryFormula for Sigmoid {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let one = V::splat(1.0);
+        let e = Exp::lanes(x.abs().flip_sign(V::splat(-0.0)));
+        let numerator = V::select(x.greater_equal(V::splat(0.0)), one, e);
+        numerator.div(one.add(e))
+    }
+}
+
+/// For t = |x| below 0.55, t + t³·P(t²) with P of degree 4 (relative error
+/// 2^-30); above, 1 - 2/(e^2t + 1), which by then has lost at most one bit to
+/// the subtraction. The sign is put back at the end, so -0 stays -0.
+///
+/// Error: 1 ULP.
+impl UnaryFormula for Tanh {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let (one, two) = (V::splat(1.0), V::splat(2.0));
+        let t = x.abs();
+        let square = t.mul(t);
+        let p = square.polynomial([
+            -3.333_332e-1,
+            1.333_260_2e-1,
+            -5.385_386e-2,
+            2.107_776e-2,
+            -6.282_474e-3,
+        ]);
+        let small = square.mul(t).mul_add(p, t);
+        let large = one.sub(two.div(Exp::lanes(t.add(t)).add(one)));
+        V::select(t.greater(V::splat(0.55)), large, small).flip_sign(x)
+    }
+}
+
+/// For t = |x| up to 0.9, t + t·P(t²) with P of degree 5 (relative error
+/// 2^-26). Above, 1 - e^-q with q = t + t·Q(t) fitted to -ln(1 - erf t) by a Q
+/// of degree 6 (relative error of the result 2^-30). At t = 4 the result has
+/// reached 1, so larger t are cut there. The sign is put back at the end.
+///
+/// Error: 1 ULP.
+impl UnaryFormula for Erf {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let t = V::splat(4.0).min(x.abs());
+        let p = t.mul(t).polynomial([
+            1.283_791_5e-1,
+            -3.761_253_4e-1,
+            1.128_223e-1,
+            -2.678_195_8e-2,
+            5.016_229e-3,
+            -6.111_297e-4,
+        ]);
+        let small = t.mul_add(p, t);
+        let q = t.polynomial([
+            1.286_370_8e-1,
+            6.351_980_6e-1,
+            1.061_590_6e-1,
+            -2.369_458e-2,
+            3.610_350_7e-3,
+            -3.148_607_2e-4,
+            1.043_342_9e-5,
+        ]);
+        let minus_q = t.mul_add(q, t).flip_sign(V::splat(-0.0));
+        let large = V::splat(1.0).sub(exp_within(minus_q));
+        V::select(t.greater(V::splat(0.9)), large, small).flip_sign(x)
+    }
+}
+
+/// Error: 2 ULP, and for |x| above 65536 that of the scalar function.
+impl UnaryFormula for Sin {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let (value, far) = sine(x, 0.0);
+        let value = value.flip_sign(x);
+        if V::any(far) { value.patch(far, x, scalar::Sin::value::<f32>) } else { value }
+    }
+}
+
+/// Error: 2 ULP, and for |x| above 65536 that of the scalar function.
+impl UnaryFormula for Cos {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let (value, far) = sine(x, 0.25);
+        if V::any(far) { value.patch(far, x, scalar::Cos::value::<f32>) } else { value }
+    }
+}
+
+/// sin(|x| + turns·2π), where `turns` is 0 for the sine and ¼ for the cosine,
+/// and the lanes that are too far from zero to be right.
+///
+/// With n the integer nearest to |x|/(π/2), r = |x| - n·π/2 lies within ±π/4,
+/// and the value is ±sin r or ±cos r depending on n mod 4. π/2 is held in three
+/// `f32` parts (Cody and Waite). With a fused multiply-add the first difference
+/// is exact, since both sides are multiples of 2^-24 and it is below 1; each
+/// further part is rounded only relative to what is left, so r keeps its
+/// relative precision also where x is close to a multiple of π/2. Up to 65536,
+/// n has 16 bits and what lies beyond the third part stays below 2^-59.
+///
+/// n mod 4 is read off the fraction of n/4, which is exact: .0 sin, .25 cos,
+/// .5 -sin, .75 -cos.
+#[inline(always)]
+unsafe fn sine<V: Lanes>(x: V, turns: f32) -> (V, V::Mask) {
+    let x = x.abs();
+    let n = x.mul(V::splat(FRAC_2_PI)).round();
+    let r = n.neg_mul_add(V::splat(std::f32::consts::FRAC_PI_2), x);
+    let r = n.neg_mul_add(V::splat(-4.371_139e-8), r);
+    let r = n.neg_mul_add(V::splat(-1.715_124_5e-15), r);
+
+    let turned = n.mul_add(V::splat(0.25), V::splat(turns));
+    let fraction = turned.sub(turned.floor());
+    let half = V::splat(0.5);
+    let takes_cos = fraction.sub(half).abs().equal(V::splat(0.25));
+    let negative = fraction.greater_equal(half);
+
+    // sin r = r + r³·P(r²), error 2^-28; cos r = 1 - r²/2 + r⁴·Q(r²), 2^-33.
+    let square = r.mul(r);
+    let p = square.polynomial([-1.666_665_5e-1, 8.332_151e-3, -1.951_352_2e-4]);
+    let sin = square.mul(r).mul_add(p, r);
+    let q = square.polynomial([4.166_664_6e-2, -1.388_733_2e-3, 2.443_421_4e-5]);
+    let cos = square.mul(square).mul_add(q, square.neg_mul_add(half, V::splat(1.0)));
+
+    let sign = V::select(negative, V::splat(-1.0), V::splat(1.0));
+    let value = V::select(takes_cos, cos, sin).flip_sign(sign);
+    (value, x.greater(V::splat(65536.0)))
+}
+
+impl BinaryFormula for Add {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        a.add(b)
+    }
+}
+
+impl BinaryFormula for Sub {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        a.sub(b)
+    }
+}
+
+impl BinaryFormula for Mul {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        a.mul(b)
+    }
+}
+
+impl BinaryFormula for Div {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        a.div(b)
+    }
+}
+
+/// [`Lanes::max`] gives `b` where either is NaN, which is wrong only where `a`
+/// alone is.
+impl BinaryFormula for Maximum {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        V::select(a.is_nan(), a, a.max(b))
+    }
+}
+
+/// As [`Maximum`].
+impl BinaryFormula for Minimum {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        V::select(a.is_nan(), a, a.min(b))
+    }
+}
+
+impl BinaryFormula for Greater {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        V::truth(a.greater(b))
+    }
+}
+
+impl BinaryFormula for GreaterEqual {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        V::truth(a.greater_equal(b))
+    }
+}
+
+impl BinaryFormula for Equal {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        V::truth(a.equal(b))
+    }
+}

@@ -1,0 +1,341 @@
+//! Every variant this machine has, against the scalar specification.
+
+use super::*;
+use crate::testing::{RAGGED, assert_same, poisoned, random, ulps};
+
+/// The kernels that approximate, each with the error in ULP that `formula.rs`
+/// states.
+fn approximations() -> [(&'static Kernel<Unary>, u64); 8] {
+    [
+        (&EXP, 1),
+        (&LOG, 1),
+        (&SIN, 2),
+        (&COS, 2),
+        (&TANH, 1),
+        (&SIGMOID, 2),
+        (&SOFTPLUS, 2),
+        (&ERF, 1),
+    ]
+}
+
+fn tolerance(kernel: &Kernel<Unary>) -> u64 {
+    let entry = approximations().into_iter().find(|(k, _)| k.name == kernel.name);
+    entry.map_or(0, |(_, tolerance)| tolerance)
+}
+
+/// The variants of a table that can run here. The scalar one is always among
+/// them, so no test over them is empty.
+fn here<R>(variants: &'static [Variant<R>]) -> impl Iterator<Item = &'static Variant<R>> {
+    assert_eq!(variants.last().map(|v| v.name), Some("scalar"));
+    variants.iter().filter(|v| v.isa.supported().is_ok())
+}
+
+/// Values at which something can go wrong.
+fn special() -> Vec<f32> {
+    let mut values = vec![
+        0.0,
+        1.0,
+        f32::INFINITY,
+        f32::NAN,
+        f32::MAX,
+        f32::MIN_POSITIVE,
+        f32::MIN_POSITIVE / 2.0,
+        f32::from_bits(1),
+        1.0 + f32::EPSILON,
+        1.0 - f32::EPSILON / 2.0,
+        0.5,
+        1.5,
+        2.5,
+        8_388_607.5,
+        16_777_216.0,
+        1e-20,
+        1e20,
+        // Around the borders of the formulas.
+        std::f32::consts::FRAC_1_SQRT_2,
+        std::f32::consts::FRAC_PI_4,
+        std::f32::consts::FRAC_PI_2,
+        std::f32::consts::PI,
+        65535.5,
+        65536.0,
+        65537.0,
+        1e9,
+        0.55,
+        0.9,
+        4.0,
+        4.01,
+        9.1,
+        16.7,
+        87.3,
+        88.722_84,
+        88.73,
+        89.1,
+        103.97,
+        103.98,
+        105.0,
+    ];
+    let negative: Vec<f32> = values.iter().map(|x| -x).collect();
+    values.extend(negative);
+    values
+}
+
+/// Panics unless `got` is within `tolerance` ULP of `want`, with its sign where
+/// both are zero.
+#[track_caller]
+fn check(name: &str, variant: &str, x: f32, got: f32, want: f32, tolerance: u64) {
+    let error = ulps(got, want);
+    assert!(error <= tolerance, "{name}:{variant} of {x:e}: {got:e}, not {want:e}: {error} ULP");
+    if got == 0.0 && want == 0.0 {
+        let same = got.is_sign_negative() == want.is_sign_negative();
+        assert!(same, "{name}:{variant} of {x:e}: the sign of zero");
+    }
+}
+
+/// What a unary kernel should give for `x`: the `f64` rule, rounded, where the
+/// kernel approximates; else the scalar `f32` rule, bit by bit.
+fn wanted(kernel: &Kernel<Unary>, x: &[f32]) -> Vec<f32> {
+    if tolerance(kernel) > 0 {
+        let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let mut out: Vec<f64> = poisoned(x.len());
+        // SAFETY: both have x.len() elements; scalar runs everywhere.
+        unsafe { (kernel.f64[0].run)(x.as_ptr(), out.as_mut_ptr(), x.len()) };
+        out.iter().map(|&y| y as f32).collect()
+    } else {
+        let mut out = poisoned(x.len());
+        let scalar = kernel.f32.last().expect("a scalar variant");
+        // SAFETY: both have x.len() elements; scalar runs everywhere.
+        unsafe { (scalar.run)(x.as_ptr(), out.as_mut_ptr(), x.len()) };
+        out
+    }
+}
+
+/// Runs `variant` on `x` into poison, and checks that nothing behind the end
+/// was touched.
+fn run_unary(variant: &Variant<UnaryRun<f32>>, x: &[f32]) -> Vec<f32> {
+    const SENTINEL: f32 = 12345.0;
+    let mut out = poisoned(x.len());
+    out.extend([SENTINEL; 16]);
+    // SAFETY: both are valid for x.len() elements, and the variant is supported.
+    unsafe { (variant.run)(x.as_ptr(), out.as_mut_ptr(), x.len()) };
+    assert_eq!(out.split_off(x.len()), [SENTINEL; 16], "written past the end");
+    out
+}
+
+fn check_unary(kernel: &'static Kernel<Unary>, x: &[f32]) {
+    let want = wanted(kernel, x);
+    // The platform's own f32 functions are not ours to bound: scalar gets slack.
+    for variant in here(kernel.f32) {
+        let got = run_unary(variant, x);
+        let slack = if variant.name == "scalar" { 4 } else { 0 };
+        let tolerance = tolerance(kernel);
+        let tolerance = if tolerance > 0 { tolerance + slack } else { 0 };
+        for i in 0..x.len() {
+            check(kernel.name, variant.name, x[i], got[i], want[i], tolerance);
+        }
+    }
+}
+
+#[test]
+fn unary_special_values() {
+    for kernel in UNARY {
+        check_unary(kernel, &special());
+    }
+}
+
+#[test]
+fn unary_ragged_unaligned_and_in_place() {
+    for kernel in UNARY {
+        for n in RAGGED {
+            let x: Vec<f32> = random(n as u64, n + 1, -6.0, 6.0);
+            let x = &x[1..];
+            check_unary(kernel, x);
+            for variant in here(kernel.f32) {
+                let want = run_unary(variant, x);
+                let mut both = x.to_vec();
+                // SAFETY: in place over n elements is allowed.
+                unsafe { (variant.run)(both.as_ptr(), both.as_mut_ptr(), n) };
+                assert_same(&both, &want, &format!("{}:{} in place", kernel.name, variant.name));
+            }
+        }
+    }
+}
+
+/// Dense over the range where the functions have their shape.
+#[test]
+fn approximations_on_a_dense_sample() {
+    for (kernel, _) in approximations() {
+        check_unary(kernel, &random(7, 200_000, -20.0, 20.0));
+        check_unary(kernel, &random(8, 100_000, -1.0, 1.0));
+        check_unary(kernel, &random(9, 100_000, -110.0, 110.0));
+        check_unary(kernel, &random(10, 100_000, -70_000.0, 70_000.0));
+    }
+}
+
+/// A stride over all bit patterns: every exponent, NaNs and denormals included.
+#[test]
+fn approximations_over_all_exponents() {
+    let x: Vec<f32> = (0..=u32::MAX / 4099).map(|i| f32::from_bits(i * 4099)).collect();
+    for (kernel, _) in approximations() {
+        check_unary(kernel, &x);
+    }
+}
+
+/// Every `f32` there is, and the largest error of each kernel. Minutes long:
+/// `cargo test --release -p speck-kernels every_f32 -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes minutes"]
+fn approximations_on_every_f32() {
+    use rayon::prelude::*;
+    const CHUNK: u32 = 1 << 20;
+    let mut good = true;
+    for (kernel, tolerance) in approximations() {
+        let variants: Vec<_> = here(kernel.f32).filter(|v| v.name != "scalar").collect();
+        // Of each variant the largest error and the bits it occurs at.
+        let worst_of = |chunk: u32| -> Vec<(u64, u32)> {
+            let bits = |i: usize| chunk * CHUNK + i as u32;
+            let x: Vec<f32> = (0..CHUNK as usize).map(|i| f32::from_bits(bits(i))).collect();
+            let want = wanted(kernel, &x);
+            let worst = |variant: &&'static Variant<UnaryRun<f32>>| {
+                let got = run_unary(variant, &x);
+                let error = |i: usize| (ulps(got[i], want[i]), bits(i));
+                (0..x.len()).map(error).max().unwrap_or_default()
+            };
+            variants.iter().map(worst).collect()
+        };
+        let larger = |a: Vec<(u64, u32)>, b: Vec<(u64, u32)>| {
+            a.into_iter().zip(b).map(|(a, b)| a.max(b)).collect()
+        };
+        let chunks = (0..=u32::MAX / CHUNK).into_par_iter().map(worst_of);
+        let worst = chunks.reduce(|| vec![(0, 0); variants.len()], larger);
+        for (variant, (error, bits)) in variants.iter().zip(worst) {
+            let x = f32::from_bits(bits);
+            println!("{}:{}: at most {error} ULP, at {x:e}", kernel.name, variant.name);
+            good &= error <= tolerance;
+        }
+    }
+    assert!(good, "an error is larger than stated");
+}
+
+/// All pairs of special values, and ragged random lengths with every
+/// combination of steps.
+#[test]
+fn binary_is_bit_equal_to_scalar() {
+    let special = special();
+    let pairs = || special.iter().flat_map(|&a| special.iter().map(move |&b| (a, b)));
+    let (all_a, all_b): (Vec<f32>, Vec<f32>) = pairs().unzip();
+    for kernel in BINARY {
+        let scalar = kernel.f32.last().expect("a scalar variant");
+        for variant in here(kernel.f32) {
+            let check = |a: &[f32], a_step, b: &[f32], b_step, n: usize| {
+                let (mut want, mut got) = (poisoned(n + 1), poisoned(n + 1));
+                (want[n], got[n]) = (12345.0, 12345.0);
+                let (a, b) = (a.as_ptr(), b.as_ptr());
+                // SAFETY: inputs have n elements or step 0, outputs n + 1.
+                unsafe {
+                    (scalar.run)(a, a_step, b, b_step, want.as_mut_ptr(), n);
+                    (variant.run)(a, a_step, b, b_step, got.as_mut_ptr(), n);
+                }
+                let what = format!("{}:{} n {n}", kernel.name, variant.name);
+                assert_same(&got, &want, &what);
+                // In place over either operand, also where it is one value.
+                for over_a in [true, false] {
+                    let mut both: Vec<f32> = poisoned(n.max(1));
+                    let (source, step) = if over_a { (a, a_step) } else { (b, b_step) };
+                    let valid = if step == 0 { 1 } else { n };
+                    // SAFETY: as above; `both` is long enough for input and output.
+                    unsafe {
+                        std::ptr::copy(source, both.as_mut_ptr(), valid);
+                        let shared = both.as_mut_ptr();
+                        let (a, b) = if over_a {
+                            (shared.cast_const(), b)
+                        } else {
+                            (a, shared.cast_const())
+                        };
+                        (variant.run)(a, a_step, b, b_step, shared, n);
+                    }
+                    assert_same(&both[..n], &want[..n], &format!("{what} in place"));
+                }
+            };
+            check(&all_a, 1, &all_b, 1, all_a.len());
+            for n in RAGGED {
+                let (a, b) = (random(1, n.max(1), -2.0, 2.0), random(2, n.max(1), -2.0, 2.0));
+                for (a_step, b_step) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    check(&a, a_step, &b, b_step, n);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn select_takes_the_right_side() {
+    let nan = f32::NAN;
+    for variant in here(SELECT.f32) {
+        for n in RAGGED {
+            let m = n.max(1);
+            let condition: Vec<f32> = (0..m).map(|i| [0.0, 1.0, nan, -0.0, -3.0][i % 5]).collect();
+            let (a, b) = (random::<f32>(3, m, 1.0, 2.0), random::<f32>(4, m, -2.0, -1.0));
+            for steps in 0..8 {
+                let [c_step, a_step, b_step] = [steps & 1, steps >> 1 & 1, steps >> 2 & 1];
+                let at =
+                    |i| if condition[i * c_step] != 0.0 { a[i * a_step] } else { b[i * b_step] };
+                let mut want: Vec<f32> = (0..n).map(at).collect();
+                want.push(12345.0);
+                let mut got = poisoned(n + 1);
+                got[n] = 12345.0;
+                let mut both = condition.clone();
+                let (c, a, b) = (condition.as_ptr(), a.as_ptr(), b.as_ptr());
+                // SAFETY: inputs have n elements or step 0; `both` holds n.
+                unsafe {
+                    (variant.run)(c, c_step, a, a_step, b, b_step, got.as_mut_ptr(), n);
+                    let c = both.as_mut_ptr();
+                    (variant.run)(c, c_step, a, a_step, b, b_step, c, n);
+                }
+                assert_same(&got, &want, variant.name);
+                assert_same(&both[..n], &want[..n], &format!("{} in place", variant.name));
+            }
+        }
+    }
+}
+
+/// The rules that `scalar.rs` states, by value.
+#[test]
+fn stated_rules() {
+    use scalar::*;
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    assert_eq!((Sign::value(0.0f32), Sign::value(-2.0f32), Sign::value(3.0f32)), (0.0, -1.0, 1.0));
+    assert!(Sign::value(nan).is_nan() && Relu::value(nan).is_nan());
+    assert_eq!((Relu::value(-1.0f32), Relu::value(0.0f32), Relu::value(2.0f32)), (0.0, 0.0, 2.0));
+    assert!(Relu::value(-0.0f32).is_sign_positive());
+    for other in [0.0, inf, -inf] {
+        assert!(Maximum::value(nan, other).is_nan() && Maximum::value(other, nan).is_nan());
+        assert!(Minimum::value(nan, other).is_nan() && Minimum::value(other, nan).is_nan());
+        assert_eq!(Greater::value(nan, other) + GreaterEqual::value(other, nan), 0.0);
+    }
+    assert_eq!(Equal::value(nan, nan), 0.0);
+    assert_eq!((Equal::value(-0.0f32, 0.0), GreaterEqual::value(1.0f32, 1.0)), (1.0, 1.0));
+    assert_eq!(
+        (Pow::value(nan, 0.0), Pow::value(0.0f32, 0.0), Pow::value(-2.0f32, 3.0)),
+        (1.0, 1.0, -8.0)
+    );
+    assert!(Pow::value(-2.0f32, 0.5).is_nan());
+    assert_eq!(
+        (Sigmoid::value(inf), Sigmoid::value(-inf), Sigmoid::value(0.0f32)),
+        (1.0, 0.0, 0.5)
+    );
+    assert_eq!((Softplus::value(inf), Softplus::value(-inf)), (inf, 0.0));
+    assert_eq!((Rsqrt::value(0.0f32), Log::value(0.0f32)), (inf, -inf));
+}
+
+#[test]
+fn names_are_unique_and_scalar_is_last() {
+    let kernels = kernels();
+    let mut names: Vec<_> = kernels.iter().map(|kernel| kernel.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), kernels.len());
+    for kernel in &kernels {
+        for variants in [&kernel.f32, &kernel.f64] {
+            assert_eq!(variants.last().map(|v| v.name), Some("scalar"), "{}", kernel.name);
+        }
+    }
+}

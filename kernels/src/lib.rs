@@ -1,0 +1,51 @@
+//! Loops over slices.
+//!
+//! One folder an operation family; inside it one file an instruction set.
+//! `scalar.rs` is the specification: the plainest loop that is right, generic
+//! over `f32` and `f64`. The other files hold faster variants of the same
+//! contract. This crate knows shapes and strides; it knows no graph and no
+//! gradient.
+//!
+//! A kernel is a [`Kernel`]: a name and one ordered table of [`Variant`]s, the
+//! fastest first and `scalar` last. Which variant runs is decided once, when a
+//! program is compiled, by [`Kernel::select`]; a [`Choice`] can force it.
+
+pub mod choice;
+pub mod convert;
+pub mod convolution;
+pub mod elementwise;
+pub mod isa;
+pub mod matmul;
+pub mod movement;
+pub mod parallel;
+pub mod pooling;
+pub mod random;
+pub mod real;
+pub mod reduce;
+pub mod render;
+pub mod softmax;
+#[cfg(test)]
+mod testing;
+pub mod variant;
+
+pub use choice::Choice;
+pub use isa::Isa;
+pub use real::Real;
+pub use variant::{Kernel, KernelError, KernelStatus, Signature, Variant, VariantStatus};
+
+/// Every kernel of this crate with its variants and whether they run here:
+/// the source of `speck list kernels` and of the names a [`Choice`] may use.
+pub fn all() -> Vec<KernelStatus> {
+    let mut kernels = Vec::new();
+    kernels.extend(elementwise::kernels());
+    kernels.extend(matmul::kernels());
+    kernels.extend(convolution::kernels());
+    kernels.extend(pooling::kernels());
+    kernels.extend(reduce::kernels());
+    kernels.extend(softmax::kernels());
+    kernels.extend(movement::kernels());
+    kernels.extend(convert::kernels());
+    kernels.extend(random::kernels());
+    kernels.extend(render::kernels());
+    kernels
+}

@@ -1,0 +1,225 @@
+//! AVX-512: a register tile of up to 14 rows of two vectors.
+
+use super::packed::{self, PackJob, Tile, TileJob};
+use super::{MatmulShape, Routine};
+use std::arch::x86_64::*;
+use std::array::from_fn;
+
+/// The routine.
+pub(super) const ROUTINE: Routine<f32> = Routine { run, scratch: packed::scratch::<Avx512> };
+
+/// # Safety
+/// The processor has AVX-512 F, DQ, BW and VL.
+unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+    // SAFETY: the caller's promise.
+    unsafe { packed::run::<Avx512>(shape, a, b, out, scratch) }
+}
+
+struct Avx512;
+
+impl Tile for Avx512 {
+    const LANES: usize = 16;
+    const ROWS: usize = 14;
+
+    unsafe fn multiply(job: &TileJob) {
+        // SAFETY: the caller's promise, for each number of rows.
+        unsafe {
+            match job.rows {
+                1 => tiles::<1>(job),
+                2 => tiles::<2>(job),
+                3 => tiles::<3>(job),
+                4 => tiles::<4>(job),
+                5 => tiles::<5>(job),
+                6 => tiles::<6>(job),
+                7 => tiles::<7>(job),
+                8 => tiles::<8>(job),
+                9 => tiles::<9>(job),
+                10 => tiles::<10>(job),
+                11 => tiles::<11>(job),
+                12 => tiles::<12>(job),
+                13 => tiles::<13>(job),
+                _ => tiles::<14>(job),
+            }
+        }
+    }
+
+    unsafe fn pack(job: &PackJob) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if job.lane_step == 1 {
+                pack_along_lanes(job);
+            } else {
+                pack_along_depth(job);
+            }
+        }
+    }
+}
+
+/// The tile for `R` rows.
+///
+/// # Safety
+/// As for [`Tile::multiply`].
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+unsafe fn tiles<const R: usize>(job: &TileJob) {
+    // SAFETY: the caller's promise.
+    unsafe { if job.columns > 16 { tile::<R, 2>(job) } else { tile::<R, 1>(job) } }
+}
+
+/// `R` rows of `V` vectors, held in `R · V` registers from the first to the
+/// last step.
+///
+/// # Safety
+/// As for [`Tile::multiply`], with `R` the job's rows and `V` vectors enough
+/// for its columns.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+#[inline]
+unsafe fn tile<const R: usize, const V: usize>(job: &TileJob) {
+    let mut sums = [[_mm512_setzero_ps(); V]; R];
+    let (mut left, mut right) = (job.left, job.right);
+    for _ in 0..job.depth {
+        // SAFETY: a step of `right` holds `V` vectors and one of `left` `R`
+        // values; the pointers advance to the next step, `depth` times in all,
+        // and wrapping arithmetic forms the last one.
+        unsafe {
+            let columns: [__m512; V] = from_fn(|v| _mm512_loadu_ps(right.add(16 * v)));
+            for row in 0..R {
+                let factor = _mm512_set1_ps(*left.add(row));
+                for v in 0..V {
+                    sums[row][v] = _mm512_fmadd_ps(factor, columns[v], sums[row][v]);
+                }
+            }
+        }
+        left = left.wrapping_add(job.left_step);
+        right = right.wrapping_add(job.right_step);
+    }
+    let mask = last_mask(job.columns - 16 * (V - 1));
+    for row in 0..R {
+        for v in 0..V {
+            let mask = if v + 1 == V { mask } else { !0 };
+            // SAFETY: the tile's rows are writable up to its columns, and the
+            // mask leaves out what lies beyond.
+            unsafe {
+                let out = job.out.add(row * job.out_step + 16 * v);
+                let mut sum = sums[row][v];
+                if job.accumulate {
+                    sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), sum);
+                }
+                _mm512_mask_storeu_ps(out, mask, sum);
+            }
+        }
+    }
+}
+
+/// The first `lanes` of 16 lanes.
+fn last_mask(lanes: usize) -> __mmask16 {
+    (0xffff_u32 >> (16 - lanes.min(16))) as __mmask16
+}
+
+/// Packing where lanes lie side by side: whole rows are read, in order, and
+/// dealt out to the panels.
+///
+/// # Safety
+/// As for [`Tile::pack`], with a lane step of 1.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+unsafe fn pack_along_lanes(job: &PackJob) {
+    let width = job.width;
+    for d in 0..job.depth {
+        for start in (0..job.lanes).step_by(width) {
+            let lanes = width.min(job.lanes - start);
+            // SAFETY: the masks keep reads to the lanes that there are; panels
+            // are writable for their whole width.
+            unsafe {
+                let source = job.source.add(d * job.depth_step + start);
+                let panel = job.panels.add(start * job.depth + d * width);
+                let first = _mm512_maskz_loadu_ps(last_mask(lanes), source);
+                _mm512_mask_storeu_ps(panel, last_mask(width), first);
+                if width > 16 {
+                    let mask = last_mask(lanes.saturating_sub(16));
+                    let second = _mm512_maskz_loadu_ps(mask, source.wrapping_add(16));
+                    _mm512_storeu_ps(panel.add(16), second);
+                }
+            }
+        }
+    }
+}
+
+/// Packing where depth steps lie side by side: squares of 16 lanes by 16
+/// steps are transposed in registers.
+///
+/// # Safety
+/// As for [`Tile::pack`], with a depth step of 1.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+unsafe fn pack_along_depth(job: &PackJob) {
+    let width = job.width;
+    for panel in (0..job.lanes).step_by(width) {
+        for half in (0..width).step_by(16) {
+            let lanes = (width - half).min(job.lanes.saturating_sub(panel + half)).min(16);
+            if lanes == 0 {
+                break;
+            }
+            let written = last_mask(width - half);
+            for d in (0..job.depth).step_by(16) {
+                let steps = (job.depth - d).min(16);
+                // SAFETY: loads are masked to the steps and done for the lanes
+                // that there are; the panel is writable for its whole width at
+                // each of the `steps` stored.
+                unsafe {
+                    let source = job.source.wrapping_add((panel + half) * job.lane_step + d);
+                    let square = from_fn(|lane| {
+                        let mask = if lane < lanes { last_mask(steps) } else { 0 };
+                        _mm512_maskz_loadu_ps(mask, source.wrapping_add(lane * job.lane_step))
+                    });
+                    let square = transpose(square);
+                    let target = job.panels.add(panel * job.depth + d * width + half);
+                    if steps == 16 {
+                        for step in 0..16 {
+                            _mm512_mask_storeu_ps(target.add(step * width), written, square[step]);
+                        }
+                    } else {
+                        for step in 0..steps {
+                            _mm512_mask_storeu_ps(target.add(step * width), written, square[step]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transposes a square of 16 rows of 16, in four rounds that interleave rows
+/// 1, 2, 4 and 8 apart.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+#[inline]
+fn transpose(rows: [__m512; 16]) -> [__m512; 16] {
+    let pairs: [__m512; 16] = from_fn(|i| {
+        let (a, b) = (rows[i & !1], rows[i | 1]);
+        if i & 1 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) }
+    });
+    // fours[4q + s]: in each 128-bit lane l, column 4l + s of rows 4q..4q + 4.
+    let fours: [__m512; 16] = from_fn(|i| {
+        let (q, s) = (i / 4, i % 4);
+        let a = _mm512_castps_pd(pairs[4 * q + s / 2]);
+        let b = _mm512_castps_pd(pairs[4 * q + 2 + s / 2]);
+        _mm512_castpd_ps(if s & 1 == 0 {
+            _mm512_unpacklo_pd(a, b)
+        } else {
+            _mm512_unpackhi_pd(a, b)
+        })
+    });
+    // eights[8h + 4e + s]: columns 4e + s and 4e + s + 8, rows 8h..8h + 8 …
+    let eights: [__m512; 16] = from_fn(|i| {
+        let (h, e, s) = (i / 8, i / 4 % 2, i % 4);
+        let (a, b) = (fours[8 * h + s], fours[8 * h + 4 + s]);
+        if e == 0 { _mm512_shuffle_f32x4::<0x88>(a, b) } else { _mm512_shuffle_f32x4::<0xdd>(a, b) }
+    });
+    // … where lanes are (column 4e+s: rows 8h..+4), (column 4e+s+8: …), twice.
+    from_fn(|column| {
+        let (late, e, s) = (column / 8, column / 4 % 2, column % 4);
+        let (a, b) = (eights[4 * e + s], eights[8 + 4 * e + s]);
+        if late == 0 {
+            _mm512_shuffle_f32x4::<0x88>(a, b)
+        } else {
+            _mm512_shuffle_f32x4::<0xdd>(a, b)
+        }
+    })
+}

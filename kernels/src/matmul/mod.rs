@@ -1,0 +1,121 @@
+//! The matrix product, batched, with either operand transposed.
+//!
+//! [`scalar`] is the specification. The two SIMD variants share one driver,
+//! [`packed`], which cuts the product into blocks that fit the caches and
+//! copies them into panels; the instruction set's file holds the loop over a
+//! register tile and the two copies.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod matrixmultiply;
+#[cfg(target_arch = "x86_64")]
+mod packed;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use packed::parts;
+
+use crate::isa::Isa;
+use crate::real::Real;
+use crate::variant::{Kernel, KernelStatus, Signature, Variant};
+
+/// What is multiplied: `batch` products of `[m, k]` by `[k, n]`.
+///
+/// A matrix of the first operand is row-major `[m, k]`, or `[k, m]` where
+/// `transpose_a`; one of the second `[k, n]`, or `[n, k]` where `transpose_b`.
+/// The result is `[batch, m, n]` without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatmulShape {
+    /// Number of products.
+    pub batch: usize,
+    /// Rows of the result.
+    pub m: usize,
+    /// Columns of the result.
+    pub n: usize,
+    /// Length of the sums.
+    pub k: usize,
+    /// The first operand is stored transposed.
+    pub transpose_a: bool,
+    /// The second operand is stored transposed.
+    pub transpose_b: bool,
+    /// Elements from one first operand to the next; 0 if all products share it.
+    pub a_stride: usize,
+    /// Elements from one second operand to the next; 0 if all products share it.
+    pub b_stride: usize,
+}
+
+impl MatmulShape {
+    /// Panics unless the slices are long enough for the shape: the fast
+    /// variants read and write through pointers and rely on it.
+    fn check<T>(&self, a: &[T], b: &[T], out: &[T]) {
+        let last = self.batch.saturating_sub(1);
+        let some = self.batch > 0 && self.m > 0 && self.n > 0;
+        assert_eq!(out.len(), self.batch * self.m * self.n, "length of the product");
+        assert!(!some || a.len() >= last * self.a_stride + self.m * self.k, "length of A");
+        assert!(!some || b.len() >= last * self.b_stride + self.k * self.n, "length of B");
+    }
+
+    /// Steps from one row and from one column to the next in an `A`.
+    fn a_steps(&self) -> [usize; 2] {
+        if self.transpose_a { [1, self.m] } else { [self.k, 1] }
+    }
+
+    /// Steps from one row and from one column to the next in a `B`.
+    fn b_steps(&self) -> [usize; 2] {
+        if self.transpose_b { [1, self.k] } else { [self.n, 1] }
+    }
+}
+
+/// One way to multiply.
+#[derive(Clone, Copy)]
+pub struct Routine<T> {
+    /// `run(shape, a, b, out, scratch)` overwrites all of `out`, whatever it
+    /// held; where `k` is 0 the product is 0. It leaves anything in `scratch`.
+    ///
+    /// Panics where a slice is too short for the shape.
+    ///
+    /// # Safety
+    /// The processor has what the variant's [`Isa`] names.
+    pub run: unsafe fn(&MatmulShape, &[T], &[T], &mut [T], scratch: &mut [T]),
+    /// How many elements of scratch `run` needs. A function of the shape alone,
+    /// never of the number of threads.
+    pub scratch: fn(&MatmulShape) -> usize,
+}
+
+/// The signature of [`MATMUL`].
+pub struct Matmul;
+
+impl Signature for Matmul {
+    type Run<T: Real> = Routine<T>;
+}
+
+/// The matrix product. `f64` is the reference for gradient checks.
+pub static MATMUL: Kernel<Matmul> = Kernel {
+    name: "matmul",
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::ROUTINE },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: avx2::ROUTINE },
+        Variant { name: "matrixmultiply", isa: Isa::Portable, run: matrixmultiply::F32 },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::routine() },
+    ],
+    f64: &[
+        Variant { name: "matrixmultiply", isa: Isa::Portable, run: matrixmultiply::F64 },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::routine() },
+    ],
+};
+
+/// The kernel of this family.
+pub fn kernels() -> Vec<KernelStatus> {
+    vec![MATMUL.status()]
+}
+
+/// The `scratch` of variants that need none.
+fn no_scratch(_: &MatmulShape) -> usize {
+    0
+}

@@ -1,0 +1,181 @@
+//! Every variant against `scalar`, and the promises of the family.
+
+use super::{MATMUL, MatmulShape, Routine};
+use crate::real::Real;
+use crate::testing::{assert_close, assert_same, poisoned, random};
+use crate::variant::Variant;
+use proptest::prelude::*;
+
+fn shape(batch: usize, [m, n, k]: [usize; 3], [ta, tb]: [bool; 2]) -> MatmulShape {
+    let (a_stride, b_stride) = (m * k, k * n);
+    MatmulShape { batch, m, n, k, transpose_a: ta, transpose_b: tb, a_stride, b_stride }
+}
+
+fn operands<T: Real>(shape: &MatmulShape) -> [Vec<T>; 2] {
+    let MatmulShape { batch, m, n, k, a_stride, b_stride, .. } = *shape;
+    let last = batch.saturating_sub(1);
+    [random(1, last * a_stride + m * k, -1.0, 1.0), random(2, last * b_stride + k * n, -1.0, 1.0)]
+}
+
+/// The product, from poisoned memory.
+fn product<T: Real>(routine: &Routine<T>, shape: &MatmulShape, a: &[T], b: &[T]) -> Vec<T> {
+    let mut out = poisoned(shape.batch * shape.m * shape.n);
+    let mut scratch = poisoned((routine.scratch)(shape));
+    // SAFETY: callers pass routines of variants that this machine supports.
+    unsafe { (routine.run)(shape, a, b, &mut out, &mut scratch) };
+    out
+}
+
+fn supported<T: Real>() -> impl Iterator<Item = &'static Variant<Routine<T>>> {
+    T::variants(&MATMUL).iter().filter(|variant| variant.isa.supported().is_ok())
+}
+
+fn scalar<T: Real>() -> &'static Routine<T> {
+    &T::variants(&MATMUL).last().expect("a kernel has a scalar variant").run
+}
+
+/// Holds every variant to an error of a few roundings of `Σ |a| |b|`, the
+/// bound that any order of summation keeps.
+fn check<T: Real>(shape: &MatmulShape) {
+    let [a, b] = operands::<T>(shape);
+    let want = product(scalar(), shape, &a, &b);
+    let magnitudes = [&a, &b].map(|values| values.iter().map(|x| x.abs()).collect::<Vec<_>>());
+    let bound = product(scalar(), shape, &magnitudes[0], &magnitudes[1]);
+    let roundings = T::epsilon().wide() * (8.0 + (shape.k as f64).sqrt());
+    for variant in supported::<T>() {
+        let got = product(&variant.run, shape, &a, &b);
+        let what = format!("{} {shape:?}", variant.name);
+        // In units of each element's own bound.
+        let unit = |values: &[T]| -> Vec<T> {
+            let in_units = |(x, bound): (&T, &T)| *x / (*bound + T::min_positive_value());
+            values.iter().zip(&bound).map(in_units).collect()
+        };
+        assert_close(&unit(&got), &unit(&want), 0.0, roundings, &what);
+    }
+}
+
+const TRANSPOSES: [[bool; 2]; 4] = [[false, false], [true, false], [false, true], [true, true]];
+
+#[test]
+fn scalar_is_the_definition() {
+    let plain = shape(1, [2, 2, 3], [false, false]);
+    let got = product(
+        scalar(),
+        &plain,
+        &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0f64],
+        &[1.0, 0.5, -1.0, 2.0, 0.0, 4.0],
+    );
+    assert_eq!(got, [-1.0, 16.5, -1.0, 36.0]);
+    let both = shape(1, [2, 2, 3], [true, true]);
+    let got = product(
+        scalar(),
+        &both,
+        &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0f64],
+        &[1.0, -1.0, 0.0, 0.5, 2.0, 4.0],
+    );
+    assert_eq!(got, [-1.0, 16.5, -1.0, 36.0]);
+}
+
+/// Sizes around the edges of tiles and vectors, with 0 and 1.
+#[test]
+fn variants_agree_at_tile_edges() {
+    let rows = [0, 1, 2, 5, 6, 7, 8, 13, 14, 15, 28, 29];
+    let columns = [0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65];
+    for transposes in TRANSPOSES {
+        for m in rows {
+            for n in columns {
+                for k in [0, 1, 7, 8, 9, 15, 16, 17, 33] {
+                    check::<f32>(&shape(1, [m, n, k], transposes));
+                }
+            }
+        }
+    }
+}
+
+/// Sizes around the edges of blocks and parts.
+#[test]
+fn variants_agree_at_block_edges() {
+    for transposes in TRANSPOSES {
+        for sizes in [
+            [1, 600, 257],
+            [600, 1, 257],
+            [7, 1100, 255],
+            [1100, 9, 256],
+            [340, 70, 40],
+            [130, 530, 513],
+            [20, 40, 9000],
+            [337, 257, 30],
+        ] {
+            check::<f32>(&shape(1, sizes, transposes));
+        }
+        check::<f64>(&shape(2, [13, 17, 19], transposes));
+    }
+}
+
+#[test]
+fn variants_agree_on_batches_with_shared_operands() {
+    for transposes in TRANSPOSES {
+        for (batch, sizes) in [(0, [3, 4, 5]), (3, [5, 9, 7]), (11, [33, 40, 70]), (9, [2, 0, 3])] {
+            let full = shape(batch, sizes, transposes);
+            check::<f32>(&full);
+            check::<f32>(&MatmulShape { a_stride: 0, ..full });
+            check::<f32>(&MatmulShape { b_stride: 0, ..full });
+            check::<f32>(&MatmulShape { a_stride: 0, b_stride: 0, ..full });
+            let gaps = MatmulShape { a_stride: full.a_stride + 5, ..full };
+            check::<f32>(&MatmulShape { b_stride: full.b_stride + 3, ..gaps });
+            check::<f32>(&MatmulShape { b_stride: 0, ..gaps });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn variants_agree_on_any_shape(
+        batch in 0usize..4, m in 0usize..80, n in 0usize..80, k in 0usize..80,
+        transposes in 0usize..4, shared in 0usize..4,
+    ) {
+        let full = shape(batch, [m, n, k], TRANSPOSES[transposes]);
+        check::<f32>(&MatmulShape {
+            a_stride: if shared & 1 == 0 { full.a_stride } else { 0 },
+            b_stride: if shared & 2 == 0 { full.b_stride } else { 0 },
+            ..full
+        });
+    }
+}
+
+/// All ways of splitting: over the batch, rows, columns, depth, and a mixture.
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let shapes = [
+        shape(12, [40, 50, 60], [false, true]),
+        shape(1, [1200, 40, 60], [false, false]),
+        shape(1, [40, 1200, 60], [true, false]),
+        shape(1, [30, 40, 9000], [false, true]),
+        shape(3, [256, 300, 130], [false, false]),
+    ];
+    for shape in shapes {
+        let [a, b] = operands::<f32>(&shape);
+        for variant in supported::<f32>() {
+            let with_threads = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                pool.expect("threads").install(|| product(&variant.run, &shape, &a, &b))
+            };
+            let alone = with_threads(1);
+            for threads in [2, 5] {
+                let what = format!("{} on {threads} threads, {shape:?}", variant.name);
+                assert_same(&with_threads(threads), &alone, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn short_slices_are_refused() {
+    let shape = shape(2, [3, 4, 5], [false, false]);
+    let [a, b] = operands::<f32>(&shape);
+    for variant in supported::<f32>() {
+        let short = || product(&variant.run, &shape, &a, &b[1..]);
+        assert!(std::panic::catch_unwind(short).is_err(), "{}", variant.name);
+    }
+}

@@ -1,0 +1,144 @@
+//! Moving elements: strided copies, gathering and scattering along an axis.
+//!
+//! Elements travel bit for bit, so integers may be moved disguised as floats;
+//! only [`SCATTER_ADD`] does arithmetic.
+//!
+//! The routines of this family check their arguments: lengths that do not
+//! match the shape, or a layout that leaves its slice, panic before anything
+//! is read or written.
+
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod tiled;
+
+use crate::{Isa, Kernel, KernelStatus, Real, Signature, Variant};
+
+/// Where the elements of a tensor of shape `sizes` lie in a slice: the element
+/// with coordinates `i` at `offset + Σ i·stride`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strided<'a> {
+    /// The length of each axis, outermost first.
+    pub sizes: &'a [usize],
+    /// The distance between neighbours along each axis, in elements. 0 repeats
+    /// one element along the axis (a broadcast), a negative stride flips it.
+    pub strides: &'a [isize],
+    /// Where the element with all coordinates 0 lies.
+    pub offset: usize,
+}
+
+impl Strided<'_> {
+    /// The number of elements; 1 for no axes.
+    pub fn elements(&self) -> usize {
+        self.sizes.iter().product()
+    }
+
+    /// Where element `flat`, counted in row-major order, lies. The last axis
+    /// is the fastest, so the coordinates are the digits of `flat` from the
+    /// right.
+    pub fn address(&self, mut flat: usize) -> usize {
+        let mut address = self.offset as isize;
+        for (&size, &stride) in self.sizes.iter().zip(self.strides).rev() {
+            address += (flat % size) as isize * stride;
+            flat /= size;
+        }
+        address as usize
+    }
+}
+
+/// A copy between a strided and a contiguous tensor.
+pub struct StridedCopy;
+
+impl Signature for StridedCopy {
+    /// `(layout, x, out)`; see [`READ_STRIDED`] and [`WRITE_STRIDED`] for
+    /// which of the two slices the layout describes.
+    type Run<T: Real> = unsafe fn(layout: &Strided<'_>, x: &[T], out: &mut [T]);
+}
+
+/// `out[flat] = x[layout.address(flat)]`: permutation, broadcast, narrowing,
+/// flipping. `out` has exactly `layout.elements()` elements.
+pub static READ_STRIDED: Kernel<StridedCopy> =
+    Kernel { name: "read_strided", f32: &read_strided(), f64: &read_strided() };
+
+const fn read_strided<T: Real>() -> [Variant<<StridedCopy as Signature>::Run<T>>; 2] {
+    [
+        Variant { name: "tiled", isa: Isa::Portable, run: tiled::read::<T> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::read::<T> },
+    ]
+}
+
+/// `out[layout.address(flat)] = x[flat]`: padding, concatenation, the gradient
+/// of narrowing. `x` has exactly `layout.elements()` elements. Elements of
+/// `out` that the layout does not address stay as they are. The addresses are
+/// expected to differ from each other; where they coincide, which element
+/// stays is not specified.
+pub static WRITE_STRIDED: Kernel<StridedCopy> =
+    Kernel { name: "write_strided", f32: &write_strided(), f64: &write_strided() };
+
+const fn write_strided<T: Real>() -> [Variant<<StridedCopy as Signature>::Run<T>>; 2] {
+    [
+        Variant { name: "tiled", isa: Isa::Portable, run: tiled::write::<T> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::write::<T> },
+    ]
+}
+
+/// The shapes of [`GATHER`] and [`SCATTER_ADD`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gathering {
+    /// Product of the axes before the indexed one.
+    pub outer: usize,
+    /// Length of the indexed axis in the source (what gather reads, what
+    /// scatter writes).
+    pub source: usize,
+    /// Length of the indexed axis in the index tensor.
+    pub picks: usize,
+    /// Product of the axes after the indexed one.
+    pub inner: usize,
+}
+
+impl Gathering {
+    fn check(&self, source: usize, index: usize, picks: usize) {
+        assert_eq!(source, self.outer * self.source * self.inner, "length of the source");
+        assert_eq!(index, self.outer * self.picks * self.inner, "length of the index");
+        assert_eq!(picks, index, "the picked values are as many as the indices");
+    }
+}
+
+/// Indexing along one axis.
+pub struct Gather;
+
+impl Signature for Gather {
+    /// `(shape, x, index, out)`.
+    type Run<T: Real> = unsafe fn(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]);
+}
+
+/// `out[o, p, i] = x[o, index[o, p, i], i]` with `x` `[outer, source, inner]`
+/// and `index` and `out` `[outer, picks, inner]`. An index outside `0..source`
+/// gives NaN.
+pub static GATHER: Kernel<Gather> = Kernel { name: "gather", f32: &gather(), f64: &gather() };
+
+const fn gather<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
+    [
+        Variant { name: "tiled", isa: Isa::Portable, run: tiled::gather::<T> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::gather::<T> },
+    ]
+}
+
+/// The adjoint of [`GATHER`]: `out` `[outer, source, inner]` is set to zero,
+/// then `out[o, index[o, p, i], i] += x[o, p, i]` for `p` in ascending order,
+/// `x` and `index` being `[outer, picks, inner]`. An index outside `0..source`
+/// is ignored.
+pub static SCATTER_ADD: Kernel<Gather> =
+    Kernel { name: "scatter_add", f32: &scatter_add(), f64: &scatter_add() };
+
+const fn scatter_add<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
+    [
+        Variant { name: "tiled", isa: Isa::Portable, run: tiled::scatter_add::<T> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::scatter_add::<T> },
+    ]
+}
+
+/// The kernels of this family.
+pub fn kernels() -> Vec<KernelStatus> {
+    vec![READ_STRIDED.status(), WRITE_STRIDED.status(), GATHER.status(), SCATTER_ADD.status()]
+}

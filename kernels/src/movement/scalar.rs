@@ -1,0 +1,50 @@
+//! The specification of the movement kernels.
+
+use super::{Gathering, Strided};
+use crate::Real;
+
+pub(super) fn read<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+    assert_eq!(out.len(), layout.elements(), "length of the output");
+    for flat in 0..out.len() {
+        out[flat] = x[layout.address(flat)];
+    }
+}
+
+pub(super) fn write<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+    assert_eq!(x.len(), layout.elements(), "length of the input");
+    for flat in 0..x.len() {
+        out[layout.address(flat)] = x[flat];
+    }
+}
+
+pub(super) fn gather<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    shape.check(x.len(), index.len(), out.len());
+    let Gathering { outer, source, picks, inner } = *shape;
+    for o in 0..outer {
+        for p in 0..picks {
+            for i in 0..inner {
+                let at = (o * picks + p) * inner + i;
+                // A negative index becomes larger than any axis.
+                let pick = index[at] as usize;
+                out[at] = if pick < source { x[(o * source + pick) * inner + i] } else { T::nan() };
+            }
+        }
+    }
+}
+
+pub(super) fn scatter_add<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    shape.check(out.len(), index.len(), x.len());
+    let Gathering { outer, source, picks, inner } = *shape;
+    out.fill(T::zero());
+    for o in 0..outer {
+        for p in 0..picks {
+            for i in 0..inner {
+                let at = (o * picks + p) * inner + i;
+                let pick = index[at] as usize;
+                if pick < source {
+                    out[(o * source + pick) * inner + i] += x[at];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Splitting work over threads so that the result does not depend on how many
+//! there are.
+//!
+//! Every function here cuts the work into parts whose borders depend on the
+//! sizes alone. Which thread runs a part is left to rayon; what a part
+//! computes, and the order in which parts are combined, is fixed.
+
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Below this many elementary operations a hand-off to another thread costs
+/// more than it saves (a wake-up takes some microseconds).
+pub const GRAIN: usize = 1 << 15;
+
+/// Calls `body` on ranges that together cover `0..total`, each at most `part`
+/// long, on as many threads as rayon has. `part` must not depend on the number
+/// of threads.
+pub fn for_parts(total: usize, part: usize, body: impl Fn(Range<usize>) + Send + Sync) {
+    let part = part.max(1);
+    let parts = total.div_ceil(part);
+    let range = |i: usize| i * part..((i + 1) * part).min(total);
+    if parts <= 1 || rayon::current_num_threads() == 1 {
+        (0..parts).for_each(|i| body(range(i)));
+    } else {
+        (0..parts).into_par_iter().for_each(|i| body(range(i)));
+    }
+}
+
+/// A raw pointer that may cross threads. Whoever uses it makes sure that the
+/// parts handed out do not overlap.
+#[derive(Clone, Copy)]
+pub struct Shared<T>(*mut T);
+
+// SAFETY: the pointer itself is plain data; every dereference is an unsafe
+// call whose caller promises disjoint access.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// Wraps a slice whose disjoint parts several threads will write.
+    pub fn new(slice: &mut [T]) -> Self {
+        Shared(slice.as_mut_ptr())
+    }
+
+    /// Wraps a pointer.
+    pub fn from_ptr(pointer: *mut T) -> Self {
+        Shared(pointer)
+    }
+
+    /// The pointer.
+    pub fn get(self) -> *mut T {
+        self.0
+    }
+
+    /// The part `range` of the slice this was made from.
+    ///
+    /// # Safety
+    /// `range` lies inside that slice, the slice outlives `'a`, and no other
+    /// live reference covers any element of `range`.
+    pub unsafe fn part<'a>(self, range: Range<usize>) -> &'a mut [T] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start), range.len()) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// What `work` gives on one thread and on two.
+    pub(crate) fn on_one_and_two_threads<R: Send>(work: impl Fn() -> R + Sync) -> [R; 2] {
+        [1, 2].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.expect("a pool of threads").install(&work)
+        })
+    }
+
+    #[test]
+    fn every_index_is_covered_once_by_the_same_ranges_at_any_number_of_threads() {
+        for total in [0, 1, 2, 99, 100, 101, 1000] {
+            for part in [0, 1, 7, 100, 5000] {
+                let [one, two] = on_one_and_two_threads(|| {
+                    let visits: Vec<_> = (0..total).map(|_| AtomicUsize::new(0)).collect();
+                    // Where the range that visited an index began, plus 1.
+                    let starts: Vec<_> = (0..total).map(|_| AtomicUsize::new(0)).collect();
+                    for_parts(total, part, |range| {
+                        assert!(range.len() <= part.max(1));
+                        for i in range.clone() {
+                            visits[i].fetch_add(1, Ordering::Relaxed);
+                            starts[i].store(range.start + 1, Ordering::Relaxed);
+                        }
+                    });
+                    assert!(visits.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+                    starts.into_iter().map(AtomicUsize::into_inner).collect::<Vec<_>>()
+                });
+                assert_eq!(one, two, "{total} in parts of {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_a_shared_slice_are_written_where_they_lie() {
+        let mut numbers = vec![0; 1000];
+        let shared = Shared::new(&mut numbers);
+        for_parts(1000, 64, |range| {
+            // SAFETY: the ranges lie in the slice and do not overlap.
+            let part = unsafe { shared.part(range.clone()) };
+            part.iter_mut().zip(range).for_each(|(number, i)| *number = i);
+        });
+        assert!(numbers.iter().enumerate().all(|(i, number)| i == *number));
+    }
+}

@@ -1,0 +1,178 @@
+//! Softmax over registers, for any [`Lanes`].
+//!
+//! Where the dimension is the innermost, a slice is a run of memory. It is
+//! passed over four times, while it lies in the cache: the maximum, the
+//! exponentials (written to the output), their sum, the final value. Otherwise
+//! each lane takes a slice of its own and walks down it in the same way.
+//!
+//! The exponential is within 1 ULP, the sum is that of the `sum` kernel, and
+//! softmax multiplies by the rounded reciprocal of the sum: together within
+//! 4 ULP of the function of the rounded differences `x - m`.
+
+// See `Lanes` for the one condition, and `Softmax` for the slices.
+#![allow(unsafe_op_in_unsafe_fn)]
+
+use super::EXP_WORK;
+use crate::elementwise::formula::UnaryFormula;
+use crate::elementwise::lanes::Lanes;
+use crate::elementwise::scalar::{Exp, Log};
+use crate::parallel::{self, GRAIN, Shared};
+use crate::reduce::lanes::{self as fold, Fold};
+use crate::reduce::scalar::{Max, Sum};
+use std::ops::Range;
+
+/// Softmax or its logarithm, given the sum of the exponentials.
+///
+/// # Safety
+/// As for the methods of [`Lanes`].
+pub trait Finish: 'static {
+    /// What the last pass needs of the sum.
+    unsafe fn prepare<V: Lanes>(sum: V) -> V;
+    /// The output, of `x - m`, its exponential and what `prepare` gave.
+    unsafe fn value<V: Lanes>(centred: V, exp: V, prepared: V) -> V;
+}
+
+/// `e / Σ e`.
+pub struct Plain;
+impl Finish for Plain {
+    #[inline(always)]
+    unsafe fn prepare<V: Lanes>(sum: V) -> V {
+        V::splat(1.0).div(sum)
+    }
+    #[inline(always)]
+    unsafe fn value<V: Lanes>(_: V, exp: V, prepared: V) -> V {
+        exp.mul(prepared)
+    }
+}
+
+/// `x - m - ln Σ e`.
+pub struct Logarithm;
+impl Finish for Logarithm {
+    #[inline(always)]
+    unsafe fn prepare<V: Lanes>(sum: V) -> V {
+        Log::lanes(sum)
+    }
+    #[inline(always)]
+    unsafe fn value<V: Lanes>(centred: V, _: V, prepared: V) -> V {
+        centred.sub(prepared)
+    }
+}
+
+/// One slice of `len` neighbours.
+#[inline(always)]
+unsafe fn row<V: Lanes, F: Finish>(x: *const f32, out: *mut f32, len: usize) {
+    let max = V::splat(fold::row::<V, Max>(x, len));
+    let rest = len % V::WIDTH;
+    let whole = len - rest;
+    let zero = V::splat(0.0);
+    let mut i = 0;
+    while i < whole {
+        Exp::lanes(V::load(x.add(i)).sub(max)).store(out.add(i));
+        i += V::WIDTH;
+    }
+    if rest > 0 {
+        Exp::lanes(V::load_part(x.add(whole), rest, zero).sub(max))
+            .store_part(out.add(whole), rest);
+    }
+    let prepared = F::prepare(V::splat(fold::row::<V, Sum>(out, len)));
+    let mut i = 0;
+    while i < whole {
+        let centred = V::load(x.add(i)).sub(max);
+        F::value(centred, V::load(out.add(i)), prepared).store(out.add(i));
+        i += V::WIDTH;
+    }
+    if rest > 0 {
+        let centred = V::load_part(x.add(whole), rest, zero).sub(max);
+        let exp = V::load_part(out.add(whole), rest, zero);
+        F::value(centred, exp, prepared).store_part(out.add(whole), rest);
+    }
+}
+
+/// `count` neighbouring slices, one a lane, whose elements are `stride` apart.
+#[inline(always)]
+unsafe fn columns<V: Lanes, F: Finish>(
+    x: *const f32,
+    out: *mut f32,
+    len: usize,
+    stride: usize,
+    count: usize,
+) {
+    let load = |from: *const f32, i: usize| {
+        let from = from.add(i * stride);
+        if count < V::WIDTH { V::load_part(from, count, V::splat(0.0)) } else { V::load(from) }
+    };
+    let store = |i: usize, value: V| {
+        let to = out.add(i * stride);
+        if count < V::WIDTH { value.store_part(to, count) } else { value.store(to) }
+    };
+    let mut max = Max::start::<V>();
+    for i in 0..len {
+        max = Max::step(max, load(x, i));
+    }
+    let mut sum = Sum::empty::<V>();
+    for i in 0..len {
+        let exp = Exp::lanes(load(x, i).sub(max));
+        sum = Sum::absorb(sum, exp);
+        store(i, exp);
+    }
+    let prepared = F::prepare(Sum::finish(sum));
+    for i in 0..len {
+        store(i, F::value(load(x, i).sub(max), load(out, i), prepared));
+    }
+}
+
+/// The sizes of a softmax and how it is cut into units of work: a slice where
+/// the dimension is innermost, else a register of neighbouring slices.
+pub struct Plan {
+    len: usize,
+    inner: usize,
+    /// Units for each of the outer positions.
+    across: usize,
+}
+
+/// Runs some units.
+#[inline(always)]
+pub unsafe fn run_units<V: Lanes, F: Finish>(
+    plan: &Plan,
+    units: Range<usize>,
+    x: *const f32,
+    out: *mut f32,
+) {
+    let &Plan { len, inner, across } = plan;
+    for unit in units {
+        if inner == 1 {
+            row::<V, F>(x.add(unit * len), out.add(unit * len), len);
+        } else {
+            let column = unit % across * V::WIDTH;
+            let first = unit / across * len * inner + column;
+            columns::<V, F>(x.add(first), out.add(first), len, inner, V::WIDTH.min(inner - column));
+        }
+    }
+}
+
+/// The part of a variant that is compiled for its instruction set.
+pub type RunUnits = unsafe fn(&Plan, Range<usize>, *const f32, *mut f32);
+
+/// The whole function, split over threads; the contract of
+/// [`Softmax`](super::Softmax). `run` is [`run_units`] for the same `V`.
+pub unsafe fn softmax<V: Lanes>(
+    outer: usize,
+    len: usize,
+    inner: usize,
+    x: &[f32],
+    out: &mut [f32],
+    run: RunUnits,
+) {
+    debug_assert_eq!(x.len(), outer * len * inner);
+    debug_assert_eq!(out.len(), x.len());
+    let (across, lanes) =
+        if inner == 1 { (1, 1) } else { (inner.div_ceil(V::WIDTH), V::WIDTH.min(inner)) };
+    let plan = Plan { len, inner, across };
+    let out = Shared::new(out);
+    let part = GRAIN / (EXP_WORK * len * lanes).max(1);
+    parallel::for_parts(outer * across, part, |units| {
+        // SAFETY: units write disjoint slices, all inside `out`; the rest is
+        // the caller's promise.
+        unsafe { run(&plan, units, x.as_ptr(), out.get()) };
+    });
+}

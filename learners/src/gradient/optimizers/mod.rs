@@ -1,0 +1,61 @@
+//! Optimizers: how gradients become updates. One file each, all graph ops.
+
+mod adam;
+mod momentum;
+mod sgd;
+
+use speck_engine::{Graph, GraphError, Initial, NodeId};
+use speck_models::Settings;
+
+/// Where an optimizer builds its update.
+pub struct Update<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// The rate of this step, without dimensions.
+    pub rate: NodeId,
+    /// The number of this step, from 1, as a float without dimensions.
+    pub count: NodeId,
+}
+
+impl Update<'_> {
+    /// A slot in the shape of `parameter`, from zero.
+    fn moment(&self, kind: &str, name: &str, parameter: NodeId) -> Result<NodeId, GraphError> {
+        let slot = format!("{}{kind}/{name}", crate::PRIVATE);
+        self.graph.state(&slot, &self.graph.shape(parameter), Initial::Constant(0.0))
+    }
+}
+
+/// An optimizer with its settings.
+pub trait Optimizer {
+    /// Appends the updates of all parameters, given by name and node.
+    ///
+    /// # Errors
+    /// A slot name that is taken.
+    fn build(
+        &self,
+        update: &Update<'_>,
+        parameters: &[(String, NodeId)],
+        gradients: &[NodeId],
+    ) -> Result<(), GraphError>;
+}
+
+/// An optimizer in the registry.
+pub struct OptimizerEntry {
+    /// Its name in experiments.
+    pub name: &'static str,
+    /// Formula and source.
+    pub summary: &'static str,
+    /// Makes it from the settings of the gradient learner.
+    pub make: fn(&Settings) -> Box<dyn Optimizer>,
+}
+
+/// Every optimizer.
+pub static ALL: &[OptimizerEntry] = &[sgd::ENTRY, momentum::ENTRY, adam::ENTRY];
+
+/// Their names.
+pub const NAMES: &[&str] = &[sgd::ENTRY.name, momentum::ENTRY.name, adam::ENTRY.name];
+
+/// The entry called `name`.
+pub fn find(name: &str) -> Option<&'static OptimizerEntry> {
+    ALL.iter().find(|entry| entry.name == name)
+}

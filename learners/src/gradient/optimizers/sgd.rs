@@ -1,0 +1,25 @@
+//! Stochastic gradient descent (Robbins and Monro, 1951).
+
+use super::{Optimizer, OptimizerEntry, Update};
+use speck_engine::{GraphError, NodeId};
+
+pub(super) const ENTRY: OptimizerEntry =
+    OptimizerEntry { name: "sgd", summary: "p ← p - rate · g", make: |_| Box::new(Sgd) };
+
+struct Sgd;
+
+impl Optimizer for Sgd {
+    fn build(
+        &self,
+        update: &Update<'_>,
+        parameters: &[(String, NodeId)],
+        gradients: &[NodeId],
+    ) -> Result<(), GraphError> {
+        let graph = update.graph;
+        for ((_, parameter), gradient) in parameters.iter().zip(gradients) {
+            let change = graph.mul(*gradient, update.rate)?;
+            graph.update(*parameter, graph.sub(*parameter, change)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! A learner without gradients: the supervised Hebbian rule, normalized as Oja
+//! does.
+//!
+//! Units that are active together are wired together: with the outputs held at
+//! their targets t, the weights grow by t xᵀ. Oja's term keeps them bounded
+//! ("A Simplified Neuron Model as a Principal Component Analyzer", 1982,
+//! equation 3): Δw = η t (x - t w), so that a row of weights tends to the mean
+//! of the images in which its unit was active. No loss, no chain of derivatives.
+
+use crate::batch::{Batches, SpeckBatch};
+use crate::gradient::{check_shape, steps};
+use crate::predictor::{Predictor, Readout};
+use crate::{
+    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup, restore,
+    screen,
+};
+use speck_engine::{DType, Graph, Initial, Options, Program, State, Tensor, TensorType};
+use speck_models::settings::{DefaultValue, Kind};
+use speck_models::{Builder, Dimension, Linear, Mode, Model, SettingError, Settings};
+
+pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
+    name: "hebbian",
+    summary: "supervised Hebbian rule with Oja's normalization, on the linear model",
+    dimensions: &[
+        STEPS,
+        BATCH,
+        PATIENCE,
+        Dimension {
+            name: "rate",
+            doc: "plasticity: the share of its own image that an active unit takes over a sample",
+            kind: Kind::Float { min: 0.0, max: 1.0 },
+            default: DefaultValue::Float(0.02),
+        },
+    ],
+    make: |settings, setup| Ok(Box::new(Hebbian::new(settings, setup)?)),
+};
+
+struct Hebbian {
+    program: Program,
+    predictor: Predictor,
+    state: State,
+    rate: f64,
+    batch: SpeckBatch,
+    parameters: usize,
+}
+
+impl Hebbian {
+    fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
+        let Setup { model, shape, seed, kernels } = setup;
+        if model.name() != Linear.name() {
+            let message = format!(
+                "the hebbian learner changes one layer of weights: it learns the model `{}`, not `{}`",
+                Linear.name(),
+                model.name()
+            );
+            return Err(SettingError::new("model", message).into());
+        }
+        let rate = settings.float("rate");
+        let graph = Graph::new(DType::F32);
+        let screen = screen::declare(&graph, shape)?;
+        let counter = TensorType::new(DType::I32, &[]);
+        let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
+        let builder = Builder::new(&graph, Mode::Evaluation);
+        let outputs = model.build(&builder, screen.image)?;
+        let error = graph.mean_squared_error(outputs, screen.targets)?;
+        graph.output("loss", error)?;
+        let parameters = builder.parameters();
+        let weight = parameters[0].1;
+        graph.scoped("hebbian", |g| {
+            // Δw = η Σ t xᵀ - η (Σ t²) w, the sums over the batch. The decay is
+            // taken as (1 - η)^Σt² rather than 1 - η Σ t²: the sum of that
+            // many single steps to first order, and never negative.
+            let pixels = g.flatten_from(screen.image, 1)?;
+            let together = g.matmul_with(screen.targets, pixels, true, false)?;
+            let growth = g.scale(together, rate)?;
+            let squares = g.square(screen.targets)?;
+            let activity = g.sum(squares, &[0])?;
+            let exponent = g.scale(activity, (1.0 - rate).max(1e-30).ln())?;
+            let kept = g.exp(exponent)?;
+            let kept = g.reshape(kept, &[speck_models::OUTPUTS, 1])?;
+            let decayed = g.mul(weight, kept)?;
+            g.update(weight, g.add(decayed, growth)?)?;
+            g.update(step, g.increment(step)?)
+        })?;
+        let mut state = State::initialise(&graph, seed);
+        // Before anything was seen, nothing is wired.
+        for (name, node) in &parameters {
+            state.set(name, Tensor::zeros(&graph.ty(*node)))?;
+        }
+        let options = Options { kernels: kernels.clone(), ..Options::default() };
+        Ok(Hebbian {
+            program: Program::compile(&graph, &options)?,
+            predictor: Predictor::new(model, Readout::Share, kernels),
+            state,
+            rate,
+            batch: SpeckBatch::new(shape),
+            parameters: graph.ty(weight).elements(),
+        })
+    }
+}
+
+impl Learner for Hebbian {
+    fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
+        check_shape(data, self.batch.shape)?;
+        let mut sum = 0.0;
+        for _ in 0..steps {
+            data.fill(self.steps(), &mut self.batch);
+            screen::feed(&mut self.program, &self.batch)?;
+            self.program.run(&mut self.state)?;
+            sum += f64::from(self.program.values::<f32>("loss")?[0]);
+        }
+        Ok(sum / steps as f64)
+    }
+
+    fn steps(&self) -> u64 {
+        steps(&self.state)
+    }
+
+    fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError> {
+        self.predictor.predict(&mut self.state, batch, brightness)
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
+        Ok(restore(&mut self.state, saved)?)
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            parameters: self.parameters,
+            step: self.program.cost(),
+            program: self.program.to_string(),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Ways of learning, with and without gradients.
+//!
+//! A [`Learner`] is given a model, data and a number of steps; it learns,
+//! predicts 128 values, and can be saved, resumed and retrained. Nothing in the
+//! trait assumes a gradient. One file (or folder) a learner, one line in [`ALL`].
+
+mod batch;
+pub mod gradient;
+mod hebbian;
+mod predictor;
+mod screen;
+
+pub use batch::{BatchShape, Batches, SCREEN, SpeckBatch, TARGETS};
+pub use predictor::Readout;
+
+use speck_engine::kernels::Choice;
+use speck_engine::{CompileError, Cost, GraphError, RunError, State, StateError, Tensor};
+use speck_models::settings::{DefaultValue, Kind};
+use speck_models::{Dimension, Model, SettingError, Settings};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Slots of a learner's state that are not part of the model start with this:
+/// moments, counters, the seed.
+pub const PRIVATE: &str = "learner/";
+/// The slot that counts steps: i32 [].
+pub(crate) const STEP: &str = "learner/step";
+/// The slot that holds the seed: i32 [2], low word first.
+pub(crate) const SEED: &str = "learner/seed";
+
+/// What a learner cannot do.
+#[derive(Debug, Error)]
+pub enum LearnerError {
+    /// A setting that does not fit the model or another setting.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The model cannot be built.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A program cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A program cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A saved state does not fit.
+    #[error("the saved state does not fit: {0}")]
+    State(#[from] StateError),
+}
+
+/// What a learner is made for.
+#[derive(Clone)]
+pub struct Setup {
+    /// The architecture.
+    pub model: Arc<dyn Model>,
+    /// The shape of the batches it will learn from.
+    pub shape: BatchShape,
+    /// Decides initial values and everything random in the steps.
+    pub seed: u64,
+    /// Forced kernel variants.
+    pub kernels: Choice,
+}
+
+/// What a learner consists of, for reports and prints.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Values that are learned.
+    pub parameters: usize,
+    /// The work of one step.
+    pub step: Cost,
+    /// The program of one step, printed.
+    pub program: String,
+}
+
+/// A way of learning, applied to one model.
+pub trait Learner: Send {
+    /// Learns for `steps` more steps on the batches that follow; returns the
+    /// mean loss over them (of whatever the learner minimises; for learners
+    /// without a loss, the mean squared error of their prediction).
+    ///
+    /// The batch of a step depends on the step's number only, so a learner
+    /// restored from a saved state goes on with the same bits.
+    ///
+    /// # Errors
+    /// `data` has another shape than the learner was made for.
+    fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError>;
+
+    /// The steps learned so far.
+    fn steps(&self) -> u64;
+
+    /// The rate that the next step will use.
+    fn rate(&self) -> f64;
+
+    /// Predicts [samples, 128] brightness values for a batch of any shape; in
+    /// each axis, larger means more likely to hold a speck.
+    ///
+    /// # Errors
+    /// The model cannot be compiled for the batch.
+    fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError>;
+
+    /// Everything that later steps and predictions depend on.
+    fn state(&self) -> &State;
+
+    /// Replaces slots of the state by saved ones, to go on where they were saved.
+    ///
+    /// # Errors
+    /// A slot is missing, unknown, or of another type.
+    fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError>;
+
+    /// What the learner consists of.
+    fn describe(&self) -> Description;
+}
+
+impl dyn Learner + '_ {
+    /// Starts from what another learner of the same model has learned: takes
+    /// over the model's tensors, not the learner's own counters and moments.
+    ///
+    /// # Errors
+    /// A tensor is missing or of another type.
+    pub fn adopt(&mut self, other: &[(String, Tensor)]) -> Result<(), LearnerError> {
+        let mut merged = Vec::new();
+        for (name, tensor) in self.state().iter() {
+            if name.starts_with(PRIVATE) {
+                merged.push((name.to_owned(), tensor.clone()));
+                continue;
+            }
+            let learned = other.iter().find(|(other, _)| other == name);
+            let (_, learned) = learned.ok_or_else(|| StateError::Missing(name.to_owned()))?;
+            merged.push((name.to_owned(), learned.clone()));
+        }
+        self.restore(merged)
+    }
+}
+
+/// Puts saved tensors into a state: all of its slots, nothing else.
+pub(crate) fn restore(state: &mut State, saved: Vec<(String, Tensor)>) -> Result<(), StateError> {
+    let names: Vec<_> = state.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in &names {
+        if !saved.iter().any(|(saved, _)| saved == name) {
+            return Err(StateError::Missing(name.clone()));
+        }
+    }
+    saved.into_iter().try_for_each(|(name, tensor)| state.set(&name, tensor))
+}
+
+/// A learner in the registry.
+pub struct LearnerEntry {
+    /// Its name in experiments.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// What can be varied.
+    pub dimensions: &'static [Dimension],
+    /// Makes it from settings that were resolved against `dimensions`.
+    pub make: fn(&Settings, Setup) -> Result<Box<dyn Learner>, LearnerError>,
+}
+
+/// Every learner.
+pub static ALL: &[LearnerEntry] = &[gradient::ENTRY, hebbian::ENTRY];
+
+/// The entry called `name`.
+pub fn find(name: &str) -> Option<&'static LearnerEntry> {
+    ALL.iter().find(|entry| entry.name == name)
+}
+
+/// Steps of training: a dimension of every learner.
+pub(crate) const STEPS: Dimension = Dimension {
+    name: "steps",
+    doc: "steps of training",
+    kind: Kind::Int { min: 1, max: 100_000_000 },
+    default: DefaultValue::Int(1000),
+};
+
+/// Samples of a step: a dimension of every learner.
+pub(crate) const BATCH: Dimension = Dimension {
+    name: "batch",
+    doc: "samples of a step",
+    kind: Kind::Int { min: 1, max: 65_536 },
+    default: DefaultValue::Int(64),
+};
+
+/// Evaluations without improvement before training stops: a dimension of every
+/// learner, acted on by whoever evaluates.
+pub(crate) const PATIENCE: Dimension = Dimension {
+    name: "patience",
+    doc: "stop after this many evaluations in a row without a better one; 0 never stops",
+    kind: Kind::Int { min: 0, max: 100_000 },
+    default: DefaultValue::Int(0),
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Tests that walk the registry of learners.
+
+use super::*;
+use speck_models::settings::{Value, resolve};
+
+/// One white speck a sample on black, at positions that depend on the step.
+struct Specks(BatchShape);
+
+impl Batches for Specks {
+    fn shape(&self) -> BatchShape {
+        self.0
+    }
+    fn fill(&self, step: u64, batch: &mut SpeckBatch) {
+        batch.clear();
+        batch.colours.fill(1.0);
+        for sample in 0..self.0.samples {
+            let place = (step as usize * self.0.samples + sample) * 2657 % 4096;
+            batch.positions[sample * 2] = (place / 64) as i32;
+            batch.positions[sample * 2 + 1] = (place % 64) as i32;
+        }
+    }
+}
+
+const SHAPE: BatchShape = BatchShape { samples: 32, specks: 1, backgrounds: 1, size: 1 };
+
+fn made(entry: &LearnerEntry, model: &str, given: &[(&str, Value)]) -> Box<dyn Learner> {
+    let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+    let settings = resolve(entry.dimensions, &given).unwrap();
+    let model = speck_models::find(model).unwrap();
+    let model = (model.make)(&resolve(model.dimensions, &[]).unwrap()).unwrap();
+    let setup = Setup { model: model.into(), shape: SHAPE, seed: 7, kernels: Choice::default() };
+    (entry.make)(&settings, setup).unwrap()
+}
+
+fn saved(learner: &dyn Learner) -> Vec<(String, Tensor)> {
+    learner.state().iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect()
+}
+
+#[test]
+fn every_learner_learns_resumes_and_is_adopted() {
+    for entry in ALL {
+        let mut whole = made(entry, "linear", &[]);
+        let first = whole.learn(&Specks(SHAPE), 4).unwrap();
+        let saved_state = saved(&*whole);
+        let last = whole.learn(&Specks(SHAPE), 12).unwrap();
+        assert!(last < first, "{}: {first} then {last}", entry.name);
+        assert_eq!(whole.steps(), 16);
+
+        let mut resumed = made(entry, "linear", &[]);
+        resumed.restore(saved_state).unwrap();
+        assert_eq!(resumed.steps(), 4);
+        resumed.learn(&Specks(SHAPE), 12).unwrap();
+        assert_eq!(saved(&*resumed), saved(&*whole), "{}", entry.name);
+
+        let mut student = made(entry, "linear", &[]);
+        student.adopt(&saved(&*whole)).unwrap();
+        assert_eq!(student.steps(), 0);
+        let mut batch = SpeckBatch::new(SHAPE);
+        Specks(SHAPE).fill(3, &mut batch);
+        let predictions = [&mut whole, &mut student].map(|learner| {
+            let mut brightness = vec![f32::NAN; SHAPE.samples * TARGETS];
+            learner.predict(&batch, &mut brightness).unwrap();
+            brightness
+        });
+        assert_eq!(predictions[0], predictions[1]);
+        assert!(predictions[0].iter().all(|value| value.is_finite()));
+    }
+}
+
+#[test]
+fn every_optimizer_schedule_and_loss_lowers_the_loss() {
+    let entry = find("gradient").unwrap();
+    let text = |value: &str| Value::Text(value.to_owned());
+    let mut variants = Vec::new();
+    variants.extend(gradient::optimizers::NAMES.iter().map(|n| vec![("optimizer", text(n))]));
+    variants.extend(gradient::schedules::NAMES.iter().map(|n| vec![("schedule", text(n))]));
+    variants.extend(["cross-entropy", "bce", "mse"].map(|n| vec![("loss", text(n))]));
+    for mut given in variants {
+        given.push(("steps", Value::Int(64)));
+        let mut learner = made(entry, "mlp", &given);
+        let first = learner.learn(&Specks(SHAPE), 8).unwrap();
+        learner.learn(&Specks(SHAPE), 48).unwrap();
+        let last = learner.learn(&Specks(SHAPE), 8).unwrap();
+        assert!(last < first, "{given:?}: {first} then {last}");
+    }
+}
+
+#[test]
+fn cosine_falls_from_one_to_the_final_share() {
+    let entry = find("gradient").unwrap();
+    let given = [("final_rate".to_owned(), Value::Float(0.1))];
+    let settings = resolve(entry.dimensions, &given).unwrap();
+    let cosine = (gradient::schedules::find("cosine").unwrap().make)(&settings);
+    assert_eq!(cosine.factor(0, 100), 1.0);
+    assert!((cosine.factor(50, 100) - 0.55).abs() < 1e-12);
+    assert!((cosine.factor(100, 100) - 0.1).abs() < 1e-12);
+}
+
+#[test]
+fn predictions_do_not_depend_on_how_a_batch_is_cut() {
+    let entry = find("gradient").unwrap();
+    let mut learner = made(entry, "cnn", &[]);
+    let big = BatchShape { samples: 70, specks: 3, backgrounds: 70, size: 1 };
+    let mut batch = SpeckBatch::new(big);
+    for (i, value) in batch.positions.iter_mut().enumerate() {
+        *value = (i * 29 % 64) as i32;
+    }
+    batch.colours.iter_mut().enumerate().for_each(|(i, c)| *c = (i % 7) as f32 / 7.0);
+    batch.background.iter_mut().enumerate().for_each(|(i, c)| *c = (i % 5) as f32 / 5.0);
+    let mut whole = vec![f32::NAN; 70 * TARGETS];
+    learner.predict(&batch, &mut whole).unwrap();
+    let one = BatchShape { samples: 1, ..big };
+    let mut single = SpeckBatch::new(BatchShape { backgrounds: 1, ..one });
+    for sample in [0, 63, 64, 69] {
+        single.positions.copy_from_slice(&batch.positions[sample * 6..sample * 6 + 6]);
+        single.colours.copy_from_slice(&batch.colours[sample * 9..sample * 9 + 9]);
+        single.background.copy_from_slice(&batch.background_of(sample));
+        let mut alone = vec![f32::NAN; TARGETS];
+        learner.predict(&single, &mut alone).unwrap();
+        assert_eq!(alone, whole[sample * TARGETS..(sample + 1) * TARGETS]);
+    }
+}
+
+#[test]
+fn the_hebbian_learner_wants_the_linear_model() {
+    let entry = find("hebbian").unwrap();
+    let settings = resolve(entry.dimensions, &[]).unwrap();
+    let model = speck_models::find("mlp").unwrap();
+    let model = (model.make)(&resolve(model.dimensions, &[]).unwrap()).unwrap();
+    let setup = Setup { model: model.into(), shape: SHAPE, seed: 7, kernels: Choice::default() };
+    let error = (entry.make)(&settings, setup).err().unwrap().to_string();
+    assert!(error.contains("`linear`, not `mlp`"), "{error}");
+}
+
+#[test]
+fn a_state_that_does_not_fit_is_refused() {
+    let entry = find("gradient").unwrap();
+    let mut learner = made(entry, "linear", &[]);
+    let mut state = saved(&*learner);
+    state.pop();
+    assert!(learner.restore(state).is_err());
+}

@@ -1,0 +1,92 @@
+//! Layers with parameters, initialised as PyTorch's modules are.
+
+use crate::{Builder, Mode};
+use speck_engine::ops::Window;
+use speck_engine::{GraphError, Initial, NodeId, RunningStatistics};
+
+/// What batch and layer norm add to a variance before its root.
+const EPSILON: f64 = 1e-5;
+/// The weight of the newest batch in running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// PyTorch's default for linear and convolution layers, weights and biases
+/// alike: uniform within 1/√fan_in.
+fn default_initial(fan_in: usize) -> Initial {
+    Initial::Uniform { bound: 1.0 / (fan_in.max(1) as f64).sqrt() }
+}
+
+impl Builder<'_> {
+    /// `name.weight` [outputs, inputs] and `name.bias` on rows of `x`.
+    #[track_caller]
+    pub(crate) fn linear_layer(
+        &self,
+        name: &str,
+        x: NodeId,
+        outputs: usize,
+    ) -> Result<NodeId, GraphError> {
+        let inputs = self.graph.shape(x)[1];
+        let initial = default_initial(inputs);
+        let weight =
+            self.parameter(&format!("{name}.weight"), &[outputs, inputs], initial.clone())?;
+        let bias = self.parameter(&format!("{name}.bias"), &[outputs], initial)?;
+        self.graph.scoped(name, |graph| graph.linear(x, weight, Some(bias)))
+    }
+
+    /// `name.weight` [channels, in, kernel, kernel] and `name.bias`; the image
+    /// keeps its size if the kernel is odd and the stride 1.
+    #[track_caller]
+    pub(crate) fn conv_layer(
+        &self,
+        name: &str,
+        x: NodeId,
+        channels: usize,
+        kernel: usize,
+    ) -> Result<NodeId, GraphError> {
+        let inputs = self.graph.shape(x)[1];
+        let initial = default_initial(inputs * kernel * kernel);
+        let shape = [channels, inputs, kernel, kernel];
+        let weight = self.parameter(&format!("{name}.weight"), &shape, initial.clone())?;
+        let bias = self.parameter(&format!("{name}.bias"), &[channels], initial)?;
+        self.graph.scoped(name, |graph| {
+            let window = Window { padding: [kernel / 2; 2], ..Window::default() };
+            let y = graph.conv2d(x, weight, window)?;
+            let bias = graph.on_channels(bias, y)?;
+            graph.add(y, bias)
+        })
+    }
+
+    /// Batch norm over the second dimension, with PyTorch's four tensors.
+    #[track_caller]
+    pub(crate) fn batch_norm_layer(&self, name: &str, x: NodeId) -> Result<NodeId, GraphError> {
+        let channels = [self.graph.shape(x)[1]];
+        let one = Initial::Constant(1.0);
+        let zero = Initial::Constant(0.0);
+        let weight = self.parameter(&format!("{name}.weight"), &channels, one.clone())?;
+        let bias = self.parameter(&format!("{name}.bias"), &channels, zero.clone())?;
+        let mean = self.graph.state(&format!("{name}.running_mean"), &channels, zero)?;
+        let variance = self.graph.state(&format!("{name}.running_var"), &channels, one)?;
+        let running = RunningStatistics { mean, variance, momentum: MOMENTUM };
+        self.graph.scoped(name, |graph| match self.mode {
+            Mode::Training { .. } => graph.batch_norm(x, weight, bias, running, EPSILON),
+            Mode::Evaluation => graph.batch_norm_evaluation(x, weight, bias, running, EPSILON),
+        })
+    }
+
+    /// Layer norm over the last dimension of rows of `x`.
+    #[track_caller]
+    pub(crate) fn layer_norm_layer(&self, name: &str, x: NodeId) -> Result<NodeId, GraphError> {
+        let width = [self.graph.shape(x)[1]];
+        let weight = self.parameter(&format!("{name}.weight"), &width, Initial::Constant(1.0))?;
+        let bias = self.parameter(&format!("{name}.bias"), &width, Initial::Constant(0.0))?;
+        self.graph.scoped(name, |graph| graph.layer_norm(x, weight, bias, EPSILON))
+    }
+
+    /// Dropout while training, nothing in evaluation.
+    #[track_caller]
+    pub(crate) fn dropout_layer(&self, x: NodeId, rate: f64) -> Result<NodeId, GraphError> {
+        match self.mode {
+            Mode::Training { seed, step } => self.graph.dropout(x, rate, seed, step),
+            Mode::Evaluation => Ok(x),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Architectures: functions from a typed config and a graph to 128 outputs.
+//!
+//! One file an architecture: a config struct made from [`Settings`], the nodes
+//! it builds, and its [`ModelEntry`] in [`ALL`]. Parameters carry PyTorch's
+//! names and layouts (`conv.0.weight` is [out, in, h, w]; flattening is
+//! channel-major).
+
+mod activation;
+mod cnn;
+mod layers;
+mod linear;
+mod mlp;
+mod residual;
+pub mod settings;
+
+pub use activation::Activation;
+pub use cnn::Cnn;
+pub use linear::Linear;
+pub use mlp::Mlp;
+pub use residual::Residual;
+pub use settings::{Dimension, SettingError, Settings};
+
+use speck_engine::{Graph, GraphError, Initial, NodeId};
+use std::cell::RefCell;
+
+/// The sizes of the screen: rows and columns.
+pub const SCREEN: [usize; 2] = [64, 64];
+/// Colour channels.
+pub const CHANNELS: usize = 3;
+/// Outputs: one a row, then one a column.
+pub const OUTPUTS: usize = SCREEN[0] + SCREEN[1];
+
+/// What a model is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Dropout draws and batch statistics; `seed` and `step` feed random ops.
+    Training {
+        /// i32 [2].
+        seed: NodeId,
+        /// i32 [].
+        step: NodeId,
+    },
+    /// No dropout; running statistics.
+    Evaluation,
+}
+
+/// Where a model is built: the graph, the mode, and the list of its parameters.
+pub struct Builder<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// Training or evaluation.
+    pub mode: Mode,
+    parameters: RefCell<Vec<(String, NodeId)>>,
+}
+
+impl<'a> Builder<'a> {
+    /// A builder on `graph`.
+    pub fn new(graph: &'a Graph, mode: Mode) -> Self {
+        Builder { graph, mode, parameters: RefCell::default() }
+    }
+
+    /// Declares a tensor that is learned.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    #[track_caller]
+    pub fn parameter(
+        &self,
+        name: &str,
+        shape: &[usize],
+        initial: Initial,
+    ) -> Result<NodeId, GraphError> {
+        let node = self.graph.state(name, shape, initial)?;
+        self.parameters.borrow_mut().push((name.to_owned(), node));
+        Ok(node)
+    }
+
+    /// The parameters declared so far, in order.
+    pub fn parameters(&self) -> Vec<(String, NodeId)> {
+        self.parameters.borrow().clone()
+    }
+}
+
+/// An architecture with its settings.
+pub trait Model: Send + Sync {
+    /// The name of its registry entry.
+    fn name(&self) -> &'static str;
+
+    /// Appends the model to the builder's graph: images [samples, 3, 64, 64] to
+    /// outputs [samples, 128].
+    ///
+    /// # Errors
+    /// Settings that do not fit the image, such as more halvings than it has.
+    fn build(&self, builder: &Builder<'_>, image: NodeId) -> Result<NodeId, GraphError>;
+}
+
+/// An architecture in the registry.
+pub struct ModelEntry {
+    /// Its name in experiments.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// What can be varied.
+    pub dimensions: &'static [Dimension],
+    /// Makes it from settings that were resolved against `dimensions`.
+    pub make: fn(&Settings) -> Result<Box<dyn Model>, SettingError>,
+}
+
+/// Every architecture.
+pub static ALL: &[ModelEntry] = &[linear::ENTRY, mlp::ENTRY, cnn::ENTRY];
+
+/// The entry called `name`.
+pub fn find(name: &str) -> Option<&'static ModelEntry> {
+    ALL.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests;
