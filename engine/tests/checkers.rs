@@ -341,6 +341,12 @@ fn a_nan_or_an_unwritten_element_fails_the_gradient_check() {
     // The slopes are then NaN on both sides, which must not count as equal.
     refused(check_gradients(NotANumber));
     refused(check_gradients(Unwritten));
+    // Here the gradient is NaN too, as the value is used in it.
+    let squared: Build = |graph, x| {
+        let cube = graph.append(Cube(NotANumber), &[x[0]])?;
+        graph.square(cube)
+    };
+    refused(gradients::check(&case(squared), 1));
 }
 
 #[test]

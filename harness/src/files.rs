@@ -32,3 +32,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()?;
     Ok(())
 }
+
+/// Removes a file that is no longer needed. If it cannot be removed it is left:
+/// nothing reads it again.
+pub fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path);
+}

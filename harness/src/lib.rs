@@ -3,9 +3,17 @@
 
 pub mod batteries;
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
 pub mod data;
+mod error;
 mod files;
 pub mod metrics;
+pub mod protocols;
+mod registries;
 pub mod report;
+pub mod run;
 pub mod store;
+
+pub use error::RunError;
+pub use registries::registries;

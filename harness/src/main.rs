@@ -1,1 +1,7 @@
-fn main() {}
+//! The `speck` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    speck_harness::cli::main()
+}

@@ -1,7 +1,7 @@
 //! How the specks of one sample lie to each other.
 
 use serde::Serialize;
-use speck_learners::batch::SCREEN;
+use speck_learners::SCREEN;
 use speck_models::settings::SettingError;
 
 use super::draws::Draws;

@@ -16,7 +16,7 @@ mod source;
 use std::fmt;
 
 use serde::Serialize;
-use speck_learners::batch::BatchShape;
+use speck_learners::BatchShape;
 use speck_models::settings::{COLOURS, SettingError, Settings, resolve};
 
 use crate::config::RegistryEntry;

@@ -5,7 +5,7 @@
 //! screen, so a large one has fewer positions.
 
 use serde::Serialize;
-use speck_learners::batch::SCREEN;
+use speck_learners::SCREEN;
 
 use super::draws::{Draws, Purpose};
 

@@ -1,6 +1,6 @@
 //! The generator: batches from data settings and a seed.
 
-use speck_learners::batch::{BatchShape, Batches, SpeckBatch};
+use speck_learners::{BatchShape, Batches, SpeckBatch};
 
 use super::arrangement::corner_of;
 use super::draws::{Draws, Purpose};

@@ -1,6 +1,6 @@
 //! Scores of one axis (the rows or the columns) of one sample.
 
-use speck_learners::batch::SCREEN;
+use speck_learners::SCREEN;
 
 /// The values of one axis and what they say.
 pub(super) struct Axis<'a> {

@@ -1,7 +1,7 @@
 //! Errors by position of the speck.
 
 use serde::Serialize;
-use speck_learners::batch::{SCREEN, SpeckBatch, TARGETS};
+use speck_learners::{SCREEN, SpeckBatch, TARGETS};
 
 use super::axis::{Axis, pixel_distance};
 

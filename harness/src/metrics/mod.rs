@@ -18,7 +18,7 @@ mod error_map;
 mod interval;
 
 use serde::Serialize;
-use speck_learners::batch::{SCREEN, SpeckBatch, TARGETS};
+use speck_learners::{SCREEN, SpeckBatch, TARGETS};
 
 use axis::{Axis, SetScore};
 pub use error_map::ErrorMap;

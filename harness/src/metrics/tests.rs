@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use speck_learners::batch::BatchShape;
+use speck_learners::BatchShape;
 
 use super::*;
 

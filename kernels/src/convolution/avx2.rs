@@ -57,7 +57,7 @@ struct Avx2;
 
 impl correlate::Tile for Avx2 {
     const LANES: usize = 8;
-    const ROWS: usize = 4;
+    const ROWS: usize = 6;
 
     /// Up to 12 sums, which with the vectors of a step and a broadcast weight
     /// fill the 16 registers.
@@ -65,7 +65,8 @@ impl correlate::Tile for Avx2 {
         match rows {
             1 => 6,
             2 => 4,
-            _ => 3,
+            3 => 3,
+            _ => 2,
         }
     }
 
@@ -76,7 +77,9 @@ impl correlate::Tile for Avx2 {
                 1 => correlate_rows::<1>(job),
                 2 => correlate_rows::<2>(job),
                 3 => correlate_rows::<3>(job),
-                _ => correlate_rows::<4>(job),
+                4 => correlate_rows::<4>(job),
+                5 => correlate_rows::<5>(job),
+                _ => correlate_rows::<6>(job),
             }
         }
     }
@@ -85,7 +88,7 @@ impl correlate::Tile for Avx2 {
 impl reduce::Tile for Avx2 {
     const LANES: usize = 8;
     const ROWS: usize = 4;
-    const OFFSETS: usize = 3;
+    const OFFSETS: usize = 2;
 
     unsafe fn reduce(job: &reduce::TileJob) {
         // SAFETY: the caller's promise, for each number of rows.
@@ -178,8 +181,7 @@ unsafe fn reduce_rows<const R: usize>(job: &reduce::TileJob) {
     unsafe {
         match job.offsets.len() {
             1 => reduce_tile::<R, 1>(job),
-            2 => reduce_tile::<R, 2>(job),
-            _ => reduce_tile::<R, 3>(job),
+            _ => reduce_tile::<R, 2>(job),
         }
     }
 }
@@ -195,21 +197,25 @@ unsafe fn reduce_tile<const R: usize, const K: usize>(job: &reduce::TileJob) {
     let mut sums = [[_mm256_setzero_ps(); K]; R];
     let offsets: [usize; K] = from_fn(|k| job.offsets[k] as usize);
     for image in 0..job.images {
-        let cotangent = job.cotangent.wrapping_add(image * job.cotangent_image);
-        let source = job.source.wrapping_add(image * job.source_image);
-        let starts: [*const f32; K] = from_fn(|k| source.wrapping_add(offsets[k]));
-        for position in (0..job.vectors).map(|vector| 8 * vector) {
-            // SAFETY: both copies are readable there, for a whole vector.
-            unsafe {
-                let factors: [__m256; R] =
-                    from_fn(|row| _mm256_loadu_ps(cotangent.add(row * job.row_step + position)));
-                for k in 0..K {
-                    let value = _mm256_loadu_ps(starts[k].add(position));
-                    for row in 0..R {
-                        sums[row][k] = _mm256_fmadd_ps(factors[row], value, sums[row][k]);
+        let mut cotangent = job.cotangent.wrapping_add(image * job.cotangent_steps.image);
+        let mut source = job.source.wrapping_add(image * job.source_steps.image);
+        for _ in 0..job.lines {
+            for position in (0..job.vectors).map(|vector| 8 * vector) {
+                // SAFETY: both operands are readable there, for a whole vector.
+                unsafe {
+                    let factors: [__m256; R] = from_fn(|row| {
+                        _mm256_loadu_ps(cotangent.add(row * job.row_step + position))
+                    });
+                    for k in 0..K {
+                        let value = _mm256_loadu_ps(source.add(offsets[k] + position));
+                        for row in 0..R {
+                            sums[row][k] = _mm256_fmadd_ps(factors[row], value, sums[row][k]);
+                        }
                     }
                 }
             }
+            cotangent = cotangent.wrapping_add(job.cotangent_steps.line);
+            source = source.wrapping_add(job.source_steps.line);
         }
     }
     for row in 0..R {

@@ -204,23 +204,25 @@ unsafe fn reduce_tile<const R: usize, const K: usize>(job: &reduce::TileJob) {
     let mut sums = [[_mm512_setzero_ps(); K]; R];
     let offsets: [usize; K] = from_fn(|k| job.offsets[k] as usize);
     for image in 0..job.images {
-        // Wrapping, because the pointers of one row or image too many are
-        // formed below, and never read.
-        let cotangent = job.cotangent.wrapping_add(image * job.cotangent_image);
-        let source = job.source.wrapping_add(image * job.source_image);
-        let starts: [*const f32; K] = from_fn(|k| source.wrapping_add(offsets[k]));
-        for position in (0..job.vectors).map(|vector| 16 * vector) {
-            // SAFETY: both copies are readable there, for a whole vector.
-            unsafe {
-                let factors: [__m512; R] =
-                    from_fn(|row| _mm512_loadu_ps(cotangent.add(row * job.row_step + position)));
-                for k in 0..K {
-                    let value = _mm512_loadu_ps(starts[k].add(position));
-                    for row in 0..R {
-                        sums[row][k] = _mm512_fmadd_ps(factors[row], value, sums[row][k]);
+        let mut cotangent = job.cotangent.wrapping_add(image * job.cotangent_steps.image);
+        let mut source = job.source.wrapping_add(image * job.source_steps.image);
+        for _ in 0..job.lines {
+            for position in (0..job.vectors).map(|vector| 16 * vector) {
+                // SAFETY: both operands are readable there, for a whole vector.
+                unsafe {
+                    let factors: [__m512; R] = from_fn(|row| {
+                        _mm512_loadu_ps(cotangent.add(row * job.row_step + position))
+                    });
+                    for k in 0..K {
+                        let value = _mm512_loadu_ps(source.add(offsets[k] + position));
+                        for row in 0..R {
+                            sums[row][k] = _mm512_fmadd_ps(factors[row], value, sums[row][k]);
+                        }
                     }
                 }
             }
+            cotangent = cotangent.wrapping_add(job.cotangent_steps.line);
+            source = source.wrapping_add(job.source_steps.line);
         }
     }
     for row in 0..R {

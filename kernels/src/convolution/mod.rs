@@ -10,6 +10,9 @@
 //! kernel is a constant offset (`source`), and then sum over the offsets
 //! (`correlate`: the result and the gradient of the input) or over the
 //! positions (`reduce`: the gradient of the weight).
+//!
+//! `scalar` leaves the border out, the others multiply by its zeros: the same
+//! for finite values, while infinities make NaN in more places.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -100,7 +103,7 @@ impl ConvShape {
 
     /// Products of an input, a weight and an output position: what each of the
     /// three kernels computes, borders included.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(test, target_arch = "x86_64"))]
     fn products(&self) -> usize {
         self.batch * self.output_pixels() * self.weight_size()
     }
@@ -113,18 +116,21 @@ impl ConvShape {
     }
 }
 
+/// `run(shape, first, second, result, scratch)`; the kernels say what the
+/// operands are.
+pub type Run<T> = unsafe fn(&ConvShape, &[T], &[T], &mut [T], &mut [T]);
+
 /// One way to convolve.
 #[derive(Clone, Copy)]
 pub struct Routine<T> {
-    /// `run(shape, first, second, result, scratch)`; the kernels say what the
-    /// operands are. Overwrites all of `result`, whatever it held, and leaves
-    /// anything in `scratch`.
+    /// Overwrites all of `result`, whatever it held, and leaves anything in
+    /// `scratch`.
     ///
     /// Panics where a slice's length is not that of the shape.
     ///
     /// # Safety
     /// The processor has what the variant's [`Isa`] names.
-    pub run: unsafe fn(&ConvShape, &[T], &[T], &mut [T], &mut [T]),
+    pub run: Run<T>,
     /// How many elements of scratch `run` needs. A function of the shape alone,
     /// never of the number of threads.
     pub scratch: fn(&ConvShape) -> usize,

@@ -9,8 +9,10 @@
 //! output channels and a few `k`, a vector of partial sums each, and walks the
 //! positions: nothing is packed, and lanes are added up at the end.
 //!
-//! The cotangent is copied too, with the copy's distance between rows and zeros
-//! there, so that the walk does not stop at the end of a row.
+//! Where a row of the cotangent is whole vectors, the walk goes from row to row,
+//! in the cotangent itself. Else the cotangent is copied too, with the source's
+//! distance between rows and zeros there, and the walk runs on over the ends of
+//! rows.
 //!
 //! Adding up the lanes of a tile takes as long as some hundred positions, and
 //! small images have few: so as many images as fit into the second-level cache
@@ -18,15 +20,21 @@
 //!
 //! Parts are ranges of images; each sums into a gradient of its own, and these
 //! are added in order.
+//!
+//! Measured as in `correlate`, in GFLOP/s: 3 → 8 at 64 × 64: 144 with the
+//! cotangent copied, 194 in place; 8 → 16 at 32 × 32: 177, 201; 16 → 16 at
+//! 16 × 16: 160, 167. At 8 × 8, where it is copied: 110. 32 → 64 at 16 × 16:
+//! 197. Walks of 128 KiB to 512 KiB of copies are equally fast.
 
 use super::ConvShape;
 use super::source::{Axis, LINE, Layout};
 use crate::matmul::parts;
 use crate::parallel::{GRAIN, Shared, for_parts};
+use std::ops::Range;
 
-/// Most elements of the copies that are walked through together: half of a
+/// Most elements of the copies that are walked through together: a quarter of a
 /// second-level cache of 1 MiB.
-const COPIES: usize = 1 << 17;
+const COPIES: usize = 1 << 16;
 /// Most elements of the gradients of all parts but one, where that leaves two
 /// parts.
 const PARTIAL_SUMS: usize = 1 << 20;
@@ -46,27 +54,39 @@ pub(super) trait Tile {
     unsafe fn reduce(job: &TileJob);
 }
 
-/// One tile: `sums[r · sums_step + k] += Σ_image Σ_position
-/// cotangent[r · row_step + position] · source[offsets[k] + position]`.
+/// How far apart the stations of a walk lie in an operand.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    /// Elements from one image to the next.
+    pub image: usize,
+    /// Elements from one line to the next.
+    pub line: usize,
+}
+
+/// One tile: for each row `r` and offset `k`, `sums[r · sums_step + k] +=`
+/// the sum over images, lines and the positions of a line of
+/// `cotangent[r · row_step + position] · source[offsets[k] + position]`.
 pub(super) struct TileJob<'a> {
     /// `1..=Tile::ROWS`.
     pub rows: usize,
     /// `1..=Tile::OFFSETS` of them.
     pub offsets: &'a [u32],
-    /// Number of images, and vectors of positions in each.
+    /// Number of images.
     pub images: usize,
-    /// Number of vectors of positions of an image.
+    /// Lines of an image.
+    pub lines: usize,
+    /// Vectors of positions of a line.
     pub vectors: usize,
     /// Readable at all rows and positions.
     pub cotangent: *const f32,
     /// Elements from one row to the next.
     pub row_step: usize,
-    /// Elements from one image to the next.
-    pub cotangent_image: usize,
+    /// Between stations of the cotangent.
+    pub cotangent_steps: Steps,
     /// Readable at all offsets and positions.
     pub source: *const f32,
-    /// Elements from one image to the next.
-    pub source_image: usize,
+    /// Between stations of the source.
+    pub source_steps: Steps,
     /// Readable and writable at all rows and offsets.
     pub sums: *mut f32,
     /// Elements from one row to the next.
@@ -77,12 +97,14 @@ pub(super) struct TileJob<'a> {
 struct Plan {
     shape: ConvShape,
     source: Layout,
-    cotangent: Layout,
+    /// None where it is read in place.
+    cotangent: Option<Layout>,
     /// Elements of the copy of an image; the last vector of the source may run
     /// over its end.
     source_copy: usize,
     cotangent_copy: usize,
-    /// Vectors of positions.
+    /// Lines of an image, and their vectors.
+    lines: usize,
     vectors: usize,
     /// Length of a row of the gradient, of a tile of it, and rows of a tile.
     depth: usize,
@@ -99,12 +121,20 @@ impl Plan {
         let source = Layout::new(shape.group_in(), axes);
         let [height, width] = shape.output();
         let plain = |pixels, length| Axis { pixels, planes: 1, length, step: 1, border: 0 };
-        let mut cotangent =
-            Layout::new(shape.group_out(), [plain(height, height), plain(width, source.pitch())]);
-        cotangent.plane = cotangent.plane.next_multiple_of(LINE);
+        let in_place = width % T::LANES == 0;
+        let cotangent = (!in_place).then(|| {
+            let axes = [plain(height, height), plain(width, source.pitch())];
+            let mut layout = Layout::new(shape.group_out(), axes);
+            layout.plane = layout.plane.next_multiple_of(LINE);
+            layout
+        });
         let positions = (height * source.pitch()).saturating_sub(source.pitch() - width);
+        let [lines, vectors] = match in_place {
+            true => [height, width / T::LANES],
+            false => [1, positions.div_ceil(T::LANES)],
+        };
         let source_copy = (source.size() + T::LANES).next_multiple_of(LINE);
-        let cotangent_copy = cotangent.size();
+        let cotangent_copy = cotangent.map_or(0, |layout| layout.size());
         let weights = shape.weight_size().max(1);
         let parts = parts(shape.products()).min((PARTIAL_SUMS / weights).max(2));
         let part = shape.batch.div_ceil(parts).max(1);
@@ -116,7 +146,8 @@ impl Plan {
             cotangent,
             source_copy,
             cotangent_copy,
-            vectors: positions.div_ceil(T::LANES),
+            lines,
+            vectors,
             depth,
             tile_offsets: depth.div_ceil(depth.div_ceil(T::OFFSETS)),
             tile_rows: rows.div_ceil(rows.div_ceil(T::ROWS)),
@@ -213,14 +244,16 @@ pub(super) unsafe fn run<T: Tile>(
             (sums, shared_copies.part(slot * part_size..(slot + 1) * part_size))
         };
         sums.fill(0.0);
-        copies.fill(0.0);
+        if slot == part {
+            copies.fill(0.0);
+        }
         for start in range.clone().step_by(plan.chunk) {
             let images = start..(start + plan.chunk).min(range.end);
             for group in 0..shape.groups {
-                let copies = plan.copy_images(images.clone(), group, input, cotangent, copies);
+                let operands = plan.operands(images.clone(), group, [input, cotangent], copies);
                 let sums = &mut sums[group * size / shape.groups..][..size / shape.groups];
                 // SAFETY: `T` runs here, by the caller's promise.
-                unsafe { walk::<T>(&plan, images.len(), copies, offsets, sums) };
+                unsafe { walk::<T>(&plan, images.len(), operands, offsets, sums) };
             }
         }
     });
@@ -238,25 +271,31 @@ pub(super) unsafe fn run<T: Tile>(
 }
 
 impl Plan {
-    /// Copies a group's channels of some images: those of the input, then those
-    /// of the cotangent.
-    fn copy_images<'a>(
+    /// A group's channels of some images: copies of the input, and copies of
+    /// the cotangent or the cotangent itself.
+    fn operands<'a>(
         &self,
-        images: std::ops::Range<usize>,
+        images: Range<usize>,
         group: usize,
-        input: &[f32],
-        cotangent: &[f32],
+        [input, cotangent]: [&'a [f32]; 2],
         copies: &'a mut [f32],
     ) -> [&'a [f32]; 2] {
         let (sources, cotangents) = copies.split_at_mut(self.chunk * self.source_copy);
-        let input_group = self.shape.group_in() * self.shape.input_pixels();
-        let cotangent_group = self.shape.group_out() * self.shape.output_pixels();
+        let image_of = |size: usize, image: usize| {
+            let size = size / (self.shape.batch * self.shape.groups);
+            let at = (image * self.shape.groups + group) * size;
+            at..at + size
+        };
+        for (index, image) in images.clone().enumerate() {
+            let image = &input[image_of(input.len(), image)];
+            self.source.fill(image, &mut sources[index * self.source_copy..]);
+        }
+        let Some(layout) = self.cotangent else {
+            return [sources, &cotangent[image_of(cotangent.len(), images.start).start..]];
+        };
         for (index, image) in images.enumerate() {
-            let at = image * self.shape.groups + group;
-            let source = &input[at * input_group..][..input_group];
-            self.source.fill(source, &mut sources[index * self.source_copy..]);
-            let cotangent = &cotangent[at * cotangent_group..][..cotangent_group];
-            self.cotangent.fill(cotangent, &mut cotangents[index * self.cotangent_copy..]);
+            let image = &cotangent[image_of(cotangent.len(), image)];
+            layout.fill(image, &mut cotangents[index * self.cotangent_copy..]);
         }
         [sources, cotangents]
     }
@@ -273,24 +312,34 @@ unsafe fn walk<T: Tile>(
     offsets: &[u32],
     sums: &mut [f32],
 ) {
+    let source_steps = Steps { image: plan.source_copy, line: plan.source.pitch() };
+    let (row_step, cotangent_steps) = match plan.cotangent {
+        Some(layout) => (layout.plane, Steps { image: plan.cotangent_copy, line: 0 }),
+        None => {
+            let pixels = plan.shape.output_pixels();
+            let line = plan.shape.output()[1];
+            (pixels, Steps { image: plan.shape.out_channels * pixels, line })
+        }
+    };
     for row in (0..plan.shape.group_out()).step_by(plan.tile_rows) {
         for (tile, offsets) in offsets.chunks(plan.tile_offsets).enumerate() {
             let job = TileJob {
                 rows: plan.tile_rows.min(plan.shape.group_out() - row),
                 offsets,
                 images,
+                lines: plan.lines,
                 vectors: plan.vectors,
-                cotangent: &raw const cotangent[row * plan.cotangent.plane],
-                row_step: plan.cotangent.plane,
-                cotangent_image: plan.cotangent_copy,
+                cotangent: cotangent[row * row_step..].as_ptr(),
+                row_step,
+                cotangent_steps,
                 source: source.as_ptr(),
-                source_image: plan.source_copy,
-                sums: &raw mut sums[row * plan.depth + tile * plan.tile_offsets],
+                source_steps,
+                sums: sums[row * plan.depth + tile * plan.tile_offsets..].as_mut_ptr(),
                 sums_step: plan.depth,
             };
-            // SAFETY: positions stay inside the cotangent's planes, which are
-            // whole vectors long, and with the offsets inside the source's
-            // copies, whose end leaves room for a vector.
+            // SAFETY: positions stay inside the cotangent, whose rows, or the
+            // planes of whose copy, are whole vectors, and with the offsets
+            // inside the source's copies, whose end leaves room for a vector.
             unsafe { T::reduce(&job) };
         }
     }

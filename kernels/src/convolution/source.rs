@@ -113,11 +113,13 @@ impl Layout {
                         (channel * vertical.pixels + vertical.pixel(y, row)) * width + column;
                     let to = self.plane_at(channel, [y, x]) + row * self.pitch() + columns.start;
                     let to = &mut target[to..to + columns.len()];
-                    if horizontal.step == 1 {
-                        copy(&image[from..from + to.len()], to);
-                    } else {
-                        let pixels = image[from..].iter().step_by(horizontal.step);
-                        to.iter_mut().zip(pixels).for_each(|(to, from)| *to = *from);
+                    match horizontal.step {
+                        1 => copy(&image[from..from + to.len()], to),
+                        2 => copy_every_second(&image[from..], to),
+                        step => {
+                            let pixels = image[from..].iter().step_by(step);
+                            to.iter_mut().zip(pixels).for_each(|(to, from)| *to = *from);
+                        }
                     }
                 }
             }
@@ -132,4 +134,14 @@ fn copy(from: &[f32], to: &mut [f32]) {
     let (to_lines, to_rest) = to.as_chunks_mut::<LINE>();
     to_lines.iter_mut().zip(from_lines).for_each(|(to, from)| *to = *from);
     to_rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = *from);
+}
+
+/// Copies the first of every two elements; in pairs, which the compiler turns
+/// into vector shuffles.
+fn copy_every_second(from: &[f32], to: &mut [f32]) {
+    let (pairs, rest) = from.as_chunks::<2>();
+    to.iter_mut().zip(pairs).for_each(|(to, [first, _])| *to = *first);
+    if let (Some(to), Some(from)) = (to.get_mut(pairs.len()), rest.first()) {
+        *to = *from;
+    }
 }

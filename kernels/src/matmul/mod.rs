@@ -1,7 +1,7 @@
 //! The matrix product, batched, with either operand transposed.
 //!
-//! [`scalar`] is the specification. The two SIMD variants share one driver,
-//! [`packed`], which cuts the product into blocks that fit the caches and
+//! `scalar` is the specification. The two SIMD variants share one driver,
+//! `packed`, which cuts the product into blocks that fit the caches and
 //! copies them into panels; the instruction set's file holds the loop over a
 //! register tile and the two copies.
 
@@ -70,17 +70,20 @@ impl MatmulShape {
     }
 }
 
+/// `run(shape, a, b, out, scratch)`.
+pub type Run<T> = unsafe fn(&MatmulShape, &[T], &[T], &mut [T], &mut [T]);
+
 /// One way to multiply.
 #[derive(Clone, Copy)]
 pub struct Routine<T> {
-    /// `run(shape, a, b, out, scratch)` overwrites all of `out`, whatever it
-    /// held; where `k` is 0 the product is 0. It leaves anything in `scratch`.
+    /// Overwrites all of `out`, whatever it held; where `k` is 0 the product is
+    /// 0. Leaves anything in `scratch`.
     ///
     /// Panics where a slice is too short for the shape.
     ///
     /// # Safety
     /// The processor has what the variant's [`Isa`] names.
-    pub run: unsafe fn(&MatmulShape, &[T], &[T], &mut [T], scratch: &mut [T]),
+    pub run: Run<T>,
     /// How many elements of scratch `run` needs. A function of the shape alone,
     /// never of the number of threads.
     pub scratch: fn(&MatmulShape) -> usize,

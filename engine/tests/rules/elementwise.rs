@@ -1,6 +1,6 @@
 //! Rules of the ops that work element by element.
 
-use super::{Build, Entry, INF, NAN, entry};
+use crate::table::{Build, Entry, INF, NAN, entry};
 use speck_engine::Tensor;
 
 /// Copies of the listed values in every input: vectors of 16 lanes then hold

@@ -1,9 +1,7 @@
 //! What the rules say, as values: one or more entries for every op that
 //! states a rule.
 
-mod elementwise;
-mod structured;
-
+use crate::{elementwise, structured};
 use speck_engine::check::values::Expectation;
 use speck_engine::{Graph, GraphError, NodeId, Tensor};
 

@@ -1,6 +1,6 @@
 //! Rules of the ops that reduce, move, pool, draw and convert.
 
-use super::{Entry, INF, NAN, entry};
+use crate::table::{Entry, INF, NAN, entry};
 use speck_engine::Tensor;
 
 /// A floating-point tensor.

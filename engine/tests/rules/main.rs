@@ -4,15 +4,17 @@
 //! nothing: only the number itself shows that the op does what its entry in
 //! the registry says. Every variant of the op's kernels is held to it.
 
-mod rule_table;
+mod elementwise;
+mod structured;
+mod table;
 
-use rule_table::{Entry, entries};
 use speck_engine::check::values;
 use speck_engine::kernels::Choice;
 use speck_engine::{
     DType, Graph, NodeId, OpInfo, Options, Program, State, Tensor, TensorType, ops,
 };
 use std::collections::HashSet;
+use table::{Entry, entries};
 
 #[test]
 fn every_stated_rule_has_an_entry() {

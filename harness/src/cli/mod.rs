@@ -1,0 +1,81 @@
+//! The command line: what `speck` understands.
+
+mod list;
+mod print;
+mod run;
+
+use crate::RunError;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A laboratory for one small, fully understood task: find the speck.
+///
+/// On a screen of 64 × 64 pixels one differs from the background; of 128 outputs
+/// the one of its row and the one of its column should light up.
+#[derive(Parser)]
+#[command(name = "speck", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run an experiment: train, test, transfer, report.
+    ///
+    /// What is in the store already is not run again, and a run that was killed
+    /// goes on where it was. Exit code 2 for bad input, 1 for a failure.
+    Run(run::RunArguments),
+    /// Write the report of an experiment that was run.
+    Report {
+        /// The store, or the name of an experiment in the folder of runs.
+        store: PathBuf,
+        /// Folder of stores and checkpoints.
+        #[arg(long, default_value = "runs")]
+        runs: PathBuf,
+        /// The file to write, instead of one beside the store.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// List what there is: ops, kernels, models, …
+    List {
+        /// What to list.
+        what: list::What,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the program of one training step: ops, shapes, costs, kernels.
+    Print(print::PrintArguments),
+}
+
+/// Runs the command named by the process's arguments.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Report { store, runs, out } => run::report(&store, &runs, out),
+        Command::List { what, json } => list::list(what, json),
+        Command::Print(arguments) => print::print(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough.
+        Err(RunError::File { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Writes to the standard output; a closed pipe is an error, not a panic.
+fn say(text: &str) -> Result<(), RunError> {
+    use std::io::Write;
+    let failed = |source| RunError::File { path: "standard output".into(), source };
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed)
+}

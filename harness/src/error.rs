@@ -1,0 +1,73 @@
+//! What can go wrong with a run, and the exit code it means.
+
+use crate::checkpoint::CheckpointError;
+use crate::config::ConfigError;
+use crate::report::ReportError;
+use crate::store::StoreError;
+use speck_engine::kernels::KernelError;
+use speck_learners::LearnerError;
+use speck_models::SettingError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Any failure of the `speck` command.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The experiment file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A setting is wrong.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// A forced kernel variant cannot be had.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Notes of a checkpoint cannot be written as JSON.
+    #[error("the notes of a checkpoint cannot be written: {0}")]
+    Notes(serde_json::Error),
+    /// A learner fails.
+    #[error(transparent)]
+    Learner(#[from] LearnerError),
+    /// The report cannot be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Another process works on the same experiment.
+    #[error("{}: another `speck run` is working on this experiment; wait for it or stop it", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A file cannot be used.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Words of the command that make no sense together.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl RunError {
+    /// 2 for bad input, 1 for a failure.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Config(_)
+            | RunError::Setting(_)
+            | RunError::Kernel(_)
+            | RunError::Usage(_) => 2,
+            RunError::Learner(LearnerError::Setting(_) | LearnerError::Graph(_)) => 2,
+            RunError::Store(error) if error.is_bad_input() => 2,
+            RunError::Report(ReportError::Store(error)) if error.is_bad_input() => 2,
+            _ => 1,
+        }
+    }
+}

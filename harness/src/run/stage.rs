@@ -1,0 +1,226 @@
+//! A stretch of training that survives being killed.
+//!
+//! A stage trains a learner in chunks and measures between them. After a
+//! chunk it may write a checkpoint: the learner's whole state and the curves
+//! so far. Chunks end at fixed steps and a batch depends on its step only, so
+//! a stage that goes on from a checkpoint ends with the same bits as one
+//! that was never stopped, wherever it was cut.
+
+use super::evaluate::Probe;
+use crate::RunError;
+use crate::checkpoint::{Checkpoint, NamedTensor, ReadOutcome, TensorType};
+use crate::store::CurvePoint;
+use serde::{Deserialize, Serialize};
+use speck_engine::{DType, Tensor};
+use speck_learners::{Batches, Learner};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What is measured between chunks.
+pub struct Watch {
+    /// The name of the curve.
+    pub series: &'static str,
+    /// The metric.
+    pub metric: &'static str,
+    /// On what.
+    pub probe: Probe,
+}
+
+/// A stretch of training.
+pub struct Stage<'a> {
+    /// Where checkpoints go.
+    pub checkpoint: &'a Path,
+    /// How often at most.
+    pub interval: Duration,
+    /// The data.
+    pub data: &'a dyn Batches,
+    /// Steps in all.
+    pub steps: u64,
+    /// Steps of a chunk.
+    pub every: u64,
+    /// Measurements in a row without improvement of the first watch after which
+    /// training stops; 0 for never.
+    pub patience: u64,
+    /// What is measured, before the first chunk and after each.
+    pub watches: &'a [Watch],
+    /// Told of progress: steps done in this call.
+    pub progress: &'a dyn Fn(u64),
+    /// Told of what went wrong but does not matter, such as a torn checkpoint.
+    pub warn: &'a dyn Fn(&str),
+}
+
+/// What a stage has recorded, kept in its checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// (series, step, value); a value that is not finite is absent.
+    pub curves: Vec<(String, u64, Option<f64>)>,
+    /// Steps trained, fewer than asked for if training stopped early.
+    pub steps: u64,
+    /// Seconds spent in steps.
+    pub seconds: f64,
+    best: Option<f64>,
+    stale: u64,
+    done: bool,
+}
+
+impl Record {
+    /// The curves as rows of the store.
+    pub fn points(&self) -> Vec<CurvePoint> {
+        let point = |(series, step, value): &(String, u64, Option<f64>)| {
+            let value = (*value)?;
+            Some(CurvePoint { series: series.clone(), step: *step, value })
+        };
+        self.curves.iter().filter_map(point).collect()
+    }
+
+    /// The points of one curve.
+    pub fn series(&self, name: &str) -> Vec<(u64, f64)> {
+        let own = self.curves.iter().filter(|(series, ..)| series == name);
+        own.filter_map(|(_, step, value)| Some((*step, (*value)?))).collect()
+    }
+
+    fn push(&mut self, series: &str, value: Option<f64>) {
+        self.curves.push((series.to_owned(), self.steps, value.filter(|v| v.is_finite())));
+    }
+}
+
+impl Stage<'_> {
+    /// Trains `learner`, from its checkpoint if there is one.
+    ///
+    /// # Errors
+    /// The learner fails, or a checkpoint cannot be written.
+    pub fn run(&self, learner: &mut dyn Learner) -> Result<Record, RunError> {
+        let mut record = match self.resume(learner)? {
+            Some(record) => record,
+            None => {
+                let mut record = Record::default();
+                self.measure(learner, &mut record)?;
+                record
+            }
+        };
+        (self.progress)(record.steps);
+        let mut written = Instant::now();
+        while !record.done {
+            let chunk = self.every.min(self.steps - record.steps);
+            let start = Instant::now();
+            let loss = learner.learn(self.data, chunk)?;
+            record.seconds += start.elapsed().as_secs_f64();
+            record.steps += chunk;
+            record.push("loss", Some(loss));
+            record.push("rate", Some(learner.rate()));
+            self.measure(learner, &mut record)?;
+            record.done = record.steps >= self.steps
+                || (self.patience > 0 && record.stale >= self.patience)
+                // Weights that are no numbers any more do not recover.
+                || !loss.is_finite();
+            (self.progress)(chunk);
+            if record.done || written.elapsed() >= self.interval {
+                self.save(learner, &record)?;
+                written = Instant::now();
+            }
+        }
+        Ok(record)
+    }
+
+    fn measure(&self, learner: &mut dyn Learner, record: &mut Record) -> Result<(), RunError> {
+        for (i, watch) in self.watches.iter().enumerate() {
+            let value = watch.probe.measure(learner)?.value(watch.metric);
+            record.push(watch.series, value);
+            if i == 0 {
+                let better = match (value, record.best) {
+                    (Some(value), Some(best)) => value > best,
+                    (value, _) => value.is_some(),
+                };
+                record.stale = if better { 0 } else { record.stale + 1 };
+                if better {
+                    record.best = value;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&self, learner: &dyn Learner, record: &Record) -> Result<(), RunError> {
+        let tensors = learner.state().iter().map(|(name, tensor)| named(name, tensor)).collect();
+        let notes = serde_json::to_value(record).map_err(RunError::Notes)?;
+        Ok(Checkpoint { tensors, notes }.write(self.checkpoint)?)
+    }
+
+    fn resume(&self, learner: &mut dyn Learner) -> Result<Option<Record>, RunError> {
+        match load(self.checkpoint, self.warn)? {
+            Some((tensors, record)) => match learner.restore(tensors) {
+                Ok(()) => Ok(Some(record)),
+                Err(error) => {
+                    (self.warn)(&format!("{}: {error}; starting anew", self.checkpoint.display()));
+                    Ok(None)
+                }
+            },
+            None => Ok(None),
+        }
+    }
+}
+
+/// What a finished stage left behind: the learner's tensors and its record.
+/// `None` if there is no such file, or it is torn, or the stage did not end.
+///
+/// # Errors
+/// The file is there but cannot be read.
+pub fn finished(
+    path: &Path,
+    warn: &dyn Fn(&str),
+) -> Result<Option<(Vec<(String, Tensor)>, Record)>, RunError> {
+    Ok(load(path, warn)?.filter(|(_, record)| record.done))
+}
+
+fn load(
+    path: &Path,
+    warn: &dyn Fn(&str),
+) -> Result<Option<(Vec<(String, Tensor)>, Record)>, RunError> {
+    match Checkpoint::read(path)? {
+        ReadOutcome::Missing => Ok(None),
+        ReadOutcome::Torn(why) => {
+            warn(&why);
+            Ok(None)
+        }
+        ReadOutcome::Loaded(checkpoint) => {
+            let tensors = checkpoint.tensors.iter().map(tensor).collect();
+            match serde_json::from_value(checkpoint.notes) {
+                Ok(record) => Ok(Some((tensors, record))),
+                Err(error) => {
+                    warn(&format!("{}: its notes cannot be read: {error}", path.display()));
+                    Ok(None)
+                }
+            }
+        }
+    }
+}
+
+fn named(name: &str, tensor: &Tensor) -> NamedTensor {
+    let (dtype, bytes) = match tensor.ty().dtype {
+        DType::F32 => (TensorType::F32, little_endian(tensor.bytes(), 4)),
+        DType::F64 => (TensorType::F64, little_endian(tensor.bytes(), 8)),
+        DType::I32 => (TensorType::I32, little_endian(tensor.bytes(), 4)),
+    };
+    NamedTensor { name: name.to_owned(), shape: tensor.shape().to_vec(), dtype, bytes }
+}
+
+fn tensor(named: &NamedTensor) -> (String, Tensor) {
+    let dtype = match named.dtype {
+        TensorType::F32 => DType::F32,
+        TensorType::F64 => DType::F64,
+        TensorType::I32 => DType::I32,
+    };
+    let mut tensor = Tensor::zeros(&speck_engine::TensorType::new(dtype, &named.shape));
+    let bytes = little_endian(&named.bytes, dtype.bytes());
+    tensor.bytes_mut().copy_from_slice(&bytes);
+    (named.name.clone(), tensor)
+}
+
+/// Elements of `size` bytes from the machine's order to little-endian, or back.
+fn little_endian(bytes: &[u8], size: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if cfg!(target_endian = "big") {
+        bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    }
+    bytes
+}
