@@ -8,13 +8,15 @@
 //! of the images in which its unit was active. No loss, no chain of derivatives.
 
 use crate::batch::{Batches, SpeckBatch};
-use crate::gradient::{check_shape, steps};
 use crate::predictor::{Predictor, Readout};
+use crate::trainer::Trainer;
 use crate::{
-    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup, restore,
+    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup,
     screen,
 };
-use speck_engine::{DType, Graph, Initial, Options, Program, State, Tensor, TensorType};
+use speck_engine::{
+    DType, Graph, Initial, Options, Program, State, StepTiming, Tensor, TensorType,
+};
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Builder, Dimension, Linear, Mode, Model, SettingError, Settings};
 
@@ -36,12 +38,8 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
 };
 
 struct Hebbian {
-    program: Program,
-    predictor: Predictor,
-    state: State,
+    trainer: Trainer,
     rate: f64,
-    batch: SpeckBatch,
-    parameters: usize,
 }
 
 impl Hebbian {
@@ -89,31 +87,29 @@ impl Hebbian {
         }
         let options = Options { kernels: kernels.clone(), ..Options::default() };
         Ok(Hebbian {
-            program: Program::compile(&graph, &options)?,
-            predictor: Predictor::new(model, Readout::Share, kernels),
-            state,
+            trainer: Trainer {
+                program: Program::compile(&graph, &options)?,
+                predictor: Predictor::new(model, Readout::Share, kernels),
+                state,
+                batch: SpeckBatch::new(shape),
+                parameters: graph.ty(weight).elements(),
+            },
             rate,
-            batch: SpeckBatch::new(shape),
-            parameters: graph.ty(weight).elements(),
         })
     }
 }
 
 impl Learner for Hebbian {
     fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
-        check_shape(data, self.batch.shape)?;
-        let mut sum = 0.0;
-        for _ in 0..steps {
-            data.fill(self.steps(), &mut self.batch);
-            screen::feed(&mut self.program, &self.batch)?;
-            self.program.run(&mut self.state)?;
-            sum += f64::from(self.program.values::<f32>("loss")?[0]);
-        }
-        Ok(sum / steps as f64)
+        self.trainer.learn(data, steps, |_, _| Ok(()))
+    }
+
+    fn profile(&mut self, data: &dyn Batches) -> Result<Vec<StepTiming>, LearnerError> {
+        self.trainer.profile(data, |_, _| Ok(()))
     }
 
     fn steps(&self) -> u64 {
-        steps(&self.state)
+        self.trainer.steps()
     }
 
     fn rate(&self) -> f64 {
@@ -121,22 +117,18 @@ impl Learner for Hebbian {
     }
 
     fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError> {
-        self.predictor.predict(&mut self.state, batch, brightness)
+        self.trainer.predict(batch, brightness)
     }
 
     fn state(&self) -> &State {
-        &self.state
+        &self.trainer.state
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
-        Ok(restore(&mut self.state, saved)?)
+        self.trainer.restore(saved)
     }
 
     fn describe(&self) -> Description {
-        Description {
-            parameters: self.parameters,
-            step: self.program.cost(),
-            program: self.program.to_string(),
-        }
+        self.trainer.describe()
     }
 }

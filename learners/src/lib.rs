@@ -9,12 +9,15 @@ pub mod gradient;
 mod hebbian;
 mod predictor;
 mod screen;
+mod trainer;
 
 pub use batch::{BatchShape, Batches, SCREEN, SpeckBatch, TARGETS};
 pub use predictor::Readout;
 
 use speck_engine::kernels::Choice;
-use speck_engine::{CompileError, Cost, GraphError, RunError, State, StateError, Tensor};
+use speck_engine::{
+    CompileError, Cost, GraphError, RunError, State, StateError, StepTiming, Tensor,
+};
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Dimension, Model, SettingError, Settings};
 use std::sync::Arc;
@@ -85,6 +88,12 @@ pub trait Learner: Send {
     /// `data` has another shape than the learner was made for.
     fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError>;
 
+    /// Learns for one more step and times every kernel call in it.
+    ///
+    /// # Errors
+    /// As [`Learner::learn`].
+    fn profile(&mut self, data: &dyn Batches) -> Result<Vec<StepTiming>, LearnerError>;
+
     /// The steps learned so far.
     fn steps(&self) -> u64;
 
@@ -130,17 +139,6 @@ impl dyn Learner + '_ {
         }
         self.restore(merged)
     }
-}
-
-/// Puts saved tensors into a state: all of its slots, nothing else.
-pub(crate) fn restore(state: &mut State, saved: Vec<(String, Tensor)>) -> Result<(), StateError> {
-    let names: Vec<_> = state.iter().map(|(name, _)| name.to_owned()).collect();
-    for name in &names {
-        if !saved.iter().any(|(saved, _)| saved == name) {
-            return Err(StateError::Missing(name.clone()));
-        }
-    }
-    saved.into_iter().try_for_each(|(name, tensor)| state.set(&name, tensor))
 }
 
 /// A learner in the registry.

@@ -21,7 +21,12 @@ struct Parameters<'a> {
 }
 
 impl Parameters<'_> {
-    fn new(&mut self, name: &str, shape: &[usize], start: Initial) -> Result<NodeId, GraphError> {
+    fn declare(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        start: Initial,
+    ) -> Result<NodeId, GraphError> {
         let node = self.graph.state(name, shape, start)?;
         self.all.push((name.to_owned(), node));
         Ok(node)
@@ -31,8 +36,8 @@ impl Parameters<'_> {
     fn layer(&mut self, name: &str, shape: &[usize]) -> Result<[NodeId; 2], GraphError> {
         let inputs: usize = shape[1..].iter().product();
         let start = Initial::Uniform { bound: 1.0 / (inputs as f64).sqrt() };
-        let weight = self.new(&format!("{name}.weight"), shape, start.clone())?;
-        Ok([weight, self.new(&format!("{name}.bias"), &shape[..1], start)?])
+        let weight = self.declare(&format!("{name}.weight"), shape, start.clone())?;
+        Ok([weight, self.declare(&format!("{name}.bias"), &shape[..1], start)?])
     }
 }
 
@@ -77,8 +82,8 @@ fn network(
     let [weight, bias] = parameters.layer("conv.0", &[first, 3, 3, 3])?;
     let x = graph.conv2d(image, weight, window)?;
     let x = graph.add(x, graph.on_channels(bias, x)?)?;
-    let scale = parameters.new("norm.weight", &[first], Initial::Constant(1.0))?;
-    let shift = parameters.new("norm.bias", &[first], Initial::Constant(0.0))?;
+    let scale = parameters.declare("norm.weight", &[first], Initial::Constant(1.0))?;
+    let shift = parameters.declare("norm.bias", &[first], Initial::Constant(0.0))?;
     let running = RunningStatistics {
         mean: graph.state("norm.running_mean", &[first], Initial::Constant(0.0))?,
         variance: graph.state("norm.running_variance", &[first], Initial::Constant(1.0))?,

@@ -281,12 +281,16 @@ fn windows_that_do_not_fit_are_refused() {
     ] {
         assert!(graph.conv2d(x, w, window).is_err(), "{window:?}");
     }
+    let empty = graph.input("empty", DType::F32, &[6, 4, 0, 3]).expect("an input");
+    let padded = Window { padding: [1, 1], ..plain };
+    assert!(graph.conv2d(x, empty, padded).is_err(), "a window without rows");
     for (kernel, stride, padding) in [
         ([6, 1], [1, 1], [0, 0]),
         ([0, 1], [1, 1], [0, 0]),
         ([2, 2], [1, 0], [0, 0]),
         ([2, 2], [1, 1], [2, 0]),
-        ([usize::MAX, 1], [1, 1], [usize::MAX / 2, 0]),
+        ([usize::MAX, 1], [1, 1], [0, 0]),
+        ([2, 2], [1, 1], [usize::MAX, 0]),
     ] {
         assert!(graph.max_pool2d(x, kernel, stride, padding).is_err(), "{kernel:?}");
         let pool = AveragePool2d { kernel, stride, padding, count_padding: true };

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use speck_engine::{DType, Graph, NodeId, Tensor, TensorType, broadcast};
+use std::slice::from_ref;
 
 /// Runs an op on numbered inputs: element i of input k is 1000 k + i, so that
 /// every element can be told from every other, and sums are exact in f32.
@@ -81,7 +82,7 @@ proptest! {
 
     #[test]
     fn expand_repeats((to, from) in shape_and_part()) {
-        let (shape, found) = apply(&[from.clone()], |g, x| g.expand(x[0], &to).expect("a node"));
+        let (shape, found) = apply(from_ref(&from), |g, x| g.expand(x[0], &to).expect("a node"));
         prop_assert_eq!(&shape, &to);
         let expected: Vec<_> =
             indices(&to).iter().map(|index| stretched(&from, index) as f64).collect();
@@ -90,7 +91,7 @@ proptest! {
 
     #[test]
     fn sum_to_adds_what_expand_repeats((from, to) in shape_and_part()) {
-        let (shape, found) = apply(&[from.clone()], |g, x| g.sum_to(x[0], &to).expect("a node"));
+        let (shape, found) = apply(from_ref(&from), |g, x| g.sum_to(x[0], &to).expect("a node"));
         prop_assert_eq!(&shape, &to);
         let mut expected = vec![0.0; to.iter().product()];
         for index in indices(&from) {
@@ -140,7 +141,7 @@ proptest! {
     fn permute_moves(shape in shape(), order in Just([0, 1, 2, 3]).prop_shuffle()) {
         let axes: Vec<_> = order.into_iter().filter(|axis| *axis < shape.len()).collect();
         let (found_shape, found) =
-            apply(&[shape.clone()], |g, x| g.permute(x[0], &axes).expect("a node"));
+            apply(from_ref(&shape), |g, x| g.permute(x[0], &axes).expect("a node"));
         let expected_shape: Vec<_> = axes.iter().map(|axis| shape[*axis]).collect();
         prop_assert_eq!(&found_shape, &expected_shape);
         for (index, value) in indices(&found_shape).iter().zip(found) {
@@ -156,7 +157,7 @@ proptest! {
         start in 0usize..4, step in 1usize..4, length in 0usize..4, rest in 0usize..3,
     ) {
         shape[axis] = start + length.saturating_sub(1) * step + length.min(1) + rest;
-        let (found_shape, found) = apply(&[shape.clone()], |g, x| {
+        let (found_shape, found) = apply(from_ref(&shape), |g, x| {
             g.narrow(x[0], axis, start, step, length).expect("a node")
         });
         let mut expected_shape = shape.clone();
@@ -175,7 +176,7 @@ proptest! {
     ) {
         let n = shape[axis];
         let size = start + n.saturating_sub(1) * step + n.min(1) + rest;
-        let (found_shape, found) = apply(&[shape.clone()], |g, x| {
+        let (found_shape, found) = apply(from_ref(&shape), |g, x| {
             // From 1 on, so that the zeros between can be told from an element.
             let x = g.offset(x[0], 1.0).expect("a node");
             g.embed(x, axis, start, step, size).expect("a node")
@@ -220,7 +221,7 @@ proptest! {
         // Index i picks 2i modulo one more than the size: some lie outside.
         let size = shape[axis];
         let pick = |i: usize| 2 * i % (size + 1);
-        let (_, found) = apply(&[shape.clone()], |g, x| {
+        let (_, found) = apply(from_ref(&shape), |g, x| {
             let picked: Vec<_> = indices(&index_shape).iter().map(|i| pick(i[axis]) as i32).collect();
             let index = g.constant(Tensor::from_i32(&index_shape, picked)).expect("a node");
             let gathered = g.gather(x[0], axis, index).expect("a node");

@@ -139,6 +139,17 @@ fn outputs_outlive_the_state_and_the_next_write_to_it() {
     assert_eq!(value(&program, "alias"), [3.0, 4.0]);
 }
 
+#[test]
+fn a_new_value_that_is_an_output_is_no_part_of_the_state() {
+    let (graph, s, mut state) = slots(&[&[1.0, 2.0]]);
+    let new = graph.scale(s[0], 10.0).expect("a node");
+    graph.update(s[0], new).expect("an update");
+    graph.output("new", new).expect("an output");
+    let program = steps(&graph, &mut state, 1);
+    state.set("a", Tensor::from_f64(&[2], vec![0.0; 2])).expect("a slot");
+    assert_eq!(value(&program, "new"), [10.0, 20.0]);
+}
+
 /// What the caller writes for the next run is no part of the last one.
 #[test]
 fn outputs_that_are_inputs_stay_as_the_run_left_them() {
@@ -341,12 +352,28 @@ fn random_step(
         for (slot, value) in &updates {
             expected[*slot] = values[*value].clone();
         }
-        for (i, node) in outputs.iter().enumerate() {
-            prop_assert_eq!(value(&program, &i.to_string()), &values[node % values.len()][..]);
-        }
         for ((_, tensor), expected) in state.iter().zip(&expected) {
             prop_assert_eq!(tensor.to_f64(), &expected[..]);
         }
+        // Outputs are the run's, not the state's: they outlast its values.
+        wipe(&mut state);
+        for (i, node) in outputs.iter().enumerate() {
+            prop_assert_eq!(value(&program, &i.to_string()), &values[node % values.len()][..]);
+        }
+        restore(&mut state, &expected);
     }
     Ok(())
+}
+
+fn wipe(state: &mut State) {
+    let values: Vec<_> =
+        state.iter().map(|(_, tensor)| vec![f64::NAN; tensor.to_f64().len()]).collect();
+    restore(state, &values);
+}
+
+fn restore(state: &mut State, values: &[Vec<f64>]) {
+    let names: Vec<_> = state.iter().map(|(name, _)| name.to_owned()).collect();
+    for (name, values) in names.iter().zip(values) {
+        state.set(name, Tensor::from_f64(&[values.len()], values.clone())).expect("a slot");
+    }
 }

@@ -3,10 +3,12 @@
 use super::run::choice;
 use super::say;
 use crate::config::{Experiment, RunConfig};
-use crate::data::DataSettings;
+use crate::data::{DataSettings, Source};
 use crate::{RunError, registries};
 use clap::Args;
-use speck_learners::Setup;
+use speck_engine::StepTiming;
+use speck_learners::{Batches, Learner, Setup};
+use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -19,7 +21,13 @@ pub(super) struct PrintArguments {
     /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar.
     #[arg(long, value_name = "KERNEL:VARIANT")]
     kernel: Option<String>,
+    /// Run some steps and print what each kernel call takes, slowest first.
+    #[arg(long)]
+    time: bool,
 }
+
+/// Steps run to time one: the fastest of each call counts.
+const TIMED_STEPS: usize = 20;
 
 pub(super) fn print(arguments: &PrintArguments) -> Result<(), RunError> {
     let experiment = Experiment::load(&arguments.experiment, &registries())?;
@@ -40,17 +48,65 @@ pub(super) fn print(arguments: &PrintArguments) -> Result<(), RunError> {
     let missing = |what: &str, name: &str| RunError::Usage(format!("there is no {what} `{name}`"));
     let architecture = speck_models::find(&model.0).ok_or_else(|| missing("model", &model.0))?;
     let entry = speck_learners::find(&learner.0).ok_or_else(|| missing("learner", &learner.0))?;
+    let source = Source::new(&DataSettings::new(data)?, learner.1.usize("batch"), *seed);
     let setup = Setup {
         model: (architecture.make)(&model.1)?.into(),
-        shape: DataSettings::new(data)?.shape(learner.1.usize("batch")),
+        shape: source.shape(),
         seed: *seed,
         kernels: choice(arguments.kernel.as_deref())?,
     };
-    let description = (entry.make)(&learner.1, setup)?.describe();
+    let mut learner = (entry.make)(&learner.1, setup)?;
+    if arguments.time {
+        return say(&times(&mut *learner, &source)?);
+    }
+    let description = learner.describe();
     say(&format!(
         "{}, seed {seed}: {} parameters\n{}",
         run.label(),
         description.parameters,
         description.program
     ))
+}
+
+/// A table of the kernel calls of one step: the fastest of some steps each.
+fn times(learner: &mut dyn Learner, source: &Source) -> Result<String, RunError> {
+    let mut best: Vec<StepTiming> = learner.profile(source)?;
+    for _ in 1..TIMED_STEPS {
+        for (best, now) in best.iter_mut().zip(learner.profile(source)?) {
+            best.seconds = best.seconds.min(now.seconds);
+        }
+    }
+    let total: f64 = best.iter().map(|step| step.seconds).sum();
+    best.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let mut text =
+        format!("{:>9}  {:>5}  {:>8}  {:>7}  layer and kernel\n", "ms", "share", "GFLOP/s", "GB/s");
+    for step in &best {
+        let rate = |work: u64| work as f64 / step.seconds.max(1e-9) / 1e9;
+        let _ = writeln!(
+            text,
+            "{:9.4}  {:4.1}%  {:8.1}  {:7.1}  {}  {}",
+            step.seconds * 1e3,
+            100.0 * step.seconds / total,
+            rate(step.cost.flops),
+            rate(step.cost.read + step.cost.written),
+            if step.path.is_empty() { "-" } else { &step.path },
+            shortened(&step.kernel)
+        );
+    }
+    let _ = writeln!(
+        text,
+        "{:9.4}  sum of {} calls, each the fastest of {TIMED_STEPS}",
+        total * 1e3,
+        best.len()
+    );
+    Ok(text)
+}
+
+/// The kernels of a group, with a count in place of a long tail.
+fn shortened(kernels: &str) -> String {
+    let names: Vec<_> = kernels.split('+').collect();
+    match names.len() {
+        0..=4 => names.join(" + "),
+        n => format!("{} + {} more", names[..3].join(" + "), n - 3),
+    }
 }

@@ -3,7 +3,7 @@
 use super::evaluate::{Probe, headline, scores, seed_for};
 use super::progress::Bar;
 use super::stage::{self, Record, Stage, Watch};
-use super::training::{self, chunk};
+use super::training::{self, LEG_MEASUREMENTS, MEASUREMENTS};
 use super::{RunOptions, discard, file_name};
 use crate::RunError;
 use crate::batteries;
@@ -159,7 +159,7 @@ impl<'a> Job<'a> {
             interval: self.options.checkpoint_interval,
             data: source,
             steps: total,
-            every: chunk(total),
+            every: total.div_ceil(if phase == TRAIN { MEASUREMENTS } else { LEG_MEASUREMENTS }),
             patience: settings.usize("patience") as u64,
             watches,
             progress: &|steps| bar.advance(steps),

@@ -9,15 +9,12 @@ use serde_json::{Value, json};
 use speck_learners::{Learner, SCREEN, TARGETS};
 use speck_models::settings::Settings;
 
-/// Measurements over a stage of training.
-const MEASUREMENTS: u64 = 25;
+/// Measurements over the first training.
+pub const MEASUREMENTS: u64 = 25;
+/// Measurements over a retraining.
+pub const LEG_MEASUREMENTS: u64 = 12;
 /// Samples of the validation during training.
 const VALIDATION: usize = 512;
-
-/// Steps between measurements, for a stage of that many steps.
-pub fn chunk(steps: u64) -> u64 {
-    steps.div_ceil(MEASUREMENTS).max(1)
-}
 
 /// What is watched during training: fresh samples of the training data.
 pub fn watches(data: &DataSettings, seed: u64) -> Vec<Watch> {

@@ -5,18 +5,22 @@ mod losses;
 pub mod optimizers;
 pub mod schedules;
 
-use crate::batch::{BatchShape, Batches, SpeckBatch};
+use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::Predictor;
+use crate::trainer::Trainer;
 use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEP, STEPS, Setup,
-    restore, screen,
+    screen,
 };
 use losses::Loss;
 use optimizers::Update;
 use schedules::Schedule;
-use speck_engine::{DType, Graph, Initial, Options, Program, State, Tensor, TensorType};
+use speck_engine::{
+    DType, Graph, Initial, Options, Program, RunError, State, StepTiming, Tensor, TensorType,
+};
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Builder, Dimension, Mode, Settings};
+use std::sync::Arc;
 
 pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
     name: "gradient",
@@ -84,14 +88,10 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
 };
 
 struct Gradient {
-    program: Program,
-    predictor: Predictor,
-    state: State,
-    schedule: Box<dyn Schedule>,
+    trainer: Trainer,
+    schedule: Arc<dyn Schedule>,
     rate: f64,
     total: u64,
-    batch: SpeckBatch,
-    parameters: usize,
 }
 
 impl Gradient {
@@ -130,50 +130,44 @@ impl Gradient {
         let options = Options { kernels: kernels.clone(), ..Options::default() };
         let schedule = schedules::find(settings.text("schedule")).map(|entry| entry.make);
         Ok(Gradient {
-            program: Program::compile(&graph, &options)?,
-            predictor: Predictor::new(model, loss.readout(), kernels),
-            state,
-            schedule: schedule.unwrap_or(schedules::ALL[0].make)(settings),
+            trainer: Trainer {
+                program: Program::compile(&graph, &options)?,
+                predictor: Predictor::new(model, loss.readout(), kernels),
+                state,
+                batch: SpeckBatch::new(shape),
+                parameters: nodes.iter().map(|node| graph.ty(*node).elements()).sum(),
+            },
+            schedule: schedule.unwrap_or(schedules::ALL[0].make)(settings).into(),
             rate: settings.float("rate"),
             total: settings.usize("steps") as u64,
-            batch: SpeckBatch::new(shape),
-            parameters: nodes.iter().map(|node| graph.ty(*node).elements()).sum(),
         })
     }
 }
 
-/// The step counter of a state.
-pub(crate) fn steps(state: &State) -> u64 {
-    let counter = state.get(STEP).and_then(|tensor| tensor.values::<i32>());
-    counter.map_or(0, |values| u64::from(values[0] as u32))
-}
-
-/// Whether a source of batches fits the program of a learner.
-pub(crate) fn check_shape(data: &dyn Batches, made_for: BatchShape) -> Result<(), LearnerError> {
-    if data.shape() == made_for {
-        return Ok(());
+impl Gradient {
+    /// Sets the rate of a step.
+    fn prepare(&self) -> impl Fn(&mut Program, u64) -> Result<(), RunError> + use<> {
+        let (rate, total, schedule) = (self.rate, self.total, self.schedule.clone());
+        move |program, step| {
+            program.input_mut::<f32>("rate")?[0] = (rate * schedule.factor(step, total)) as f32;
+            Ok(())
+        }
     }
-    let message = format!("batches are {:?}, the learner is made for {made_for:?}", data.shape());
-    Err(speck_models::SettingError::new("data", message).into())
 }
 
 impl Learner for Gradient {
     fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
-        check_shape(data, self.batch.shape)?;
-        let mut sum = 0.0;
-        for _ in 0..steps {
-            data.fill(self.steps(), &mut self.batch);
-            screen::feed(&mut self.program, &self.batch)?;
-            let rate = self.rate() as f32;
-            self.program.input_mut::<f32>("rate")?[0] = rate;
-            self.program.run(&mut self.state)?;
-            sum += f64::from(self.program.values::<f32>("loss")?[0]);
-        }
-        Ok(sum / steps as f64)
+        let prepare = self.prepare();
+        self.trainer.learn(data, steps, prepare)
+    }
+
+    fn profile(&mut self, data: &dyn Batches) -> Result<Vec<StepTiming>, LearnerError> {
+        let prepare = self.prepare();
+        self.trainer.profile(data, prepare)
     }
 
     fn steps(&self) -> u64 {
-        steps(&self.state)
+        self.trainer.steps()
     }
 
     fn rate(&self) -> f64 {
@@ -181,22 +175,18 @@ impl Learner for Gradient {
     }
 
     fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError> {
-        self.predictor.predict(&mut self.state, batch, brightness)
+        self.trainer.predict(batch, brightness)
     }
 
     fn state(&self) -> &State {
-        &self.state
+        &self.trainer.state
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
-        Ok(restore(&mut self.state, saved)?)
+        self.trainer.restore(saved)
     }
 
     fn describe(&self) -> Description {
-        Description {
-            parameters: self.parameters,
-            step: self.program.cost(),
-            program: self.program.to_string(),
-        }
+        self.trainer.describe()
     }
 }

@@ -6,7 +6,7 @@ mod cosine;
 use speck_models::Settings;
 
 /// A schedule with its settings.
-pub trait Schedule: Send {
+pub trait Schedule: Send + Sync {
     /// What the rate is multiplied by at `step` (from 0) of `total`.
     fn factor(&self, step: u64, total: u64) -> f64;
 }
