@@ -76,15 +76,19 @@ impl Graph {
             if !needs.contains(&true) {
                 continue;
             }
-            if let Gradient::None(reason) = node.op.info().gradient {
-                let message = format!("has no gradient: {reason}");
-                return Err(self.error(node.op.info().name, &node.inputs, message));
-            }
             self.derived(id, |graph| {
+                if let Gradient::None(reason) = node.op.info().gradient {
+                    let message = format!("has no gradient: {reason}");
+                    return Err(graph.error(node.op.info().name, &node.inputs, message));
+                }
                 let vjp = Vjp { inputs: &node.inputs, output: id, cotangent, needs: &needs };
                 let gradients = node.op.vjp(graph, &vjp)?;
                 for ((input, gradient), needed) in node.inputs.iter().zip(gradients).zip(&needs) {
                     let (Some(gradient), true) = (gradient, needed) else { continue };
+                    if graph.ty(gradient) != graph.ty(*input) {
+                        let message = format!("its gradient is {}", graph.ty(gradient));
+                        return Err(graph.error(node.op.info().name, &[*input], message));
+                    }
                     let sum = match cotangents.get(&input.index()) {
                         Some(so_far) => graph.add(*so_far, gradient)?,
                         None => gradient,

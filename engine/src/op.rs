@@ -1,7 +1,7 @@
 //! What an operation is: the trait every file in `ops` implements.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::program::{Arguments, Pointwise};
+pub use crate::program::{Arguments, Pointwise};
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use speck_kernels::{Choice, KernelError, KernelStatus};

@@ -131,9 +131,19 @@ impl State {
     pub(crate) fn index_of(&self, name: &str, ty: &TensorType) -> Result<usize, StateError> {
         let index = self.slots.iter().position(|(slot, _)| slot == name);
         let index = index.ok_or_else(|| StateError::Missing(name.to_owned()))?;
+        self.check(index, name, ty)?;
+        Ok(index)
+    }
+
+    pub(crate) fn check(
+        &self,
+        index: usize,
+        name: &str,
+        ty: &TensorType,
+    ) -> Result<(), StateError> {
         let found = self.slots[index].1.ty();
         if found == ty {
-            return Ok(index);
+            return Ok(());
         }
         Err(StateError::Type {
             name: name.to_owned(),

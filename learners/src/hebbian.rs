@@ -11,8 +11,7 @@ use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::{Predictor, Readout};
 use crate::trainer::Trainer;
 use crate::{
-    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup,
-    screen,
+    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup, screen,
 };
 use speck_engine::{
     DType, Graph, Initial, Options, Program, State, StepTiming, Tensor, TensorType,

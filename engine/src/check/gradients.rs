@@ -141,6 +141,9 @@ fn compare_slopes(
             let analytic: f64 = here.gradients[i].iter().zip(&d).map(|(g, d)| g * d).sum();
             let allowed = tolerance * (1.0 + numeric.abs());
             let what = || format!("{what}, input {input}, direction {direction}: slope");
+            if !numeric.is_finite() {
+                return Err(CheckError::Shape(format!("{} is not finite", what())));
+            }
             compare(what, analytic, numeric, allowed)?;
             *worst = worst.max((analytic - numeric).abs() / (1.0 + numeric.abs()));
             count += 1;

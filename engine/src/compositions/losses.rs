@@ -17,6 +17,11 @@ impl Graph {
         targets: NodeId,
         axes: &[usize],
     ) -> Result<NodeId, GraphError> {
+        let shape = self.shape(outputs);
+        if shape.len() != 2 || shape[1] != axes.iter().sum() || self.shape(targets) != shape {
+            let message = format!("outputs and targets must be [samples, {axes:?} in all]");
+            return Err(self.error("axis_cross_entropy", &[outputs, targets], message));
+        }
         let mut start = 0;
         let mut total: Option<NodeId> = None;
         for length in axes {

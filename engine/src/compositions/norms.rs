@@ -121,6 +121,7 @@ impl Graph {
     /// x minus its mean over `axes`, and the variance over them; the variance
     /// keeps its axes as dimensions of size 1. Two passes: the variance of
     /// centred values does not cancel.
+    #[track_caller]
     fn centre(&self, x: NodeId, axes: &[usize]) -> Result<(NodeId, NodeId), GraphError> {
         let shape = self.shape(x);
         let mean = self.mean(x, axes)?;
@@ -131,6 +132,7 @@ impl Graph {
         Ok((centred, self.restore_axes(variance, &shape, axes)?))
     }
 
+    #[track_caller]
     fn divide_by_deviation(
         &self,
         centred: NodeId,

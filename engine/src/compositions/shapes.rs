@@ -1,6 +1,7 @@
 //! Scaling, means, and the bookkeeping of reduced dimensions.
 
 use crate::graph::{Graph, GraphError, NodeId};
+use crate::shape::broadcast;
 
 impl Graph {
     /// `x` times a number.
@@ -84,6 +85,10 @@ impl Graph {
         let from = self.shape(x);
         if from == shape {
             return Ok(x);
+        }
+        if broadcast(shape, &from).as_ref() != Some(&from) {
+            let message = format!("{shape:?} does not broadcast to its shape");
+            return Err(self.error("sum_to", &[x], message));
         }
         let missing = from.len().saturating_sub(shape.len());
         let stretched =

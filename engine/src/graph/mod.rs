@@ -7,7 +7,7 @@ pub use error::GraphError;
 pub(crate) use print::write_node;
 
 use crate::dtype::DType;
-use crate::op::Op;
+use crate::op::{Op, Source};
 use crate::shape::TensorType;
 use crate::state::Initial;
 use std::cell::{Ref, RefCell};
@@ -123,7 +123,11 @@ impl Graph {
             let types: Vec<_> = inputs.iter().map(|id| &inner.nodes[id.index()].ty).collect();
             op.infer(&types)
         };
-        let ty = inferred.map_err(|message| self.error(op.info().name, inputs, message))?;
+        // No closure here: inside one, the caller would be this file.
+        let ty = match inferred {
+            Ok(ty) => ty,
+            Err(message) => return Err(self.error(op.info().name, inputs, message)),
+        };
         let mut inner = self.inner.borrow_mut();
         let (path, location) = match inner.origin {
             Some(origin) => {
@@ -230,26 +234,23 @@ impl Graph {
             let message = format!("the new value of `{name}` has another type");
             return Err(self.error("update", &[state, value], message));
         }
-        let value = self.own_value(value)?;
+        let value = match self.node(self.root(value)).op.source() {
+            // Of two slots that swap their values each needs the other's old one.
+            Some(Source::State(_)) => self.copy(value)?,
+            _ => value,
+        };
         let mut inner = self.inner.borrow_mut();
         inner.updates.retain(|(other, _)| *other != slot);
         inner.updates.push((slot, value));
         Ok(())
     }
 
-    /// `value`, or a copy of it if it is the memory of a slot: an output must
-    /// not point into the state, and of two slots that swap their values each
-    /// needs the other's old one.
-    #[track_caller]
-    fn own_value(&self, value: NodeId) -> Result<NodeId, GraphError> {
-        let mut root = self.node(value);
-        while root.op.info().name == crate::ops::RESHAPE {
-            root = self.node(root.inputs[0]);
+    /// The node whose memory the value of `id` is.
+    fn root(&self, mut id: NodeId) -> NodeId {
+        while self.node(id).op.info().name == crate::ops::RESHAPE {
+            id = self.node(id).inputs[0];
         }
-        match root.op.source() {
-            Some(crate::op::Source::State(_)) => self.copy(value),
-            _ => Ok(value),
-        }
+        id
     }
 
     /// Names a value that can be read after a run.
@@ -261,7 +262,11 @@ impl Graph {
         if self.inner.borrow().outputs.iter().any(|(taken, _)| taken == name) {
             return Err(self.error("output", &[value], format!("there is an output `{name}`")));
         }
-        let value = self.own_value(value)?;
+        let value = match self.node(self.root(value)).op.source() {
+            // The caller may write the input before reading the output.
+            Some(Source::State(_) | Source::Input(_)) => self.copy(value)?,
+            _ => value,
+        };
         self.inner.borrow_mut().outputs.push((name.to_owned(), value));
         Ok(())
     }

@@ -117,8 +117,10 @@ impl Graph {
         if parts.len() <= MOST {
             return self.append(Concat { axis }, parts);
         }
-        let stages: Result<Vec<_>, _> =
-            parts.chunks(MOST).map(|chunk| self.append(Concat { axis }, chunk)).collect();
-        self.concat(&stages?, axis)
+        let mut stages = Vec::new();
+        for chunk in parts.chunks(MOST) {
+            stages.push(self.append(Concat { axis }, chunk)?);
+        }
+        self.concat(&stages, axis)
     }
 }

@@ -45,8 +45,11 @@ pub(super) fn fits(
     length: usize,
 ) -> Result<(), String> {
     let size = *ty.shape.get(axis).ok_or(format!("axis {axis} does not exist"))?;
-    let end = if length == 0 { start } else { start + (length - 1) * step + 1 };
-    if step == 0 || end > size {
+    // The position after the last element; overflow lies outside any size.
+    let last =
+        length.checked_sub(1).map(|n| n.checked_mul(step)?.checked_add(start)?.checked_add(1));
+    let end = last.unwrap_or(Some(start));
+    if step == 0 || end.is_none_or(|end| end > size) {
         return Err(format!(
             "{length} elements from {start} by {step} do not fit in dimension {axis} of size {size}"
         ));

@@ -18,7 +18,9 @@ pub(super) static INFO: OpInfo = OpInfo {
     name: "log_softmax",
     formula: "yᵢ = xᵢ - ln Σⱼ exp xⱼ along an axis",
     gradient: Gradient::Product("c - exp y · Σ c"),
-    rule: Some("a NaN or two infinities in a row give NaN"),
+    rule: Some(
+        "a NaN, a +infinity, or nothing but -infinity in a row gives NaN; -infinity beside finite values stays -infinity",
+    ),
     kernels: || vec![softmax::LOG_SOFTMAX.status()],
     cases: || {
         let draw = Draw::Uniform(-2.0, 2.0);

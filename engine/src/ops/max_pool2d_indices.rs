@@ -55,7 +55,9 @@ pub(super) fn pool_shape(
         return Err("the padding may be at most half of the window".to_owned());
     }
     let size = |i: usize, input: usize| {
-        (input + 2 * padding[i]).checked_sub(kernel[i]).map_or(0, |room| room / stride[i] + 1)
+        // At most half of the window each side, so the sum cannot overflow by much.
+        let padded = input.saturating_add(2 * padding[i]);
+        padded.checked_sub(kernel[i]).map_or(0, |room| room / stride[i] + 1)
     };
     let output = [size(0, height), size(1, width)];
     if output.contains(&0) {

@@ -18,7 +18,9 @@ pub(super) static INFO: OpInfo = OpInfo {
     name: "softmax",
     formula: "yᵢ = exp xᵢ / Σⱼ exp xⱼ along an axis",
     gradient: Gradient::Product("y · (c - Σ c · y)"),
-    rule: Some("a NaN or two infinities in a row give NaN"),
+    rule: Some(
+        "a NaN, a +infinity, or nothing but -infinity in a row gives NaN; -infinity beside finite values has probability 0",
+    ),
     kernels: || vec![softmax::SOFTMAX.status()],
     cases: || {
         let draw = Draw::Uniform(-2.0, 2.0);

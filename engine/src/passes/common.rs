@@ -5,6 +5,7 @@ use super::Pass;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::Source;
 use crate::shape::TensorType;
+use speck_kernels::Choice;
 use std::collections::HashMap;
 
 pub const PASS: Pass =
@@ -12,7 +13,7 @@ pub const PASS: Pass =
 
 type Key = (&'static str, Vec<(&'static str, String)>, Vec<NodeId>, TensorType);
 
-fn run(graph: &Graph) -> Result<Graph, GraphError> {
+fn run(graph: &Graph, _: &Choice) -> Result<Graph, GraphError> {
     let mut seen: HashMap<Key, NodeId> = HashMap::new();
     super::rebuild(graph, |new, _, node, inputs| {
         // Inputs and slots are told apart by name and stay; large constants

@@ -3,6 +3,7 @@
 use super::Pass;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::Source;
+use speck_kernels::Choice;
 
 pub const PASS: Pass = Pass {
     name: "dead-code",
@@ -13,7 +14,7 @@ pub const PASS: Pass = Pass {
 /// The same pass once more, after others have taken uses away.
 pub const PASS_AGAIN: Pass = Pass { run, ..PASS };
 
-fn run(graph: &Graph) -> Result<Graph, GraphError> {
+fn run(graph: &Graph, _: &Choice) -> Result<Graph, GraphError> {
     let needed = needed(graph);
     // An input or a slot stays even if unused: callers set them by name.
     let mut placeholder = None;

@@ -6,6 +6,7 @@ use crate::graph::{Graph, GraphError};
 use crate::op::Source;
 use crate::program::{Options, Program};
 use crate::state::State;
+use speck_kernels::Choice;
 
 pub const PASS: Pass = Pass {
     name: "constant-folding",
@@ -17,13 +18,13 @@ pub const PASS: Pass = Pass {
 /// would cost more memory than the op it saves.
 const LARGEST: usize = 4096;
 
-fn run(graph: &Graph) -> Result<Graph, GraphError> {
+fn run(graph: &Graph, kernels: &Choice) -> Result<Graph, GraphError> {
     super::rebuild(graph, |new, _, node, inputs| {
         let constant =
             |id: &crate::NodeId| matches!(new.node(*id).op.source(), Some(Source::Constant(_)));
         let foldable =
             !inputs.is_empty() && node.ty.elements() <= LARGEST && inputs.iter().all(constant);
-        let folded = if foldable { evaluate(new, node, inputs) } else { None };
+        let folded = if foldable { evaluate(new, node, inputs, kernels) } else { None };
         match folded {
             Some(tensor) => new.constant(tensor),
             None => new.append_shared(node.op.clone(), inputs),
@@ -33,7 +34,12 @@ fn run(graph: &Graph) -> Result<Graph, GraphError> {
 
 /// Runs one node as a program of its own. `None` if it cannot be (a forced
 /// variant is checked where the real program is compiled, not here).
-fn evaluate(graph: &Graph, node: &crate::Node, inputs: &[crate::NodeId]) -> Option<crate::Tensor> {
+fn evaluate(
+    graph: &Graph,
+    node: &crate::Node,
+    inputs: &[crate::NodeId],
+    kernels: &Choice,
+) -> Option<crate::Tensor> {
     let small = Graph::new(graph.float());
     let mut constants = Vec::new();
     for id in inputs {
@@ -44,7 +50,7 @@ fn evaluate(graph: &Graph, node: &crate::Node, inputs: &[crate::NodeId]) -> Opti
     let value = small.append_shared(node.op.clone(), &constants).ok()?;
     small.output("value", value).ok()?;
     let without = super::ALL.iter().map(|pass| pass.name.to_owned()).collect();
-    let options = Options { without, ..Options::default() };
+    let options = Options { without, kernels: kernels.clone(), ..Options::default() };
     let mut program = Program::compile(&small, &options).ok()?;
     program.run(&mut State::default()).ok()?;
     program.output("value").ok()

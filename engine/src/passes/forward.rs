@@ -5,6 +5,7 @@ use super::Pass;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::ops;
 use crate::shape::broadcast;
+use speck_kernels::Choice;
 
 pub const PASS: Pass = Pass {
     name: "broadcast-forwarding",
@@ -12,7 +13,7 @@ pub const PASS: Pass = Pass {
     run,
 };
 
-fn run(graph: &Graph) -> Result<Graph, GraphError> {
+fn run(graph: &Graph, _: &Choice) -> Result<Graph, GraphError> {
     super::rebuild(graph, |new, _, node, inputs| {
         if !node.op.is_pointwise() {
             return new.append_shared(node.op.clone(), inputs);

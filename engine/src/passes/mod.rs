@@ -11,6 +11,7 @@ mod forward;
 
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::program::CompileError;
+use speck_kernels::Choice;
 
 /// A named rewrite.
 pub struct Pass {
@@ -19,7 +20,7 @@ pub struct Pass {
     /// What it does, in one line.
     pub summary: &'static str,
     /// The rewrite.
-    pub run: fn(&Graph) -> Result<Graph, GraphError>,
+    pub run: fn(&Graph, &Choice) -> Result<Graph, GraphError>,
 }
 
 /// The name under which the joining of element-wise steps is switched off. It
@@ -33,19 +34,21 @@ pub const ALL: &[Pass] = &[dead::PASS, forward::PASS, fold::PASS, common::PASS, 
 ///
 /// # Errors
 /// A name in `without` that is no pass.
-pub fn run(graph: &Graph, without: &[String]) -> Result<Graph, CompileError> {
-    let known = || ALL.iter().map(|pass| pass.name).chain([GROUPS]);
+pub fn run(graph: &Graph, without: &[String], kernels: &Choice) -> Result<Graph, CompileError> {
+    let mut known: Vec<_> = ALL.iter().map(|pass| pass.name).chain([GROUPS]).collect();
+    // A pass may run more than once.
+    known.sort_unstable();
+    known.dedup();
     for name in without {
-        if !known().any(|known| known == name) {
-            let mut names: Vec<_> = known().map(|name| format!("`{name}`")).collect();
-            names.dedup();
+        if !known.contains(&name.as_str()) {
+            let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
             return Err(CompileError::NoSuchPass(name.clone(), names.join(", ")));
         }
     }
     let mut current =
         rebuild(graph, |new, _, node, inputs| new.append_shared(node.op.clone(), inputs))?;
     for pass in ALL.iter().filter(|pass| !without.iter().any(|name| name == pass.name)) {
-        current = (pass.run)(&current)?;
+        current = (pass.run)(&current, kernels)?;
     }
     Ok(current)
 }
@@ -65,10 +68,17 @@ fn rebuild(
         let id = make(&new, NodeId::from_index(index), node, &inputs)?;
         // New nodes stand for the old one: they keep its name and its line.
         for added in before..new.len() {
-            let added = &mut new.inner_mut().nodes[added];
+            let mut inner = new.inner_mut();
+            let (earlier, later) = inner.nodes.split_at_mut(added);
+            let added = &mut later[0];
             added.path = node.path.clone();
             added.location = node.location;
-            added.origin = node.origin.map(|origin| map[origin.index()]);
+            // A forward node that was removed left a stand-in of another name.
+            added.origin = node.origin.map(|origin| map[origin.index()]).filter(|origin| {
+                let name = |node: &crate::Node| node.op.info().name;
+                let forward = node.origin.map(|origin| name(&old.nodes[origin.index()]));
+                forward == earlier.get(origin.index()).map(name)
+            });
         }
         map.push(id);
     }

@@ -14,6 +14,7 @@ use super::{CompileError, Options, Port, Program, Step, view_of};
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Lowered, Source};
 use crate::passes;
+use crate::shape::{TensorType, broadcast};
 use std::collections::{HashMap, HashSet};
 
 impl Program {
@@ -22,7 +23,7 @@ impl Program {
     /// # Errors
     /// A forced kernel variant that cannot run, or an unknown pass.
     pub fn compile(graph: &Graph, options: &Options) -> Result<Program, CompileError> {
-        let graph = passes::run(graph, &options.without)?;
+        let graph = passes::run(graph, &options.without, &options.kernels)?;
         let inner = graph.inner();
         let mut planner = Planner::new(&inner.nodes, options)?;
         let grouping = !options.without.iter().any(|name| name == passes::GROUPS);
@@ -63,6 +64,7 @@ impl<'a> Planner<'a> {
         for (index, node) in nodes.iter().enumerate() {
             let types: Vec<_> = node.inputs.iter().map(|id| &nodes[id.index()].ty).collect();
             let how = node.op.lower(&types, &node.ty, &options.kernels)?;
+            check_contract(node, &types, &how);
             loops.push(match &how {
                 Lowered::Pointwise(_) => Some(Loops::new(&types, &node.ty)),
                 _ => None,
@@ -391,6 +393,28 @@ impl<'a> Planner<'a> {
         } else {
             place.get(&root).map(|offset| format!("@{offset}")).unwrap_or_default()
         }
+    }
+}
+
+/// What the executor relies on. An op that breaks it is a defect: its kernels
+/// would be handed pointers that do not fit.
+fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
+    let name = node.op.info().name;
+    match how {
+        Lowered::Alias => {
+            let same = inputs
+                .first()
+                .is_some_and(|x| x.dtype == node.ty.dtype && x.elements() == node.ty.elements());
+            assert!(same, "{name} is no alias of its first input");
+        }
+        Lowered::Pointwise(pointwise) => {
+            assert_eq!(pointwise.inputs(), inputs.len(), "{name}: inputs of the kernel");
+            for input in inputs {
+                let fits = broadcast(&input.shape, &node.ty.shape).as_ref() == Some(&node.ty.shape);
+                assert!(fits && input.dtype == node.ty.dtype, "{name}: {input} for {}", node.ty);
+            }
+        }
+        Lowered::Source | Lowered::Routine(_) => {}
     }
 }
 

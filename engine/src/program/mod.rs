@@ -177,7 +177,9 @@ impl Program {
             }
             self.bound = Some(state.layout());
         }
-        for ((_, ty, views), slot) in self.slots.iter().zip(&self.slot_of) {
+        for ((name, ty, views), slot) in self.slots.iter().zip(&self.slot_of) {
+            // A caller may have put another tensor in the slot's place.
+            state.check(*slot, name, ty)?;
             let address = state.slot_mut(*slot).bytes_mut().as_mut_ptr();
             let view = View { address, elements: ty.elements(), dtype: ty.dtype };
             for index in views {

@@ -59,6 +59,15 @@ impl Pointwise {
         Self::pick(k, dtype, choice, Call::Select, Call::Select)
     }
 
+    /// How many inputs the kernel has.
+    pub(crate) fn inputs(&self) -> usize {
+        match self.run {
+            Run::F32(Call::Unary(_)) | Run::F64(Call::Unary(_)) => 1,
+            Run::F32(Call::Binary(_)) | Run::F64(Call::Binary(_)) => 2,
+            Run::F32(Call::Select(_)) | Run::F64(Call::Select(_)) => 3,
+        }
+    }
+
     fn pick<S: Signature>(
         kernel: &Kernel<S>,
         dtype: DType,

@@ -52,8 +52,6 @@ pub fn run(experiment: &Experiment, options: &RunOptions) -> Result<Store, RunEr
     let path = store_path(&options.folder, &experiment.name);
     let mut store = Store::open(&path)?;
     let _lock = lock(&path.with_extension("lock"))?;
-    // Before anything runs, everything is built once: a model that does not
-    // fit its learner is an error now, not after an hour.
     let jobs: Result<Vec<Job<'_>>, _> =
         experiment.runs.iter().map(|run| Job::new(run, experiment, options)).collect();
     let jobs = jobs?;

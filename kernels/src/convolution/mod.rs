@@ -63,11 +63,13 @@ impl ConvShape {
     /// Height and width of the output; 0 where the kernel does not fit into
     /// the padded input.
     pub fn output(&self) -> [usize; 2] {
-        std::array::from_fn(|axis| {
-            let padded = self.input[axis] + 2 * self.padding[axis];
-            let window = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
-            if padded < window { 0 } else { (padded - window) / self.stride[axis] + 1 }
-        })
+        let size = |axis: usize| {
+            let padded = 2usize.checked_mul(self.padding[axis])?.checked_add(self.input[axis])?;
+            let taps = self.kernel[axis].checked_sub(1)?;
+            let window = self.dilation[axis].checked_mul(taps)?.checked_add(1)?;
+            Some(padded.checked_sub(window)? / self.stride[axis] + 1)
+        };
+        [size(0).unwrap_or(0), size(1).unwrap_or(0)]
     }
 
     /// Input channels of a group.
