@@ -58,7 +58,7 @@ impl Hebbian {
         let counter = TensorType::new(DType::I32, &[]);
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
         let builder = Builder::new(&graph, Mode::Evaluation);
-        let outputs = model.build(&builder, screen.image)?;
+        let outputs = model.append(&builder, screen.image)?;
         let error = graph.mean_squared_error(outputs, screen.targets)?;
         graph.output("loss", error)?;
         let parameters = builder.parameters();

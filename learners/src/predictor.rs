@@ -75,7 +75,7 @@ impl Predictor {
     fn compile(&self, shape: BatchShape) -> Result<Program, LearnerError> {
         let graph = Graph::new(DType::F32);
         let screen = screen::declare(&graph, shape)?;
-        let outputs = self.model.build(&Builder::new(&graph, Mode::Evaluation), screen.image)?;
+        let outputs = self.model.append(&Builder::new(&graph, Mode::Evaluation), screen.image)?;
         let brightness = read(&graph, outputs, self.readout)?;
         graph.output("brightness", brightness)?;
         let options = Options { kernels: self.kernels.clone(), ..Options::default() };

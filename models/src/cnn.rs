@@ -166,35 +166,42 @@ impl Model for Cnn {
     fn build(&self, builder: &Builder<'_>, image: NodeId) -> Result<NodeId, GraphError> {
         let graph = builder.graph;
         let mut x = if self.coord { with_coordinates(graph, image)? } else { image };
-        for (i, channels) in self.channels.iter().enumerate() {
-            let y = builder.conv_layer(&format!("conv.{i}"), x, *channels, self.kernel)?;
-            let y = if self.norm { builder.batch_norm_layer(&format!("norm.{i}"), y)? } else { y };
-            let y = self.activation.apply(graph, y)?;
-            let y = builder.dropout_layer(y, self.dropout)?;
-            let y = match self.residual {
-                Residual::Add if graph.shape(x) == graph.shape(y) => graph.add(x, y)?,
-                Residual::Concat => graph.concat(&[x, y], 1)?,
-                _ => y,
-            };
-            x = match self.pool {
-                Pool::None => y,
-                Pool::Max => graph.max_pool2d(y, [2, 2], [2, 2], [0, 0])?,
-                Pool::Average => graph.average_pool2d(
-                    y,
-                    AveragePool2d {
-                        kernel: [2, 2],
-                        stride: [2, 2],
-                        padding: [0, 0],
-                        count_padding: true,
-                    },
-                )?,
-            };
+        for i in 0..self.channels.len() {
+            x = graph.scoped(&format!("block.{i}"), |_| self.block(builder, x, i))?;
         }
         let vector = match self.head {
             Head::Flatten => graph.flatten_from(x, 1)?,
             Head::Gap => graph.mean(x, &[2, 3])?,
         };
         builder.linear_layer("head", vector, OUTPUTS)
+    }
+}
+
+impl Cnn {
+    fn block(&self, builder: &Builder<'_>, x: NodeId, i: usize) -> Result<NodeId, GraphError> {
+        let graph = builder.graph;
+        let y = builder.conv_layer(&format!("conv.{i}"), x, self.channels[i], self.kernel)?;
+        let y = if self.norm { builder.batch_norm_layer(&format!("norm.{i}"), y)? } else { y };
+        let y = self.activation.apply(graph, y)?;
+        let y = builder.dropout_layer(y, self.dropout)?;
+        let y = match self.residual {
+            Residual::Add if graph.shape(x) == graph.shape(y) => graph.add(x, y)?,
+            Residual::Concat => graph.concat(&[x, y], 1)?,
+            _ => y,
+        };
+        match self.pool {
+            Pool::None => Ok(y),
+            Pool::Max => graph.max_pool2d(y, [2, 2], [2, 2], [0, 0]),
+            Pool::Average => graph.average_pool2d(
+                y,
+                AveragePool2d {
+                    kernel: [2, 2],
+                    stride: [2, 2],
+                    padding: [0, 0],
+                    count_padding: true,
+                },
+            ),
+        }
     }
 }
 

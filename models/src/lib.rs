@@ -94,6 +94,16 @@ pub trait Model: Send + Sync {
     fn build(&self, builder: &Builder<'_>, image: NodeId) -> Result<NodeId, GraphError>;
 }
 
+impl dyn Model + '_ {
+    /// Appends the model under its own name: paths of its nodes start with it.
+    ///
+    /// # Errors
+    /// As [`Model::build`].
+    pub fn append(&self, builder: &Builder<'_>, image: NodeId) -> Result<NodeId, GraphError> {
+        builder.graph.scoped(self.name(), |_| self.build(builder, image))
+    }
+}
+
 /// An architecture in the registry.
 pub struct ModelEntry {
     /// Its name in experiments.

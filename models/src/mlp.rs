@@ -109,24 +109,31 @@ impl Model for Mlp {
     fn build(&self, builder: &Builder<'_>, image: NodeId) -> Result<NodeId, GraphError> {
         let graph = builder.graph;
         let mut x = graph.flatten_from(image, 1)?;
-        for (i, width) in self.hidden.iter().enumerate() {
-            let y = builder.linear_layer(&format!("layers.{i}"), x, *width)?;
-            let norm = format!("norms.{i}");
-            let y = match self.norm {
-                MlpNorm::None => y,
-                MlpNorm::Layer => builder.layer_norm_layer(&norm, y)?,
-                MlpNorm::Batch => builder.batch_norm_layer(&norm, y)?,
-            };
-            let y = self.activation.apply(graph, y)?;
-            let y = builder.dropout_layer(y, self.dropout)?;
-            x = match self.residual {
-                Residual::Add if graph.shape(x) == graph.shape(y) => graph.add(x, y)?,
-                // The image itself is not carried on: it would make every
-                // layer as wide as the screen.
-                Residual::Concat if i > 0 => graph.concat(&[x, y], 1)?,
-                _ => y,
-            };
+        for i in 0..self.hidden.len() {
+            x = graph.scoped(&format!("block.{i}"), |_| self.block(builder, x, i))?;
         }
         builder.linear_layer(&format!("layers.{}", self.hidden.len()), x, OUTPUTS)
+    }
+}
+
+impl Mlp {
+    fn block(&self, builder: &Builder<'_>, x: NodeId, i: usize) -> Result<NodeId, GraphError> {
+        let graph = builder.graph;
+        let y = builder.linear_layer(&format!("layers.{i}"), x, self.hidden[i])?;
+        let norm = format!("norms.{i}");
+        let y = match self.norm {
+            MlpNorm::None => y,
+            MlpNorm::Layer => builder.layer_norm_layer(&norm, y)?,
+            MlpNorm::Batch => builder.batch_norm_layer(&norm, y)?,
+        };
+        let y = self.activation.apply(graph, y)?;
+        let y = builder.dropout_layer(y, self.dropout)?;
+        match self.residual {
+            Residual::Add if graph.shape(x) == graph.shape(y) => graph.add(x, y),
+            // The image itself is not carried on: it would make every
+            // layer as wide as the screen.
+            Residual::Concat if i > 0 => graph.concat(&[x, y], 1),
+            _ => Ok(y),
+        }
     }
 }

@@ -106,7 +106,7 @@ impl Gradient {
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
         let mode = Mode::Training { seed: seed_node, step };
         let builder = Builder::new(&graph, mode);
-        let outputs = model.build(&builder, screen.image)?;
+        let outputs = model.append(&builder, screen.image)?;
         let value = graph.scoped("loss", |g| loss.build(g, outputs, screen.targets))?;
         graph.output("loss", value)?;
 
