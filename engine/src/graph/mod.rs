@@ -200,7 +200,7 @@ impl Graph {
             return Err(self.error("state", &[], format!("there is a slot `{name}` already")));
         }
         let slot = self.inner.borrow().states.len();
-        let op = crate::ops::StateRead { slot, name: name.to_owned(), ty: ty.clone() };
+        let op = crate::ops::Given::State { slot, name: name.to_owned(), ty: ty.clone() };
         let node = self.append(op, &[])?;
         let entry = StateSlot { name: name.to_owned(), ty: ty.clone(), initial, node };
         self.inner.borrow_mut().states.push(entry);

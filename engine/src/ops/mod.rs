@@ -39,6 +39,7 @@ mod pointwise;
 mod pow;
 mod random;
 mod reciprocal;
+mod reduction;
 mod relu;
 mod render;
 mod reshape;
@@ -61,7 +62,7 @@ mod unrender;
 
 pub use average_pool2d::AveragePool2d;
 pub use conv2d::Window;
-pub use source::StateRead;
+pub(crate) use source::Given;
 
 use crate::op::{Lowered, OpInfo, Routine};
 use crate::program::Arguments;
@@ -109,11 +110,11 @@ pub static ALL: &[&OpInfo] = &[
     &equal::EQUAL.info,
     &select::INFO,
     // Reductions
-    &sum::INFO,
-    &max::INFO,
+    &sum::SUM.info,
+    &max::MAX.info,
     &argmax::INFO,
-    &softmax::INFO,
-    &log_softmax::INFO,
+    &softmax::SOFTMAX.info,
+    &log_softmax::LOG_SOFTMAX.info,
     // Products
     &matmul::INFO,
     &conv2d::INFO,

@@ -8,27 +8,28 @@ use crate::tensor::Tensor;
 use speck_kernels::{Choice, KernelError};
 use std::sync::Arc;
 
-/// A value set before each run.
+/// A node that computes nothing.
 #[derive(Debug)]
-struct Input {
-    name: String,
-    ty: TensorType,
+pub(crate) enum Given {
+    /// A value set before each run.
+    Input {
+        /// The name under which it is set.
+        name: String,
+        /// Its type.
+        ty: TensorType,
+    },
+    /// The value of a slot of the state before the step.
+    State {
+        /// Index of the slot in the graph.
+        slot: usize,
+        /// Its name.
+        name: String,
+        /// Its type.
+        ty: TensorType,
+    },
+    /// A fixed tensor.
+    Constant(Arc<Tensor>),
 }
-
-/// The value of a slot of the state before the step.
-#[derive(Debug)]
-pub struct StateRead {
-    /// Index of the slot in the graph.
-    pub(crate) slot: usize,
-    /// Its name.
-    pub(crate) name: String,
-    /// Its type.
-    pub(crate) ty: TensorType,
-}
-
-/// A fixed tensor.
-#[derive(Debug)]
-struct Constant(Arc<Tensor>);
 
 const GIVEN: Gradient = Gradient::Zero("the value is given: it depends on nothing");
 
@@ -59,82 +60,58 @@ pub(super) static CONSTANT: OpInfo = OpInfo {
     cases: Vec::new,
 };
 
-impl Op for Input {
+impl Op for Given {
     fn info(&self) -> &'static OpInfo {
-        &INPUT
+        match self {
+            Given::Input { .. } => &INPUT,
+            Given::State { .. } => &STATE,
+            Given::Constant(_) => &CONSTANT,
+        }
     }
+
     fn attributes(&self) -> Vec<(&'static str, String)> {
-        vec![("name", self.name.clone())]
+        match self {
+            Given::Input { name, .. } | Given::State { name, .. } => vec![("name", name.clone())],
+            Given::Constant(tensor) => vec![("value", describe(tensor))],
+        }
     }
-    fn infer(&self, _: &[&TensorType]) -> Result<TensorType, String> {
-        Ok(self.ty.clone())
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
+        super::arity(inputs, 0)?;
+        Ok(match self {
+            Given::Input { ty, .. } | Given::State { ty, .. } => ty.clone(),
+            Given::Constant(tensor) => tensor.ty().clone(),
+        })
     }
+
     fn vjp(&self, _: &Graph, _: &Vjp<'_>) -> Gradients {
         Ok(Vec::new())
     }
+
     fn cost(&self, _: &[&TensorType], _: &TensorType) -> Cost {
         Cost::default()
     }
+
     fn lower(&self, _: &[&TensorType], _: &TensorType, _: &Choice) -> Result<Lowered, KernelError> {
         Ok(Lowered::Source)
     }
+
     fn source(&self) -> Option<Source<'_>> {
-        Some(Source::Input(&self.name))
+        Some(match self {
+            Given::Input { name, .. } => Source::Input(name),
+            Given::State { slot, .. } => Source::State(*slot),
+            Given::Constant(tensor) => Source::Constant(tensor),
+        })
     }
 }
 
-impl Op for StateRead {
-    fn info(&self) -> &'static OpInfo {
-        &STATE
-    }
-    fn attributes(&self) -> Vec<(&'static str, String)> {
-        vec![("name", self.name.clone())]
-    }
-    fn infer(&self, _: &[&TensorType]) -> Result<TensorType, String> {
-        Ok(self.ty.clone())
-    }
-    fn vjp(&self, _: &Graph, _: &Vjp<'_>) -> Gradients {
-        Ok(Vec::new())
-    }
-    fn cost(&self, _: &[&TensorType], _: &TensorType) -> Cost {
-        Cost::default()
-    }
-    fn lower(&self, _: &[&TensorType], _: &TensorType, _: &Choice) -> Result<Lowered, KernelError> {
-        Ok(Lowered::Source)
-    }
-    fn source(&self) -> Option<Source<'_>> {
-        Some(Source::State(self.slot))
-    }
-}
-
-impl Op for Constant {
-    fn info(&self) -> &'static OpInfo {
-        &CONSTANT
-    }
-    fn attributes(&self) -> Vec<(&'static str, String)> {
-        let values = self.0.to_f64();
-        let text = match values.as_slice() {
-            [value] => format!("{value}"),
-            // Two large constants are the same one only if they share memory.
-            values if values.len() > 8 => format!("{:p}", Arc::as_ptr(&self.0)),
-            values => format!("{values:?}").replace(' ', ""),
-        };
-        vec![("value", text)]
-    }
-    fn infer(&self, _: &[&TensorType]) -> Result<TensorType, String> {
-        Ok(self.0.ty().clone())
-    }
-    fn vjp(&self, _: &Graph, _: &Vjp<'_>) -> Gradients {
-        Ok(Vec::new())
-    }
-    fn cost(&self, _: &[&TensorType], _: &TensorType) -> Cost {
-        Cost::default()
-    }
-    fn lower(&self, _: &[&TensorType], _: &TensorType, _: &Choice) -> Result<Lowered, KernelError> {
-        Ok(Lowered::Source)
-    }
-    fn source(&self) -> Option<Source<'_>> {
-        Some(Source::Constant(&self.0))
+/// A constant in a print: its values if they are few.
+fn describe(tensor: &Arc<Tensor>) -> String {
+    match tensor.to_f64().as_slice() {
+        [value] => format!("{value}"),
+        // Two large constants are the same one only if they share memory.
+        values if values.len() > 8 => format!("{:p}", Arc::as_ptr(tensor)),
+        values => format!("{values:?}").replace(' ', ""),
     }
 }
 
@@ -152,7 +129,7 @@ impl Graph {
         if taken {
             return Err(self.error("input", &[], format!("there is an input `{name}` already")));
         }
-        self.append(Input { name: name.to_owned(), ty: TensorType::new(dtype, shape) }, &[])
+        self.append(Given::Input { name: name.to_owned(), ty: TensorType::new(dtype, shape) }, &[])
     }
 
     /// A fixed tensor.
@@ -161,7 +138,7 @@ impl Graph {
     /// None today; a builder method like the others.
     #[track_caller]
     pub fn constant(&self, tensor: Tensor) -> Result<NodeId, GraphError> {
-        self.append(Constant(Arc::new(tensor)), &[])
+        self.append(Given::Constant(Arc::new(tensor)), &[])
     }
 
     /// A floating-point constant without dimensions.
