@@ -2,6 +2,7 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
+use crate::conform::FileError;
 use crate::report::ReportError;
 use crate::store::StoreError;
 use speck_engine::kernels::KernelError;
@@ -51,6 +52,15 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A conformance file cannot be used.
+    #[error(transparent)]
+    ConformanceFile(#[from] FileError),
+    /// Cases that do not conform.
+    #[error("{failed} cases failed")]
+    Conformance {
+        /// How many.
+        failed: usize,
+    },
     /// Words of the command that make no sense together.
     #[error("{0}")]
     Usage(String),
@@ -64,6 +74,7 @@ impl RunError {
             | RunError::Setting(_)
             | RunError::Kernel(_)
             | RunError::Usage(_) => 2,
+            RunError::ConformanceFile(_) => 2,
             RunError::Learner(LearnerError::Setting(_) | LearnerError::Graph(_)) => 2,
             RunError::Store(error) if error.is_bad_input() => 2,
             RunError::Report(ReportError::Store(error)) if error.is_bad_input() => 2,

@@ -5,6 +5,7 @@ pub mod batteries;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod conform;
 pub mod data;
 mod error;
 mod files;

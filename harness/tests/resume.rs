@@ -135,7 +135,9 @@ fn a_run_killed_at_ten_random_moments_ends_with_the_same_bits() {
             let mut command = place.command(&words);
             let command = command.stdout(Stdio::null()).stderr(Stdio::null());
             let mut child = command.spawn().expect("the command starts");
-            sleep(time.mul_f64(draws.next() / 5.0));
+            let moment = time.mul_f64(draws.next() / 5.0);
+            println!("killed after {moment:?} of about {time:?}");
+            sleep(moment);
             child.kill().expect("a signal");
             let status = child.wait().expect("an end");
             if status.signal() != Some(KILL) {
@@ -257,19 +259,23 @@ fn a_torn_checkpoint_is_ignored_with_a_warning() {
 
 #[test]
 fn a_checkpoint_of_something_else_changes_nothing() {
-    // A whole checkpoint whose tensors do not fit: the Hebbian learner's, which
-    // has a counter of steps but none of the network's weights.
-    let other = Place::with("short.toml", support::SHORT);
-    other.succeed(&["run", "short.toml", "--quiet"]);
-    let name = other.names().into_iter().find(|name| name.ends_with("train.safetensors"));
-    let foreign = std::fs::read(other.path(&name.expect("a network"))).expect("a network");
+    // Whole checkpoints whose tensors do not fit: of another learner, and of a
+    // network whose first layer fits and whose second does not.
+    let wider = support::part().replace("[2, 2]", "[2, 3]");
+    for other in [support::SHORT.to_owned(), wider] {
+        let made = Place::with("other.toml", other);
+        made.succeed(&["run", "other.toml", "--quiet"]);
+        let name = made.names().into_iter().find(|name| name.ends_with("train.safetensors"));
+        let foreign = std::fs::read(made.path(&name.expect("a network"))).expect("a network");
 
-    let place = Place::with("part.toml", support::part());
-    let checkpoint = killed_in_training(&place);
-    std::fs::write(&checkpoint, foreign).expect("a file");
-    let outcome = place.succeed(&["run", "part.toml", "--quiet"]);
-    assert!(outcome.err.starts_with("warning: "), "{}", outcome.err);
-    assert_part(&place);
+        let place = Place::with("part.toml", support::part());
+        let checkpoint = killed_in_training(&place);
+        std::fs::write(&checkpoint, foreign).expect("a file");
+        let outcome = place.succeed(&["run", "part.toml", "--quiet"]);
+        assert!(outcome.err.starts_with("warning: runs/part/"), "{}", outcome.err);
+        assert!(outcome.err.contains("train.safetensors: "), "{}", outcome.err);
+        assert_part(&place);
+    }
 }
 
 #[test]

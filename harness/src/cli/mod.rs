@@ -1,5 +1,6 @@
 //! The command line: what `speck` understands.
 
+mod conform;
 mod list;
 mod print;
 mod run;
@@ -46,6 +47,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run operators on cases that another system computed, and compare.
+    ///
+    /// Exit code 1 if a case fails.
+    Conform(conform::ConformArguments),
     /// Print the program of one training step: ops, shapes, costs, kernels.
     Print(print::PrintArguments),
 }
@@ -57,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Report { store, runs, out } => run::report(&store, &runs, out),
         Command::List { what, json } => list::list(what, json),
+        Command::Conform(arguments) => conform::conform(&arguments),
         Command::Print(arguments) => print::print(&arguments),
     };
     match result {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
+use super::plots::COLOURS;
 use super::statistics::{Estimate, Observation};
 use crate::store::{PhaseResults, RunRecord, Store, StoreError};
 
@@ -27,7 +28,7 @@ pub(super) struct Run {
 /// Runs that differ in nothing but the seed: one line of every figure.
 pub(super) struct Group {
     pub name: String,
-    /// Its place in the list, which decides its colour.
+    /// The colour of its lines; beyond the number of colours also their style.
     pub number: usize,
     pub runs: Vec<Run>,
 }
@@ -77,6 +78,7 @@ impl Experiment {
             }
         }
         let names = names(&groups);
+        let styles = styles(&groups);
         let file = store.path().file_stem();
         Ok(Self {
             name: match plan {
@@ -86,9 +88,9 @@ impl Experiment {
             store: store.path().display().to_string(),
             groups: names
                 .into_iter()
+                .zip(styles)
                 .zip(groups)
-                .enumerate()
-                .map(|(number, (name, runs))| Group { name, number, runs })
+                .map(|((name, number), runs)| Group { name, number, runs })
                 .collect(),
             absent,
             superseded,
@@ -109,6 +111,20 @@ impl Experiment {
                 .map(|phase| phase.name.as_str())
                 .filter(|name| name.starts_with(prefix))
         }))
+    }
+
+    /// The first part of the names of the phases that begin with `prefix`: of
+    /// several, that of which the most is finished, and then the last. Numbers
+    /// over all runs are made of this one, so that all are made alike.
+    pub fn leading(&self, prefix: &str) -> Option<&str> {
+        let first = |name: &'_ str| name.split('/').next().map_or(0, str::len);
+        let phases = self.phases(prefix);
+        let parts = ordered_union(std::iter::once(phases.iter().map(|name| &name[..first(name)])));
+        let finished = |part: &&&str| {
+            let phases = self.runs().flat_map(|run| &run.phases);
+            phases.filter(|phase| phase.name[..first(&phase.name)] == ***part).count()
+        };
+        parts.iter().max_by_key(finished).copied()
     }
 
     /// The cells of a phase over all runs, in the order in which they are
@@ -166,6 +182,25 @@ impl Run {
             }
             None => format!("{model}\n{learner}\n{data_label}"),
         }
+    }
+
+    /// How settings that a phase was done with differ from those of the run
+    /// at `path` in its configuration: "rate 0.003 → 0.0009"; `None` if they do
+    /// not or either is not known.
+    pub fn changes(&self, path: &str, settings: Option<&Value>) -> Option<String> {
+        let own = self.config.pointer(path)?.as_object()?;
+        let plain = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let changed: Vec<String> = settings?
+            .as_object()?
+            .iter()
+            .filter_map(|(key, value)| Some((key, own.get(key)?, value)))
+            .filter(|(_, before, after)| before != after)
+            .map(|(key, before, after)| format!("{key} {} → {}", plain(before), plain(after)))
+            .collect();
+        (!changed.is_empty()).then(|| changed.join(", "))
     }
 
     /// A finished phase by its name.
@@ -310,6 +345,46 @@ fn names(groups: &[Vec<Run>]) -> Vec<String> {
     names
 }
 
+/// The colour and style of every group: where the same models learned on two
+/// kinds of data, a model keeps its colour and is dashed on the second kind;
+/// else one after the other.
+fn styles(groups: &[Vec<Run>]) -> Vec<usize> {
+    let distinct = |part: &dyn Fn(&RunRecord) -> String| -> (Vec<usize>, usize) {
+        let mut known: Vec<String> = Vec::new();
+        let places = groups.iter().map(|runs| {
+            let own = part(&runs[0].record);
+            known.iter().position(|other| *other == own).unwrap_or_else(|| {
+                known.push(own);
+                known.len() - 1
+            })
+        });
+        (places.collect(), known.len())
+    };
+    let (models, kinds) = distinct(&|record| format!("{}\n{}", record.model, record.learner));
+    let (data, sets) = distinct(&|record| record.data_label.clone());
+    let pairs: BTreeSet<(&usize, &usize)> = models.iter().zip(&data).collect();
+    match sets == 2 && kinds <= COLOURS && pairs.len() == groups.len() {
+        true => models.iter().zip(&data).map(|(model, set)| model + COLOURS * set).collect(),
+        false => (0..groups.len()).collect(),
+    }
+}
+
+/// The name of a phase's first part without the hash of its settings, where
+/// that leaves no doubt which one of `all` is meant.
+pub(super) fn without_hash<'a>(name: &'a str, all: &[&str]) -> &'a str {
+    let stem = |name: &'a str| match name.rsplit_once('-') {
+        Some((stem, hash)) if hash.len() == 8 && hash.chars().all(|c| c.is_ascii_hexdigit()) => {
+            stem
+        }
+        _ => name,
+    };
+    let short = stem(name);
+    let twins = all.iter().filter(|other| {
+        **other == short || other.strip_prefix(short).is_some_and(|rest| rest.starts_with('-'))
+    });
+    if twins.count() > 1 { name } else { short }
+}
+
 /// The leaves of a configuration by their path.
 fn flatten(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
     match value {
@@ -361,6 +436,43 @@ mod tests {
             vec![run("hebbian", "hebbian", "{}")],
         ];
         assert_eq!(names(&sweep), ["mlp · adam · width 64", "mlp · adam · width 128", "hebbian"]);
+    }
+
+    #[test]
+    fn changes_are_told_from_the_run() {
+        let run = run("mlp", "adam", r#"{"data":{"count":1,"speck":"white"},"seed":0}"#);
+        let changes = |json: &str| {
+            let settings: Value = serde_json::from_str(json).unwrap();
+            run.changes("/data", Some(&settings))
+        };
+        assert_eq!(
+            changes(r#"{"count":2,"speck":"red","unknown":1}"#).as_deref(),
+            Some("count 1 → 2, speck white → red")
+        );
+        assert_eq!(changes(r#"{"count":1}"#), None);
+        assert_eq!(changes("[]"), None);
+        assert_eq!(run.changes("/learner/settings", None), None);
+    }
+
+    #[test]
+    fn a_model_keeps_its_colour_on_other_data() {
+        let on = |model: &str, data: &str| {
+            let mut run = run(model, "adam", "{}");
+            run.record.data_label = data.to_string();
+            vec![run]
+        };
+        let two = [on("a", "x"), on("b", "x"), on("b", "y"), on("a", "y")];
+        assert_eq!(styles(&two), [0, 1, 1 + COLOURS, COLOURS]);
+        assert_eq!(styles(&[on("a", "x"), on("a", "x"), on("b", "y")]), [0, 1, 2]);
+        assert_eq!(styles(&[on("a", "x"), on("b", "x")]), [0, 1]);
+    }
+
+    #[test]
+    fn a_hash_is_left_out_where_it_tells_nothing() {
+        let all = ["general-0123abcd", "other-0123abcd", "other-89abcdef", "plain"];
+        let short: Vec<&str> = all.iter().map(|name| without_hash(name, &all)).collect();
+        assert_eq!(short, ["general", "other-0123abcd", "other-89abcdef", "plain"]);
+        assert_eq!(without_hash("two-rectangles", &[]), "two-rectangles");
     }
 
     #[test]

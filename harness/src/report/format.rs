@@ -34,7 +34,8 @@ impl Unit {
             Self::Gain
         } else if has(&["forgetting"]) {
             Self::Shortfall
-        } else if has(&["before", "after", "final"]) {
+        } else if has(&["before", "after", "final", "area"]) {
+            // An area is the mean performance over the steps.
             Self::Fraction
         } else {
             Self::Plain
@@ -65,12 +66,18 @@ impl Unit {
         }
     }
 
-    /// Half the width of an interval as text.
+    /// Half the width of an interval as text: "0" only for no width at all.
     pub fn margin(self, value: f64) -> String {
-        match self {
-            Self::Fraction | Self::Shortfall | Self::Gain => format!("{:.1}", value * 100.0),
-            Self::Plain => plain(value),
-            Self::Steps => thousands(value),
+        let points = match self {
+            Self::Fraction | Self::Shortfall | Self::Gain => value * 100.0,
+            Self::Plain if value != 0.0 => return plain(value),
+            Self::Plain | Self::Steps => return thousands(value),
+        };
+        match points {
+            0.0 => "0".to_string(),
+            0.0..0.05 => "<0.1".to_string(),
+            0.05..99.95 => format!("{points:.1}"),
+            _ => format!("{points:.0}"),
         }
     }
 }
@@ -156,6 +163,16 @@ mod tests {
     }
 
     #[test]
+    fn only_no_width_is_zero() {
+        let cases = [(0.0, "0"), (1e-6, "<0.1"), (0.0005, "0.1"), (0.123, "12.3"), (1.0168, "102")];
+        for (value, text) in cases {
+            assert_eq!(Unit::Fraction.margin(value), text);
+        }
+        assert_eq!(Unit::Plain.margin(0.0), "0");
+        assert_eq!(Unit::Steps.margin(2.4), "2");
+    }
+
+    #[test]
     fn plain_numbers() {
         let cases = [
             (12_345.6, "12\u{202f}346"),
@@ -181,7 +198,7 @@ mod tests {
             ("brier", Unit::Plain),
             ("steps to threshold", Unit::Steps),
             ("gain", Unit::Gain),
-            ("area", Unit::Plain),
+            ("area", Unit::Fraction),
         ];
         for (metric, unit) in cases {
             assert_eq!(Unit::of(metric), unit, "{metric}");

@@ -6,6 +6,7 @@
 //! the last section gives the configuration of every run in full. What is not
 //! in the store is shown as not there.
 
+mod cells;
 mod curves;
 mod data;
 #[cfg(test)]
@@ -74,13 +75,14 @@ pub fn write(store_path: &Path, out: &Path) -> Result<ReportSummary, ReportError
     })
 }
 
-/// The table that closes a run: one line a model, aligned, with a newline at
-/// the end of every line.
+/// The table that closes a run: one row a model, aligned, at most 150 letters
+/// wide unless a model's name is very long, and below it what is needed to read
+/// it. Every line ends with a newline.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn terminal_table(store: &Store) -> Result<String, StoreError> {
-    Ok(sections::overview::text(&Experiment::load(store)?))
+    Ok(sections::terminal::text(&Experiment::load(store)?))
 }
 
 fn render(experiment: &Experiment) -> String {

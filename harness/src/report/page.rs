@@ -3,18 +3,13 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::data::{Experiment, Group, Run};
-use super::format::Unit;
 use super::plots::COLOURS;
-use super::statistics::Estimate;
 
 /// The whole style sheet; there is no script.
 const STYLE: &str = include_str!("style.css");
 
 /// Forbids the browser to fetch anything: the file is complete.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
-
-/// What a cell without a value shows.
-pub(super) const NOTHING: &str = "–";
 
 /// A section of the report.
 pub(super) struct Section {
@@ -61,101 +56,6 @@ pub(super) fn page(title: &str, header: &Markup, sections: &[Section]) -> Markup
             }
         }
     }
-}
-
-/// How the background of a cell follows its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shade {
-    /// Not at all.
-    None,
-    /// The nearer to 1 the deeper.
-    Good,
-    /// Two colours, for above and below 0.
-    Gain,
-}
-
-impl Shade {
-    /// What fits a unit.
-    pub fn of(unit: Unit) -> Self {
-        match unit {
-            Unit::Fraction => Self::Good,
-            Unit::Gain => Self::Gain,
-            Unit::Shortfall | Unit::Plain | Unit::Steps => Self::None,
-        }
-    }
-}
-
-/// A table cell with the mean over seeds and its interval; pointing at it
-/// shows every run's value and number of cases.
-pub(super) fn value_cell(estimate: &Estimate, unit: Unit, shade: Shade) -> Markup {
-    remarked_cell(estimate, unit, shade, false, "")
-}
-
-/// [`value_cell`], framed if it is to stand out, and with a remark before what
-/// is shown by pointing at it.
-pub(super) fn remarked_cell(
-    estimate: &Estimate,
-    unit: Unit,
-    shade: Shade,
-    framed: bool,
-    remark: &str,
-) -> Markup {
-    let Some(mean) = estimate.mean() else {
-        let why = match estimate.observations.is_empty() {
-            true => "not measured".to_string(),
-            false => observations(estimate, unit),
-        };
-        return html! { td.v.none.framed[framed] title=(why) { (NOTHING) } };
-    };
-    let depth = match shade {
-        Shade::None => None,
-        Shade::Good => Some(mean.clamp(0.0, 1.0)),
-        Shade::Gain => Some(mean.abs().min(1.0)),
-    };
-    let good = shade == Shade::Good;
-    let gain = shade == Shade::Gain && mean > 0.0;
-    let loss = shade == Shade::Gain && mean < 0.0;
-    let there = estimate.values().count();
-    let all = estimate.observations.len();
-    html! {
-        td.v.good[good].gain[gain].loss[loss].framed[framed] style=[depth.map(|depth| format!("--v:{depth:.2}"))]
-            title={ (remark) (observations(estimate, unit)) } {
-            (unit.text(mean))
-            @if let Some(margin) = margin(estimate, unit) { " " small { (margin) } }
-            @if there < all { " " small { (there) " of " (all) } }
-        }
-    }
-}
-
-/// Half of the interval as text; `None` where there is none, and for counts
-/// that are the same in every run.
-pub(super) fn margin(estimate: &Estimate, unit: Unit) -> Option<String> {
-    let half_width = estimate.half_width()?;
-    let constant = half_width == 0.0 && unit == Unit::Steps;
-    (!constant).then(|| format!("±{}", unit.margin(half_width)))
-}
-
-/// Every run's value and cases, in one line of plain text.
-fn observations(estimate: &Estimate, unit: Unit) -> String {
-    let values: Vec<String> = estimate
-        .observations
-        .iter()
-        .map(|observation| {
-            let value = match observation.value {
-                Some(value) => unit.text(value),
-                None => "none".to_string(),
-            };
-            format!("{} {value}", short(&observation.run))
-        })
-        .collect();
-    let cases = match estimate.cases() {
-        Some((least, most)) if least == most => format!("{least} cases each"),
-        Some((least, most)) => format!("{least} to {most} cases"),
-        None => String::new(),
-    };
-    let margin =
-        margin(estimate, unit).map_or_else(String::new, |margin| format!("mean {margin}; "));
-    format!("{margin}runs: {}; {cases}", values.join(", "))
 }
 
 /// The first digits of a run's id, as far as they are shown.
@@ -211,9 +111,25 @@ pub(super) fn legend<'a>(groups: impl Iterator<Item = &'a Group>) -> Markup {
     html! {
         ul.legend {
             @for group in groups {
-                li { (swatch(group.number)) (group.name) }
+                li { (swatch(group.number)) span { (group.name) } }
             }
         }
+    }
+}
+
+/// A group by its colour and name.
+pub(super) fn model(group: &Group) -> Markup {
+    html! { (swatch(group.number)) (group.name) }
+}
+
+/// A group at the head of a narrow column: its name may also be broken between
+/// a setting and its value.
+pub(super) fn narrow_model(group: &Group) -> Markup {
+    let mut parts = group.name.split_inclusive('=');
+    html! {
+        (swatch(group.number)) br;
+        (parts.next().unwrap_or_default())
+        @for part in parts { wbr; (part) }
     }
 }
 

@@ -9,6 +9,10 @@ use std::fmt::Write;
 
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
+use speck_learners::{BatchShape, SpeckBatch};
+
+use super::format::Unit;
+use crate::metrics::Metrics;
 
 /// Rows and columns of the screen.
 pub(super) const EDGE: usize = 64;
@@ -46,7 +50,13 @@ impl Sample {
             .collect::<Option<_>>()?;
         let colours: Vec<Colour> =
             value.get("colours")?.as_array()?.iter().map(colour).collect::<Option<_>>()?;
-        if colours.len() != positions.len() {
+        let size = value.get("size").and_then(Value::as_f64).unwrap_or(1.0);
+        let screen = 0.0..EDGE as f64;
+        let placed = |[row, column]: &[f64; 2]| {
+            *row < 0.0 || (screen.contains(row) && screen.contains(column))
+        };
+        let possible = (1.0..=EDGE as f64).contains(&size) && positions.iter().all(placed);
+        if colours.len() != positions.len() || !possible {
             return None;
         }
         Some(Self {
@@ -54,7 +64,7 @@ impl Sample {
             positions,
             colours,
             background,
-            size: value.get("size").and_then(Value::as_f64).unwrap_or(1.0),
+            size,
             rows: numbers(value.get("rows")?)?,
             columns: numbers(value.get("columns")?)?,
         })
@@ -69,9 +79,56 @@ impl Sample {
             .filter(|([row, _], _)| *row >= 0.0)
     }
 
-    /// The value that a bar of full length stands for.
+    /// What the answer is worth, by the metrics of the batteries: "hit", "miss,
+    /// 12 pixels away", or the F1 of several specks.
+    pub fn outcome(&self) -> Option<String> {
+        let specks: Vec<([f64; 2], Colour)> = self.specks().collect();
+        let shape = BatchShape {
+            samples: 1,
+            specks: specks.len(),
+            backgrounds: 1,
+            size: self.size as usize,
+        };
+        let mut batch = SpeckBatch::new(shape);
+        for (slot, (position, _)) in specks.iter().enumerate() {
+            batch.positions[2 * slot] = position[0] as i32;
+            batch.positions[2 * slot + 1] = position[1] as i32;
+        }
+        let outputs: Vec<f32> =
+            self.rows.iter().chain(&self.columns).map(|&value| value as f32).collect();
+        let mut metrics = Metrics::new();
+        metrics.add(&outputs, &batch);
+        match metrics.value("exact hit") {
+            Some(1.0) => Some("hit".to_string()),
+            Some(_) => {
+                let distance = metrics.value("pixel distance")?;
+                Some(format!("miss, {} pixels away", Unit::Plain.text(distance)))
+            }
+            None => Some(format!("F1 {} %", Unit::Fraction.text(metrics.value("f1")?))),
+        }
+    }
+
+    /// How much of the answer's light is at the targets, in [0, 1].
+    pub fn contrast(&self) -> f64 {
+        let light = |values: &[f64]| values.iter().filter(|value| **value > 0.0).sum::<f64>();
+        let half = (self.size / 2.0).floor();
+        let at = |values: &[f64], place: f64| values.get((place + half) as usize).copied();
+        let wanted: f64 = self
+            .specks()
+            .flat_map(|([row, column], _)| [at(&self.rows, row), at(&self.columns, column)])
+            .flatten()
+            .filter(|value| *value > 0.0)
+            .sum();
+        match light(&self.rows) + light(&self.columns) {
+            total if total > 0.0 => wanted / total,
+            _ => 0.0,
+        }
+    }
+
+    /// The largest of the 128 values, which a bar of full length stands for.
     fn full(&self) -> f64 {
-        self.rows.iter().chain(&self.columns).fold(1.0, |full: f64, &value| full.max(value))
+        let finite = self.rows.iter().chain(&self.columns).filter(|value| value.is_finite());
+        finite.fold(0.0, |full: f64, &value| full.max(value))
     }
 
     /// The screen, the row profile at its right and the column profile below;
@@ -94,21 +151,20 @@ impl Sample {
         let mut marks = String::new();
         for index in 0..EDGE {
             let middle = index as f64 + 0.5;
-            let length = |values: &[f64]| values[index].max(0.0) / full * BAR;
-            let path = |wanted_bar: bool| match wanted_bar {
-                true => 1,
-                false => 0,
+            let length = |values: &[f64]| match full > 0.0 && values[index] > 0.0 {
+                true => values[index] / full * BAR,
+                false => 0.0,
             };
             let mut paths = [&mut other, &mut wanted];
             let row = length(&self.rows);
-            if row > 0.005 {
-                let bars = &mut paths[path(target_rows.contains(&index))];
-                let _ = write!(bars, "M{start} {middle}h{row:.2}");
+            if row > 0.05 {
+                let bars = &mut paths[usize::from(target_rows.contains(&index))];
+                let _ = write!(bars, "M{start} {middle}h{row:.1}");
             }
             let column = length(&self.columns);
-            if column > 0.005 {
-                let bars = &mut paths[path(target_columns.contains(&index))];
-                let _ = write!(bars, "M{middle} {start}v{column:.2}");
+            if column > 0.05 {
+                let bars = &mut paths[usize::from(target_columns.contains(&index))];
+                let _ = write!(bars, "M{middle} {start}v{column:.1}");
             }
             // A tick in the gap points at every target.
             if target_rows.contains(&index) {
@@ -122,7 +178,7 @@ impl Sample {
             format!("{}: targets at rows {target_rows:?}, columns {target_columns:?}", self.title);
         let ring = self.size / 2.0 + 2.0;
         html! {
-            svg.screen role="img" viewBox={ "-0.5 -0.5 " (size + 0.5) " " (size + 0.5) } {
+            svg.screen role="img" viewBox={ "-0.5 -5 " (size + 0.5) " " (size + 5.0) } {
                 title { (title) }
                 rect.edge x="-0.25" y="-0.25" width=(edge + 0.5) height=(edge + 0.5) {}
                 g shape-rendering="crispEdges" {
@@ -139,6 +195,10 @@ impl Sample {
                 path.bars d=(other) {}
                 path.bars.wanted d=(wanted) {}
                 path.ticks d=(marks) {}
+                text x=(start) y="-1.5" { "rows" }
+                text x=(start) y=(start + 5.0) { "columns" }
+                text x=(start) y=(start + 15.0) { "longest" }
+                text x=(start) y=(start + 20.0) { (Unit::Plain.text(full)) }
             }
         }
     }
@@ -164,7 +224,15 @@ pub(super) fn map(values: &[Option<f64>], full: f64, description: &str) -> Marku
         }
     }
     html! {
-        svg.map role="img" aria-label=(description) viewBox="-0.5 -0.5 65 65" {
+        svg.map role="img" aria-label=(description) viewBox="-6 -6 70.5 70.5" {
+            text x="0" y="-1.5" { "0" }
+            text.middle x="32" y="-1.5" { "column" }
+            text.end x="64" y="-1.5" { "63" }
+            g transform="rotate(-90)" {
+                text.end x="0" y="-1.5" { "0" }
+                text.middle x="-32" y="-1.5" { "row" }
+                text x="-64" y="-1.5" { "63" }
+            }
             rect.edge x="-0.25" y="-0.25" width="64.5" height="64.5" {}
             g shape-rendering="crispEdges" {
                 rect.h0 width="64" height="64" {}
@@ -217,11 +285,11 @@ pub(super) fn read_map(value: &Value) -> Option<Vec<Option<f64>>> {
     (cells.len() == EDGE * EDGE).then(|| cells.iter().map(Value::as_f64).collect())
 }
 
-/// Reads an array of 64 numbers; null, where a value was not finite, is 0.
+/// Reads an array of 64 numbers; null stands for a value that was not finite.
 fn numbers(value: &Value) -> Option<Vec<f64>> {
     let values = value.as_array()?;
     (values.len() == EDGE)
-        .then(|| values.iter().map(|value| value.as_f64().unwrap_or(0.0)).collect())
+        .then(|| values.iter().map(|value| value.as_f64().unwrap_or(f64::NAN)).collect())
 }
 
 fn colour(value: &Value) -> Option<Colour> {
@@ -252,6 +320,9 @@ mod tests {
         assert!(drawn.contains("&lt;here&gt;: targets at rows [3], columns [4]"), "{drawn}");
         for (key, bad) in [
             ("positions", json!([[3]])),
+            ("positions", json!([[3, -4], [-1, 0]])),
+            ("positions", json!([[3, 4], [64, 0]])),
+            ("size", json!(0)),
             ("colours", json!([[1, 1, 1]])),
             ("background", json!("black")),
             ("rows", json!([1, 2, 3])),
@@ -261,6 +332,37 @@ mod tests {
             broken[key] = bad;
             assert!(Sample::read(&broken).is_none(), "{key}");
         }
+    }
+
+    #[test]
+    fn a_sample_says_what_the_answer_is_worth() {
+        let sample = |positions: Value, row: usize, column: usize| {
+            let (mut rows, mut columns) = (vec![0.01; 64], vec![0.01; 64]);
+            (rows[row], columns[column]) = (0.5, 0.5);
+            let colours = vec![[1.0; 3]; positions.as_array().unwrap().len()];
+            let value = json!({
+                "positions": positions, "colours": colours, "background": [0, 0, 0],
+                "rows": rows, "columns": columns,
+            });
+            Sample::read(&value).unwrap().outcome().unwrap()
+        };
+        assert_eq!(sample(json!([[3, 4]]), 3, 4), "hit");
+        assert_eq!(sample(json!([[3, 4]]), 6, 8), "miss, 5.00 pixels away");
+        // One of two rows and one of two columns.
+        assert_eq!(sample(json!([[3, 4], [9, 9]]), 3, 4), "F1 66.7 %");
+    }
+
+    #[test]
+    fn bars_are_drawn_relative_to_the_largest() {
+        let flat = json!({
+            "positions": [[3, 4]], "colours": [[1, 1, 1]], "background": [0, 0, 0],
+            "rows": vec![0.015; 64], "columns": vec![Value::Null; 64],
+        });
+        let sample = Sample::read(&flat).unwrap();
+        assert_eq!(sample.full(), 0.015);
+        let drawn = sample.draw().into_string();
+        assert_eq!(drawn.matches("h20.0").count(), 64);
+        assert_eq!(drawn.matches("v20.0").count(), 0);
     }
 
     #[test]

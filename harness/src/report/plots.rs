@@ -7,7 +7,8 @@ use plotters::prelude::*;
 use super::format::thousands;
 
 /// The number of colours for lines; the style sheet has as many classes `s0`,
-/// `s1`, … (stroke) and `f0`, `f1`, … (fill). Lines beyond are dashed.
+/// `s1`, … (stroke) and `f0`, `f1`, … (fill), and one more for the colour of the
+/// text. Lines beyond are dashed.
 pub(super) const COLOURS: usize = 7;
 
 /// Plotters places everything on whole units: drawing this many times larger
@@ -17,17 +18,23 @@ const ZOOM: u32 = 4;
 /// More points than this do not show in a chart and only make the file large.
 const MOST_POINTS: usize = 400;
 
+/// Up to so many points are marked: the line between them is a guess.
+const FEW_POINTS: usize = 8;
+
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Dashed where its colour is the second round of colours.
-    Solid,
+    /// In its own colour; dashed where that is of the second round.
+    Own,
+    /// Dashed, in the colour of the text: what the others are compared with.
+    Dashed,
+    /// Dotted, in the colour of the text.
     Dotted,
 }
 
 /// One line of a chart.
 pub(super) struct Series {
-    /// Its colour, and beyond the number of colours also its style.
+    /// Its own colour, and beyond the number of colours also its style.
     pub colour: usize,
     pub line: Line,
     /// x and y, in the order of x.
@@ -68,6 +75,8 @@ const DASHED_ROLE: u8 = 2;
 const DOTTED_ROLE: u8 = 3;
 const BAND_ROLE: u8 = 4;
 const FRAME_ROLE: u8 = 5;
+/// The number that stands for the colour of the text.
+const INK: u8 = COLOURS as u8;
 const GRID: RGBColor = RGBColor(1, FRAME_ROLE, 0);
 const AXIS: RGBColor = RGBColor(1, FRAME_ROLE, 1);
 const LEVEL: RGBColor = RGBColor(1, FRAME_ROLE, 2);
@@ -91,7 +100,7 @@ pub(super) fn line_chart(frame: &Frame<'_>, series: &[Series]) -> Result<String,
     let ys = || {
         series.iter().flat_map(|one| {
             let band = one.band.iter().flat_map(|&(_, low, high)| [low, high]);
-            one.points.iter().map(|&(_, y)| y).chain(band)
+            one.points.iter().map(|&(_, y)| y).chain(band).chain(frame.level)
         })
     };
     let last = series
@@ -151,7 +160,7 @@ where
         let mut chart = ChartBuilder::on(&area)
             .margin(zoomed(4))
             .margin_right(zoomed(14))
-            .x_label_area_size(zoomed(if small { 20 } else { 46 }))
+            .x_label_area_size(zoomed(if small { 36 } else { 46 }))
             .y_label_area_size(zoomed(if small { 42 } else { 70 }))
             .build_cartesian_2d(frame.begin..last, y_range)
             .map_err(|error| told(&error))?;
@@ -162,13 +171,14 @@ where
             .axis_style(AXIS.stroke_width(ZOOM))
             .set_all_tick_mark_size(zoomed(3))
             .label_style(font(if small { 12 } else { 15 }))
-            .axis_desc_style(font(16))
-            .x_labels(if small { 3 } else { 6 })
+            .axis_desc_style(font(if small { 12 } else { 16 }))
+            .x_labels(if small { 4 } else { 6 })
             .y_labels(if small { 3 } else { 6 })
             .x_label_formatter(&|x| thousands(*x))
-            .y_label_formatter(y_text);
+            .y_label_formatter(y_text)
+            .x_desc(frame.x_label);
         if !small {
-            mesh.x_desc(frame.x_label).y_desc(frame.y_label);
+            mesh.y_desc(frame.y_label);
         }
         mesh.draw().map_err(|error| told(&error))?;
         if let Some(level) = frame.level {
@@ -190,6 +200,11 @@ where
             let stroke = RGBColor(1, role, colour).stroke_width(2 * ZOOM);
             let line = LineSeries::new(one.points.iter().copied(), stroke);
             chart.draw_series(line).map_err(|error| told(&error))?;
+            if one.line == Line::Own && one.points.len() <= FEW_POINTS {
+                let dot = RGBColor(1, BAND_ROLE, colour).filled();
+                let dots = one.points.iter().map(|&point| Circle::new(point, 3 * ZOOM, dot));
+                chart.draw_series(dots).map_err(|error| told(&error))?;
+            }
         }
         area.present().map_err(|error| told(&error))?;
     }
@@ -198,13 +213,14 @@ where
 
 /// The role and number of a series' placeholder colour.
 fn placeholder(series: &Series) -> (u8, u8) {
-    let role = match series.line {
-        Line::Solid if series.colour < COLOURS => LINE_ROLE,
-        Line::Solid => DASHED_ROLE,
-        Line::Dotted => DOTTED_ROLE,
-    };
     // The remainder is below the number of colours.
-    (role, (series.colour % COLOURS) as u8)
+    let own = (series.colour % COLOURS) as u8;
+    match series.line {
+        Line::Own if series.colour < COLOURS => (LINE_ROLE, own),
+        Line::Own => (DASHED_ROLE, own),
+        Line::Dashed => (DASHED_ROLE, INK),
+        Line::Dotted => (DOTTED_ROLE, INK),
+    }
 }
 
 /// Puts classes in place of the placeholder colours, and lets the page decide
@@ -215,7 +231,7 @@ fn style(svg: &str, description: &str) -> String {
         let colour = format!("{attribute}=\"#01{role:02X}{number:02X}\"");
         styled = styled.replace(&colour, &format!("class=\"{class}\""));
     };
-    for number in 0..COLOURS as u8 {
+    for number in 0..=INK {
         put(LINE_ROLE, number, "stroke", &format!("s{number}"));
         put(DASHED_ROLE, number, "stroke", &format!("s{number} dashed"));
         put(DOTTED_ROLE, number, "stroke", &format!("s{number} dotted"));

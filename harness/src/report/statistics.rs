@@ -39,6 +39,12 @@ impl Estimate {
         Some(interval.high - interval.mean)
     }
 
+    /// Whether the interval lies on one side of 0.
+    pub fn excludes_zero(&self) -> bool {
+        let interval = self.interval().filter(|interval| interval.count > 1);
+        interval.is_some_and(|interval| interval.low > 0.0 || interval.high < 0.0)
+    }
+
     fn interval(&self) -> Option<Interval> {
         interval(&self.values().collect::<Vec<f64>>())
     }
@@ -77,5 +83,13 @@ mod tests {
         assert_eq!(estimate(&[None]).mean(), None);
         assert_eq!(Estimate::default().cases(), None);
         assert_eq!(estimate(&[Some(2.0); 3]).half_width(), Some(0.0));
+    }
+
+    #[test]
+    fn one_value_excludes_nothing() {
+        assert!(!estimate(&[Some(1.0)]).excludes_zero());
+        assert!(!estimate(&[Some(1.0), Some(2.0)]).excludes_zero());
+        assert!(estimate(&[Some(1.0), Some(1.01)]).excludes_zero());
+        assert!(estimate(&[Some(-1.0), Some(-1.01)]).excludes_zero());
     }
 }

@@ -164,18 +164,73 @@ fn no_value_is_a_dash() {
     assert!(html.contains(">–</td>"));
     assert!(html.contains(&format!("runs: {short} none; 4096 cases each")));
     let table = terminal_table(&store).unwrap();
-    assert!(table.lines().nth(1).unwrap().ends_with('–'), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("mlp") && line.ends_with('–')), "{table}");
+    assert!(table.contains("–: nothing to measure"), "{table}");
 }
 
 #[test]
-fn the_terminal_table_is_aligned() {
+fn the_terminal_table_is_aligned_and_fits() {
     let folder = tempfile::tempdir().unwrap();
     let store = fixture::fill(&folder.path().join("first.sqlite"));
-    let table = terminal_table(&store).unwrap();
-    let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines.len(), 6);
-    let lengths: Vec<usize> = lines.iter().map(|line| line.chars().count()).collect();
-    assert!(lengths.iter().all(|length| *length == lengths[0]), "{table}");
+    let text = terminal_table(&store).unwrap();
+    assert!(text.lines().all(|line| line.chars().count() <= 150), "{text}");
+    let table: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+    let begin = table.iter().position(|line| line.starts_with("model")).unwrap();
+    let rows = &table[begin..];
+    assert_eq!(rows.len(), 6);
+    let length = |line: &str| line.chars().count();
+    assert!(rows.iter().all(|line| length(line) == length(rows[0])), "{text}");
+}
+
+#[test]
+fn a_model_that_learned_nothing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("stuck.sqlite")).unwrap();
+    for (place, hits) in [(0, 1.0), (1, 0.0)] {
+        let run = fixture::record(place, if place == 0 { "mlp" } else { "cnn" }, "adam", 0);
+        store.record_run(&run).unwrap();
+        let results = PhaseResults {
+            scores: vec![fixture::score("train", "training positions", "exact hit", Some(hits))],
+            curves: [(1, 8.3178), (2, 8.3179)]
+                .map(|(step, value)| CurvePoint { series: "loss".to_string(), step, value })
+                .to_vec(),
+            ..PhaseResults::default()
+        };
+        store.finish_phase(&run.id, "train", &results).unwrap();
+    }
+    let html = page_of(&store);
+    assert!(html.contains("Not learned: <b>cnn</b>"), "{html}");
+    assert!(html.contains("loss 8.32 at first, 8.32 at the end"));
+    let text = terminal_table(&store).unwrap();
+    assert!(text.contains("Not learned: cnn stays"), "{text}");
+    assert!(!text.contains("Not learned: mlp"), "{text}");
+}
+
+#[test]
+fn steps_that_were_not_reached_are_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("bounds.sqlite")).unwrap();
+    let run = fixture::record(0, "mlp", "adam", 0);
+    store.record_run(&run).unwrap();
+    for (start, steps, area) in [("retrain", Some(0.0), 0.75), ("scratch", None, 0.25)] {
+        let cell = format!("count, same, {start}");
+        let score = |metric, value| fixture::score("transfer", &cell, metric, value);
+        let point = |step, value| CurvePoint { series: "new task".to_string(), step, value };
+        let results = PhaseResults {
+            scores: vec![score("steps to threshold", steps), score("area", Some(area))],
+            curves: vec![point(0, area), point(150, area)],
+            artefacts: vec![(
+                "description".to_string(),
+                json!({"metric": "f1", "threshold": 0.9, "data": {"speck": "red"}}),
+            )],
+        };
+        let phase = format!("transfer-7e57ab1e/count/same/{start}");
+        store.finish_phase(&run.id, &phase, &results).unwrap();
+    }
+    let html = page_of(&store);
+    for shown in [">0</td>", ">&gt; 150</td>", ">+50.0</td>", "changed: speck white → red"] {
+        assert!(html.contains(shown), "{shown}");
+    }
 }
 
 #[test]

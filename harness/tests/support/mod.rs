@@ -221,11 +221,20 @@ pub fn assert_bits(found: &Results, reference: &Results) {
         for (found, wanted) in phase.curves.iter().zip(&wanted.curves) {
             assert_eq!(found, wanted, "{place:?}");
         }
-        for (found, wanted) in phase.artefacts.iter().zip(&wanted.artefacts) {
-            assert_eq!(found, wanted, "{place:?}");
+        for ((name, found), (_, wanted)) in phase.artefacts.iter().zip(&wanted.artefacts) {
+            assert!(found == wanted, "{place:?}, {name}: {}", first_difference(found, wanted));
         }
         assert!(phase == wanted, "{place:?}: something is missing, or there is something more");
     }
+}
+
+/// Where two texts part.
+fn first_difference(found: &str, wanted: &str) -> String {
+    let letters = found.chars().zip(wanted.chars());
+    let same = letters.take_while(|(found, wanted)| found == wanted).count();
+    let from =
+        |text: &str| text.chars().skip(same.saturating_sub(60)).take(120).collect::<String>();
+    format!("found …{}…, not …{}…", from(found), from(wanted))
 }
 
 /// Demands that two stores hold the same phases with the same bits.

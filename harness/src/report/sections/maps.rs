@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use crate::report::data::{Experiment, Group};
-use crate::report::page::{Section, run_links, source, swatch};
+use crate::report::page::{Section, model, run_links, source};
 use crate::report::pixels::{EDGE, map, map_key, read_map};
+use crate::report::statistics::mean;
 
 const PHASE: &str = "train";
 const ARTEFACT: &str = "error map";
@@ -14,9 +15,13 @@ const ARTEFACT: &str = "error map";
 type Kind = (&'static str, &'static str, fn(f64) -> f64);
 
 const KINDS: [Kind; 3] = [
-    ("exact", "Share of misses", |hit| 1.0 - hit),
-    ("distance", "Distance from the target", |distance| distance),
-    ("brightness", "Missing brightness at the target", |brightness| 1.0 - brightness),
+    ("exact", "Share of misses: row, column or both are wrong", |hit| 1.0 - hit),
+    ("distance", "Distance of the answer from the target, pixels", |distance| distance),
+    (
+        "brightness",
+        "Missing brightness: 1 less the mean value at the target row and column",
+        |brightness| 1.0 - brightness,
+    ),
 ];
 
 /// A map of every kind for every group.
@@ -31,17 +36,13 @@ pub(crate) fn section(experiment: &Experiment) -> Option<Section> {
         id: "error-maps".to_string(),
         title: "Error by position".to_string(),
         lead: html! { p {
-            "One speck at every position of the 64 × 64 screen, in the training colours; mean "
-            "over seeds. Light is right; only a position without any error is left blank."
+            "One speck at each of the 4096 positions of the 64 × 64 screen, held-out ones included, "
+            "in the training colours; mean over seeds. Light is right; only a position without any "
+            "error is left blank. A model can be right and dim: the brightest row is a hit, however "
+            "little it stands out."
         } },
         body: html! {
-            @for (place, kind) in KINDS.iter().enumerate() {
-                @if place < 2 {
-                    (row(experiment, kind))
-                } @else {
-                    details.metric { summary { (kind.1) } (row(experiment, kind)) }
-                }
-            }
+            @for kind in &KINDS { (row(experiment, kind)) }
             (source(experiment, &[PHASE]))
         },
     })
@@ -57,7 +58,8 @@ fn row(experiment: &Experiment, kind: &Kind) -> Markup {
     let unknown = values().any(Option::is_none);
     let (full, most) = match *key {
         "distance" => (greatest.max(1.0), format!("{:.0} pixels", greatest.max(1.0))),
-        _ => (1.0, "100 %".to_string()),
+        "exact" => (1.0, "100 %".to_string()),
+        _ => (1.0, "1".to_string()),
     };
     html! {
         h3 { (heading) }
@@ -69,7 +71,7 @@ fn row(experiment: &Experiment, kind: &Kind) -> Markup {
                     None => div.empty { "no map" },
                 }
                 figcaption {
-                    (swatch(group.number)) b { (group.name) } br;
+                    b { (model(group)) }
                     @if let Some(values) = map_of_group { (summary(values, key)) br; }
                     (run_links(group.finished(PHASE).map(|(run, _)| run)))
                 }
@@ -89,7 +91,7 @@ fn average(group: &Group, (key, _, error): &Kind) -> Option<Vec<Option<f64>>> {
     }
     let cell = |cell: usize| {
         let values = || maps.iter().filter_map(move |map| map[cell]);
-        crate::report::statistics::mean(values()).map(error)
+        mean(values()).map(error)
     };
     Some((0..EDGE * EDGE).map(cell).collect())
 }
@@ -100,11 +102,11 @@ fn summary(values: &[Option<f64>], key: &str) -> String {
     match key {
         "exact" => {
             let wrong = known.iter().filter(|error| **error > 0.0).count();
-            format!("{wrong} of {} positions missed by a seed", known.len())
+            format!("{wrong} of {} positions missed by one seed or more", known.len())
         }
-        _ => {
-            let total: f64 = known.iter().sum();
-            format!("mean {:.3}", total / (known.len().max(1)) as f64)
-        }
+        _ => match mean(known.iter().copied()) {
+            Some(mean) => format!("mean {mean:.3}"),
+            None => "nothing measured".to_string(),
+        },
     }
 }

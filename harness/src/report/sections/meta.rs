@@ -3,9 +3,10 @@
 
 use maud::{Markup, html};
 
+use crate::report::cells::{Shade, cases, gain_cell, value_cell};
 use crate::report::data::{Experiment, Group, Run, ordered_union};
 use crate::report::format::Unit;
-use crate::report::page::{Section, Shade, remarked_cell, run_links, scrolling, source, swatch};
+use crate::report::page::{Section, model, run_links, scrolling, source};
 use crate::report::statistics::{Estimate, Observation, mean};
 
 /// How the names of the phases begin.
@@ -44,9 +45,12 @@ fn parts(cell: &str) -> (&str, &str) {
 }
 
 /// The mean gain over everything but the value retrained on: what adapting
-/// does elsewhere. The number of cases is that of the gains.
+/// does elsewhere, in the leading protocol. The number of cases is that of the
+/// gains.
 pub(crate) fn gain_elsewhere(experiment: &Experiment, group: &Group) -> Estimate {
-    let retrainings = retrainings(experiment);
+    let mut retrainings = retrainings(experiment);
+    let protocol = experiment.leading(PREFIX);
+    retrainings.retain(|one| Some(one.protocol) == protocol);
     let observe = |run: &Run| {
         let gains: Vec<f64> = retrainings
             .iter()
@@ -98,14 +102,18 @@ fn section(
     Section {
         id: protocol.to_string(),
         title: match several {
-            true => format!("Meta-generalization ({protocol})"),
+            true => format!("Meta-generalization {}", protocol.trim_start_matches("meta-")),
             false => "Meta-generalization".to_string(),
         },
         lead: html! { p {
-            "Every row is a retraining of the trained model on one value of a dimension; every "
-            "column is what was then measured. A number is the gain over the model before "
-            "retraining, in percentage points of " (metric(experiment, rows)) ": blue is better than before, orange "
-            "is worse. Framed: the value retrained on. Point at a number for before, after and every seed."
+            "Does adapting to one value of a dimension help on its other values, and on other "
+            "dimensions? Every row is one retraining of the trained model, on the value that it "
+            "names; every column is what was then measured, all else as in training. A number is the "
+            "gain over the model before retraining, in percentage points of " (metric(experiment, rows))
+            ", mean over seeds, and below it ± half of its 95 % confidence interval: blue is better "
+            "than before, orange is worse, bold where the interval leaves out 0. Framed: the value "
+            "retrained on. The first row is where the model stood before, in per cent; a dot marks "
+            "the values of the first training. Point at a number for every seed."
         } },
         body: html! {
             @for group in &experiment.groups {
@@ -132,28 +140,60 @@ fn metric(experiment: &Experiment, rows: &[Retraining<'_>]) -> String {
 fn matrix(group: &Group, rows: &[Retraining<'_>], columns: &[&str], dimensions: &[&str]) -> Markup {
     let width = |dimension: &str| columns.iter().filter(|cell| parts(cell).0 == dimension).count();
     let ran = |run: &&Run| rows.iter().any(|row| run.phase(row.phase).is_some());
+    let before: Vec<Estimate> = columns.iter().map(|cell| before(group, rows, cell)).collect();
     html! {
         (scrolling(&html! { table.compact.meta {
-            caption { (swatch(group.number)) (group.name) }
+            caption {
+                (model(group)) " "
+                small {
+                    @if let Some(cases) = cases(before.iter()) { (cases) " cases a cell and run: " }
+                    (run_links(group.runs.iter().filter(ran)))
+                }
+            }
             thead {
                 tr {
                     th scope="col" rowspan="2" { "retrained on" }
                     @for dimension in dimensions {
-                        th.group scope="colgroup" colspan=(width(dimension)) { (dimension) }
+                        th.group scope="colgroup" colspan=(width(dimension)) { "measured on: " (dimension) }
                     }
                 }
-                tr { @for cell in columns { th scope="col" { (parts(cell).1) } } }
+                tr { @for cell in columns {
+                    th scope="col" { (parts(cell).1) @if trained_on(group, cell) { " •" } }
+                } }
             }
-            tbody { @for row in rows { tr {
-                th scope="row" { (row.dimension) " = " (row.value) }
-                @for cell in columns {
-                    @let own = parts(cell) == (row.dimension, row.value);
-                    (gain(group, row, cell, own))
+            tbody {
+                tr.before {
+                    th scope="row" { "nothing yet, %" }
+                    @for estimate in &before { (value_cell(estimate, Unit::Fraction, Shade::None)) }
                 }
-            } } }
+                @for row in rows { tr {
+                    th scope="row" { (row.dimension) " = " (row.value) }
+                    @for cell in columns {
+                        @let own = parts(cell) == (row.dimension, row.value);
+                        (gain(group, row, cell, own))
+                    }
+                } }
+            }
         } }))
-        p.note { "Runs: " (run_links(group.runs.iter().filter(ran))) }
     }
+}
+
+/// Where the trained model stood before any retraining, from the first of them
+/// that says so: all start from the same model.
+fn before(group: &Group, rows: &[Retraining<'_>], cell: &str) -> Estimate {
+    let mut estimates = rows.iter().map(|row| group.estimate(row.phase, cell, "before"));
+    estimates.find(|estimate| estimate.mean().is_some()).unwrap_or_default()
+}
+
+/// Whether a cell measures what the group was trained on first.
+fn trained_on(group: &Group, cell: &str) -> bool {
+    let (dimension, value) = parts(cell);
+    let config = group.runs.first().map(|run| &run.config);
+    let own = config.and_then(|config| config.get("data")?.get(dimension));
+    own.is_some_and(|own| match own.as_str() {
+        Some(text) => text == value,
+        None => own.to_string() == value,
+    })
 }
 
 /// One gain, with what it is the difference of.
@@ -167,5 +207,5 @@ fn gain(group: &Group, row: &Retraining<'_>, cell: &str, own: bool) -> Markup {
         ),
         _ => String::new(),
     };
-    remarked_cell(&estimate("gain"), Unit::Gain, Shade::Gain, own, &remark)
+    gain_cell(&estimate("gain"), own, &remark)
 }

@@ -2,10 +2,15 @@
 //! show is left out; the overview says so.
 
 pub(super) mod batteries;
+mod bounds;
+pub(super) mod findings;
 pub(super) mod maps;
 pub(super) mod meta;
 pub(super) mod overview;
 pub(super) mod runs;
 pub(super) mod samples;
+pub(super) mod terminal;
 pub(super) mod training;
 pub(super) mod transfer;
+pub(super) mod verdict;
+mod words;

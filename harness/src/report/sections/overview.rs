@@ -2,119 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::{batteries, meta, transfer};
-use crate::report::data::{Experiment, Group};
+use super::verdict::{Verdict, verdicts};
+use super::{batteries, findings, meta, samples, training, transfer};
+use crate::report::cells::{Shade, cases, value_cell};
+use crate::report::data::Experiment;
 use crate::report::format::Unit;
-use crate::report::page::{
-    NOTHING, Section, Shade, count, margin, run_links, scrolling, swatch, value_cell,
-};
-use crate::report::statistics::Estimate;
+use crate::report::page::{Section, count, model, run_links, scrolling};
 
-/// One column of the verdict.
-pub(crate) struct Verdict {
-    pub title: &'static str,
-    pub unit: Unit,
-    /// What exactly the number is.
-    pub meaning: String,
-    /// One for every group, in their order.
-    pub estimates: Vec<Estimate>,
-}
-
-impl Verdict {
-    fn of(
-        experiment: &Experiment,
-        title: &'static str,
-        unit: Unit,
-        meaning: impl Into<String>,
-        estimate: impl Fn(&Group) -> Estimate,
-    ) -> Self {
-        Self {
-            title,
-            unit,
-            meaning: meaning.into(),
-            estimates: experiment.groups.iter().map(estimate).collect(),
-        }
-    }
-}
-
-/// The columns of the verdict for which there is anything.
-pub(crate) fn verdicts(experiment: &Experiment) -> Vec<Verdict> {
-    let training = |title, cell: &'static str, meaning: &str| {
-        Verdict::of(experiment, title, Unit::Fraction, meaning, move |group| {
-            group.estimate("train", cell, "exact hit")
-        })
-    };
-    let mut verdicts = vec![
-        training(
-            "training positions",
-            "training positions",
-            "exact hits on all positions trained on",
-        ),
-        training(
-            "held-out positions",
-            "held-out positions",
-            "exact hits on the positions held out",
-        ),
-    ];
-    let general = experiment.phases("battery/general");
-    for (title, word) in [("random colours", "random"), ("corners", "corner")] {
-        let found = general.iter().find_map(|phase| {
-            let cells = experiment.cells(phase);
-            let cell = cells
-                .into_iter()
-                .find(|cell| cell.contains(word) && batteries::Condition::read(cell).is_none())?;
-            Some((*phase, cell))
-        });
-        if let Some((phase, cell)) = found {
-            let meaning = format!("exact hits, {phase}: {cell}");
-            let estimate = |group: &Group| group.estimate(phase, cell, "exact hit");
-            verdicts.push(Verdict::of(experiment, title, Unit::Fraction, meaning, estimate));
-        }
-    }
-    for (title, specks) in [("2 specks, F1", 2), ("4 specks, F1", 4)] {
-        let found = experiment.phases("battery/generalization").into_iter().find_map(|phase| {
-            let cell = experiment.cells(phase).into_iter().find(|cell| {
-                batteries::Condition::read(cell)
-                    .is_some_and(|read| read.count == specks && read.is_plain())
-            })?;
-            Some((phase, cell))
-        });
-        if let Some((phase, cell)) = found {
-            let meaning = format!("F1, {phase}: {cell}");
-            let estimate = |group: &Group| group.estimate(phase, cell, "f1");
-            verdicts.push(Verdict::of(experiment, title, Unit::Fraction, meaning, estimate));
-        }
-    }
-    verdicts.push(Verdict::of(
-        experiment,
-        "transfer speed-up",
-        Unit::Plain,
-        "steps to the threshold from scratch by those of retraining, summed over all trials in \
-         which both reach it; 2 is twice as fast",
-        |group| transfer::speed_up(experiment, group),
-    ));
-    verdicts.push(Verdict::of(
-        experiment,
-        "gain elsewhere",
-        Unit::Gain,
-        "mean gain of a retraining on everything but the value retrained on, in percentage points",
-        |group| meta::gain_elsewhere(experiment, group),
-    ));
-    verdicts.push(Verdict::of(
-        experiment,
-        "parameters",
-        Unit::Steps,
-        "numbers that training can change",
-        |group| group.artefact_number("model", "parameters"),
-    ));
-    verdicts.retain(|verdict| {
-        let mut estimates = verdict.estimates.iter();
-        estimates.any(|estimate| !estimate.observations.is_empty())
-    });
-    verdicts
-}
-
-/// The head of the page.
+/// The head of the page: what was run, and on what task.
 pub(crate) fn header(experiment: &Experiment) -> Markup {
     let mut seeds: Vec<u64> = experiment.runs().map(|run| run.record.seed).collect();
     seeds.sort_unstable();
@@ -129,6 +24,16 @@ pub(crate) fn header(experiment: &Experiment) -> Markup {
                 span { (count(experiment.runs().count(), "run")) }
                 span { "seeds " (seeds.join(", ")) }
                 span { "from " code { (experiment.store) } }
+            }
+            div.task {
+                p {
+                    "The task: on a screen of 64 × 64 pixels a few pixels, the specks, differ from "
+                    "the background. A model sees the screen and answers with 64 values for the "
+                    "rows and 64 for the columns; those of every speck should light up, and no "
+                    "others. What is asked: does what was learned on one kind of screen hold on "
+                    "others, and what does it help to learn the next kind?"
+                }
+                @if let Some(example) = samples::example(experiment) { (example) }
             }
             @if !experiment.absent.is_empty() {
                 p.warning {
@@ -149,49 +54,104 @@ pub(crate) fn header(experiment: &Experiment) -> Markup {
 /// The verdict, and what is missing.
 pub(crate) fn section(experiment: &Experiment) -> Section {
     let verdicts = verdicts(experiment);
+    let failed = findings::failed(experiment);
     Section {
         id: "verdict".to_string(),
         title: "Verdict".to_string(),
         lead: html! { p {
-            "Mean over seeds ± half of its 95 % confidence interval (Student's t; with two seeds "
-            "that is 12.7 standard errors, so wide intervals say “few seeds”). "
-            "Percentages are written as 100 only where every case was right. “–” means that there "
-            "is no value."
+            "Mean over seeds, and below it ± half of its 95 % confidence interval over seeds. "
+            "“–” means that there is nothing to measure, or not yet. Percentages are written as 100 "
+            "only where every case was right."
         } },
         body: html! {
-            (scrolling(&html! { table.verdict {
-                thead { tr {
-                    th scope="col" { "model" }
-                    @for verdict in &verdicts {
-                        th scope="col" title=(verdict.meaning) {
-                            (verdict.title)
-                            @if !verdict.unit.sign().is_empty() && verdict.unit != Unit::Steps {
-                                small { " " (verdict.unit.sign()) }
-                            }
-                        }
+            @if !failed.is_empty() {
+                p.warning {
+                    "Not learned: "
+                    @for (place, group) in failed.iter().enumerate() {
+                        @if place > 0 { ", " }
+                        b { (group.name) }
                     }
-                    th.left scope="col" { "runs" }
-                } }
-                tbody { @for (place, group) in experiment.groups.iter().enumerate() { tr {
-                    th scope="row" { (swatch(group.number)) (group.name) }
-                    @for verdict in &verdicts {
-                        (value_cell(&verdict.estimates[place], verdict.unit, Shade::of(verdict.unit)))
-                    }
-                    td { (run_links(group.runs.iter())) }
-                } } }
-            } }))
+                    ". Under 50 % of its own training positions are right, so its other numbers "
+                    "show an untrained answer and say nothing about generalization."
+                }
+            }
+            (table(experiment, &verdicts))
             dl.meanings { @for verdict in &verdicts {
                 dt { (verdict.title) } dd { (verdict.meaning) }
             } }
+            (findings::findings(experiment))
+            (reading(experiment))
             (missing(experiment))
         },
+    }
+}
+
+fn table(experiment: &Experiment, verdicts: &[Verdict]) -> Markup {
+    let heading = |verdict: &Verdict| {
+        html! {
+            (verdict.title)
+            @if !verdict.unit.sign().is_empty() && verdict.unit != Unit::Steps {
+                small { " " (verdict.unit.sign()) }
+            }
+        }
+    };
+    let counted = |verdict: &Verdict| match verdict.case {
+        "" => None,
+        case => Some(format!("{} {case}", cases(verdict.estimates.iter())?)),
+    };
+    scrolling(&html! { table.verdict {
+        thead {
+            tr {
+                th scope="col" { "model" }
+                @for verdict in verdicts {
+                    th scope="col" title=(verdict.meaning) { (heading(verdict)) }
+                }
+                th.left scope="col" { "runs" }
+            }
+            tr.cases {
+                td { "cases in each run" }
+                @for verdict in verdicts { td { @if let Some(text) = counted(verdict) { (text) } } }
+                td {}
+            }
+        }
+        tbody { @for (place, group) in experiment.groups.iter().enumerate() { tr {
+            th scope="row" { (model(group)) }
+            @for verdict in verdicts {
+                (value_cell(&verdict.estimates[place], verdict.unit, Shade::of(verdict.unit)))
+            }
+            td { (run_links(group.runs.iter())) }
+        } } }
+    } })
+}
+
+/// How the intervals are to be read.
+fn reading(experiment: &Experiment) -> Markup {
+    let most = experiment.groups.iter().map(|group| group.runs.len()).max().unwrap_or(0);
+    html! {
+        details.metric open[most == 2] {
+            summary { "How far the intervals can be trusted" }
+            div.lead { p {
+                "± is Student's 95 % interval of the mean, t · s / √n over n seeds, with n − 1 degrees "
+                "of freedom. "
+                @if most == 2 {
+                    "Here n is 2: one degree of freedom, t = 12.7. Two seeds that are 2 points "
+                    "apart already give ±12.7, 16 points give ±102, more than all there is; and two "
+                    "equal ones give ±0. So a wide interval here says that two seeds are few rather "
+                    "than that the model is erratic, and ±0 is no certainty. More "
+                    code { "seeds" } " in the experiment narrow it: with 5, t is 2.8. "
+                }
+                "The interval covers the seeds, not the finite number of cases in each: a share of "
+                "256 random screens is known to about ±6 points, of 4096 to ±1.5, and 256 right out "
+                "of 256 still leave room for 1 % of errors."
+            } }
+        }
     }
 }
 
 /// Says which parts of the report have nothing to show.
 fn missing(experiment: &Experiment) -> Markup {
     let parts = [
-        ("train", "training"),
+        (training::PHASE, "training"),
         (batteries::PREFIX, "batteries"),
         (transfer::PREFIX, "transfer"),
         (meta::PREFIX, "meta-generalization"),
@@ -206,47 +166,4 @@ fn missing(experiment: &Experiment) -> Markup {
             p.note { "No run has finished anything of: " (absent.join(", ")) "." }
         }
     }
-}
-
-/// The verdict as aligned plain text.
-pub(crate) fn text(experiment: &Experiment) -> String {
-    let verdicts = verdicts(experiment);
-    let mut table: Vec<Vec<String>> = Vec::new();
-    let heading = |verdict: &Verdict| match verdict.unit {
-        Unit::Fraction => format!("{} %", verdict.title),
-        _ => verdict.title.to_string(),
-    };
-    let first = std::iter::once("model".to_string());
-    table.push(first.chain(verdicts.iter().map(heading)).collect());
-    for (place, group) in experiment.groups.iter().enumerate() {
-        let cell = |verdict: &Verdict| {
-            let estimate = &verdict.estimates[place];
-            match (estimate.mean(), margin(estimate, verdict.unit)) {
-                (Some(mean), Some(margin)) => format!("{} {margin}", verdict.unit.text(mean)),
-                (Some(mean), None) => verdict.unit.text(mean),
-                (None, _) => NOTHING.to_string(),
-            }
-        };
-        let first = std::iter::once(group.name.clone());
-        table.push(first.chain(verdicts.iter().map(cell)).collect());
-    }
-    let width = |column: usize| {
-        let cells = table.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..=verdicts.len()).map(width).collect();
-    let mut text = String::new();
-    for row in &table {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let padding = " ".repeat(widths[column] - cell.chars().count());
-            match column {
-                0 => line.extend([cell.as_str(), &padding]),
-                _ => line.extend(["  ", &padding, cell.as_str()]),
-            }
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }

@@ -7,6 +7,8 @@ use crate::report::page::{Section, scrolling, swatch};
 
 /// One row a run.
 pub(crate) fn section(experiment: &Experiment) -> Section {
+    // Only said where runs differ in it.
+    let data = experiment.runs().any(|run| !run.record.data_label.is_empty());
     Section {
         id: "runs".to_string(),
         title: "Runs".to_string(),
@@ -17,18 +19,18 @@ pub(crate) fn section(experiment: &Experiment) -> Section {
         body: scrolling(&html! {
             table.runs {
                 thead { tr {
-                    th scope="col" { "run" } th scope="col" { "label" } th scope="col" { "seed" }
-                    th scope="col" { "model" } th scope="col" { "learner" } th scope="col" { "data" }
+                    th scope="col" { "run" } th scope="col" { "model" } th scope="col" { "learner" }
+                    @if data { th scope="col" { "data" } }
+                    th scope="col" { "seed" }
                     th scope="col" { "phases finished" } th scope="col" { "configuration" }
                 } }
                 tbody { @for group in &experiment.groups { @for run in &group.runs {
                     tr id={ "run-" (run.record.id) } {
                         td { (swatch(group.number)) code { (run.record.id) } }
-                        td { (run.record.label) }
-                        td.v { (run.record.seed) }
-                        td { (run.record.model) }
+                        td title=(run.record.label) { (run.record.model) }
                         td { (run.record.learner) }
-                        td { (run.record.data_label) }
+                        @if data { td { (run.record.data_label) } }
+                        td { (run.record.seed) }
                         td {
                             @if run.phases.is_empty() { "none" } @else {
                                 details {

@@ -1,9 +1,9 @@
 //! Pictures of single screens and every model's answer to them.
 
-use maud::html;
+use maud::{Markup, html};
 
 use crate::report::data::{Experiment, Group, Run};
-use crate::report::page::{Section, run_links, source, swatch};
+use crate::report::page::{Section, model, run_links, source};
 use crate::report::pixels::Sample;
 
 const PHASE: &str = "train";
@@ -11,17 +11,45 @@ const PHASE: &str = "train";
 /// So many pictures are shown; a run may have left more.
 const MOST: usize = 8;
 
+/// The pictures of one run of a group: a mean of profiles would be nobody's
+/// answer.
+fn pictures(group: &Group) -> Option<(&Run, Vec<Sample>)> {
+    group.finished(PHASE).find_map(|(run, phase)| {
+        let samples = phase.artefact("samples")?.as_array()?;
+        Some((run, samples.iter().filter_map(Sample::read).collect()))
+    })
+}
+
+/// One screen with a right answer, to show what the task is; `None` where no
+/// model has one.
+pub(crate) fn example(experiment: &Experiment) -> Option<Markup> {
+    let hit = |group: &Group| {
+        let (_, samples) = pictures(group)?;
+        let first = samples.into_iter().next()?;
+        (first.outcome().as_deref() == Some("hit")).then_some(first)
+    };
+    // Of those that hit, the first whose answer is the clearest.
+    let (group, sample) = experiment
+        .groups
+        .iter()
+        .rev()
+        .filter_map(|group| Some((group, hit(group)?)))
+        .max_by(|one, other| one.1.contrast().total_cmp(&other.1.contrast()))?;
+    Some(html! {
+        figure.example {
+            (sample.draw())
+            figcaption { "One screen, and the answer of " (group.name) "." }
+        }
+    })
+}
+
 /// A row for every sample, the models side by side.
 pub(crate) fn section(experiment: &Experiment) -> Option<Section> {
     let pictures: Vec<(&Group, &Run, Vec<Sample>)> = experiment
         .groups
         .iter()
         .filter_map(|group| {
-            // One seed: a mean of profiles would be nobody's answer.
-            let (run, samples) = group.finished(PHASE).find_map(|(run, phase)| {
-                let samples = phase.artefact("samples")?.as_array()?;
-                Some((run, samples.iter().filter_map(Sample::read).collect()))
-            })?;
+            let (run, samples) = pictures(group)?;
             Some((group, run, samples))
         })
         .collect();
@@ -39,10 +67,11 @@ pub(crate) fn section(experiment: &Experiment) -> Option<Section> {
         id: "samples".to_string(),
         title: "Samples".to_string(),
         lead: html! { p {
-            "The screen as the model saw it, specks ringed; at its right the 64 values predicted "
-            "for the rows, below it the 64 for the columns. Ticks mark the targets, and the bars "
-            "there have the other colour. A full bar is 1, or the largest value where that is "
-            "more. One seed per model."
+            "The screen as the model saw it, every speck ringed. At its right the 64 values for the "
+            "rows, below it the 64 for the columns. Ticks and coloured bars mark the targets. The "
+            "longest bar is the largest of the 128 values, written in the corner: where all bars "
+            "are long, the model gives no answer. One screen a model, from one seed: an "
+            "illustration, not a measurement."
         } },
         body: html! {
             @for row in 0..rows {
@@ -52,7 +81,8 @@ pub(crate) fn section(experiment: &Experiment) -> Option<Section> {
                         figure {
                             (sample.draw())
                             figcaption {
-                                (swatch(group.number)) b { (group.name) } br;
+                                b { (model(group)) }
+                                @if let Some(outcome) = sample.outcome() { (outcome) " · " }
                                 (run_links(std::iter::once(*run)))
                             }
                         }

@@ -3,12 +3,15 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::batteries::short_name;
+use super::bounds::{Bounds, bounds_cell};
+use crate::report::cells::{Shade, cases, value_cell};
 use crate::report::curves::bundle;
 use crate::report::data::{Experiment, Group, Run};
 use crate::report::format::Unit;
-use crate::report::page::{Section, Shade, drawing, scrolling, source, swatch, value_cell};
+use crate::report::page::{Section, drawing, model, scrolling, source};
 use crate::report::plots::{COLOURS, Frame, Line, Scale, Series, line_chart};
-use crate::report::statistics::{Estimate, Observation};
+use crate::report::statistics::{Estimate, Observation, mean};
 
 /// How the names of the phases begin.
 pub(crate) const PREFIX: &str = "transfer";
@@ -16,11 +19,8 @@ pub(crate) const PREFIX: &str = "transfer";
 const RETRAIN: &str = "retrain";
 const SCRATCH: &str = "scratch";
 const STEPS: &str = "steps to threshold";
-
-/// The colours of the curves in the small charts.
-const RETRAIN_COLOUR: usize = 0;
-const SCRATCH_COLOUR: usize = 1;
-const OLD_COLOUR: usize = COLOURS - 1;
+const AREA: &str = "area";
+const NEW: &str = "new task";
 
 /// A task and a learning setting of one protocol: two starts are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,14 +77,40 @@ impl<'a> Trial<'a> {
         Estimate { observations: group.runs.iter().filter_map(observe).collect() }
     }
 
+    /// The steps a run took to the threshold, or those after which it had not
+    /// reached it.
+    fn reached(&self, run: &Run, start: &str) -> Option<Bounds> {
+        match self.score(run, start, STEPS)?.0 {
+            Some(steps) => Some(Bounds::exactly(steps)),
+            None => {
+                let curve = run.phase(&self.phase(start))?.curve(NEW);
+                Some(Bounds::above(curve.last()?.0))
+            }
+        }
+    }
+
+    /// Performance on the new task before the first step.
+    fn begin(&self, group: &Group, start: &str) -> Estimate {
+        group.collect(&self.phase(start), |phase| {
+            let (step, value) = *phase.curve(NEW).first()?;
+            let cases = phase.score(&self.cell(start), AREA)?.cases;
+            (step == 0.0).then_some((Some(value).filter(|value| value.is_finite()), cases))
+        })
+    }
+
     fn title(&self) -> String {
         let task = match self.task {
-            "count" => "other numbers of specks",
-            "colour" => "other colours",
-            "both" => "other numbers and colours",
+            "count" => "another number of specks",
+            "colour" => "another colour",
+            "both" => "another number and colour",
             other => other,
         };
-        format!("{task}, {} learning settings", self.setting)
+        let setting = match self.setting {
+            "same" => "the learning settings of the training",
+            "other" => "another learning rate",
+            other => other,
+        };
+        format!("New task: {task}, with {setting}")
     }
 }
 
@@ -101,31 +127,26 @@ fn trials(experiment: &Experiment) -> Vec<Trial<'_>> {
     trials
 }
 
-/// How many times fewer steps retraining takes to the threshold than training
-/// from scratch: over all trials in which both reach it, steps from scratch by
-/// steps of retraining. The number of cases is that of these trials.
-pub(crate) fn speed_up(experiment: &Experiment, group: &Group) -> Estimate {
-    let trials = trials(experiment);
+/// What the first training is worth: the area between the curves of the
+/// retrained model and of the one from scratch, averaged over all trials of the
+/// leading protocol. The number of cases is that of the trials.
+pub(crate) fn gain(experiment: &Experiment, group: &Group) -> Estimate {
+    let mut trials = trials(experiment);
+    let protocol = experiment.leading(PREFIX);
+    trials.retain(|trial| Some(trial.protocol) == protocol);
     let observe = |run: &Run| {
-        let pairs: Vec<(Option<f64>, Option<f64>)> = trials
+        let differences: Vec<f64> = trials
             .iter()
             .filter_map(|trial| {
-                let (retrain, _) = trial.score(run, RETRAIN, STEPS)?;
-                let (scratch, _) = trial.score(run, SCRATCH, STEPS)?;
-                Some((retrain, scratch))
+                let (retrain, _) = trial.score(run, RETRAIN, AREA)?;
+                let (scratch, _) = trial.score(run, SCRATCH, AREA)?;
+                Some(retrain? - scratch?).filter(|difference| difference.is_finite())
             })
             .collect();
-        if pairs.is_empty() {
-            return None;
-        }
-        let reached: Vec<(f64, f64)> =
-            pairs.into_iter().filter_map(|(retrain, scratch)| Some((retrain?, scratch?))).collect();
-        let retrain: f64 = reached.iter().map(|pair| pair.0).sum();
-        let scratch: f64 = reached.iter().map(|pair| pair.1).sum();
         Some(Observation {
             run: run.record.id.clone(),
-            value: (retrain > 0.0).then(|| scratch / retrain),
-            cases: reached.len() as u64,
+            value: Some(mean(differences.iter().copied())?),
+            cases: differences.len() as u64,
         })
     };
     Estimate { observations: group.runs.iter().filter_map(observe).collect() }
@@ -159,36 +180,61 @@ fn section(
     let phases: Vec<String> =
         experiment.phases(&format!("{protocol}/")).into_iter().map(str::to_string).collect();
     let phases: Vec<&str> = phases.iter().map(String::as_str).collect();
+    // Models that have not come to this protocol yet are left out.
+    let begun = |group: &&Group| phases.iter().any(|phase| group.finished(phase).next().is_some());
+    let groups: Vec<&Group> = experiment.groups.iter().filter(begun).collect();
     Section {
         id: protocol.to_string(),
         title: match several {
-            true => format!("Transfer ({protocol})"),
+            true => format!("Transfer {}", protocol.trim_start_matches("transfer-")),
             false => "Transfer".to_string(),
         },
         lead: html! { p {
-            "A trained model is retrained on a new task, and a fresh one is trained on the same "
-            "data. Horizontal: steps of retraining. Vertical: performance, 0 to 100 %. Mean over seeds, band from the lowest "
-            "to the highest."
+            "A trained model is retrained on a new task, and beside it a new model is trained on the "
+            "same data with the same settings. The charts show performance on the new task against "
+            "the steps of this training, mean over seeds, band from the lowest to the highest seed."
         } },
         body: html! {
             ul.legend {
-                li { (swatch(RETRAIN_COLOUR)) "new task, retrained" }
-                li { (swatch(SCRATCH_COLOUR)) "new task, from scratch" }
-                li { svg.swatch viewBox="0 0 24 8" aria-hidden="true" {
-                    line class={ "s" (OLD_COLOUR) " dotted" } x1="1" y1="4" x2="23" y2="4" {}
-                } "old task while retraining" }
-                li { svg.swatch viewBox="0 0 24 8" aria-hidden="true" {
-                    line.level x1="1" y1="4" x2="23" y2="4" {}
-                } "threshold" }
+                li { (key("s0")) "retrained, in the model's colour" }
+                li { (key("s7 dashed")) "new model, from scratch" }
+                li { (key("s7 dotted")) "old task while retraining" }
+                li { (key("level")) "threshold" }
             }
-            @for trial in trials {
-                h3 { (trial.title()) @if let Some(text) = description(experiment, trial) { small { " — " (text) } } }
-                div.charts { @for group in &experiment.groups { (chart(group, trial)) } }
+            @for (place, trial) in trials.iter().enumerate() {
+                // The first learning setting is seen at once, others on demand.
+                @let first = trials[..place].iter().all(|other| other.task != trial.task);
+                @let charts = html! {
+                    (description(experiment, trial))
+                    div.charts { @for group in &groups { (chart(group, trial)) } }
+                };
+                @if first {
+                    h3 { (trial.title()) }
+                    (charts)
+                } @else {
+                    details.metric { summary { (trial.title()) } (charts) }
+                }
             }
             h3 { "In numbers" }
-            (table(experiment, trials))
+            p.note {
+                "Steps to threshold: of the first measurement that reached it; 0 means before any "
+                "retraining, “> n” that it was not reached in n steps. No ratio is made of them, as "
+                "it has no value with a 0 or a “> n”. The mean over the steps, which is the area "
+                "under the curve, always has one: its difference is what the first training is "
+                "worth. Forgetting: what the old task lost by the end of the retraining."
+            }
+            (table(experiment, trials, &groups))
             (source(experiment, &phases))
         },
+    }
+}
+
+/// A line of the legend.
+fn key(class: &str) -> Markup {
+    html! {
+        svg.swatch viewBox="0 0 24 8" aria-hidden="true" {
+            line class=(class) x1="1" y1="4" x2="23" y2="4" {}
+        }
     }
 }
 
@@ -206,91 +252,131 @@ fn described<'a>(runs: impl Iterator<Item = &'a Run>, trial: &Trial<'_>) -> Opti
     None
 }
 
-fn description(experiment: &Experiment, trial: &Trial<'_>) -> Option<String> {
-    let described = described(experiment.runs(), trial)?;
-    let metric = described.get("metric")?.as_str()?;
-    let threshold = described.get("threshold").and_then(Value::as_f64);
-    Some(match threshold {
-        Some(threshold) => format!("{metric}, threshold {} %", Unit::Fraction.text(threshold)),
-        None => metric.to_string(),
-    })
+/// What was changed, what is measured and on how many cases, as far as the
+/// store says.
+fn description(experiment: &Experiment, trial: &Trial<'_>) -> Markup {
+    let described = described(experiment.runs(), trial);
+    let metric = described.and_then(|described| described.get("metric")?.as_str());
+    let estimates: Vec<Estimate> =
+        experiment.groups.iter().map(|group| trial.estimate(group, RETRAIN, AREA)).collect();
+    // The same change of the data for all; one of the learning for each learner.
+    let mut changes: Vec<String> = Vec::new();
+    for (path, key) in [("/data", "data"), ("/learner/settings", "learner")] {
+        for run in experiment.runs() {
+            let phase = run.phase(&trial.phase(RETRAIN));
+            let settings = phase.and_then(|phase| phase.artefact("description")?.get(key));
+            if let Some(change) = run.changes(path, settings)
+                && !changes.contains(&change)
+            {
+                changes.push(change);
+            }
+        }
+    }
+    let parts = [
+        metric.map(|metric| format!("vertical: {}", short_name(metric))),
+        cases(estimates.iter()).map(|cases| format!("{cases} screens a measurement")),
+        (!changes.is_empty()).then(|| format!("changed: {}", changes.join("; or "))),
+    ];
+    let text: Vec<String> = parts.into_iter().flatten().collect();
+    html! { @if !text.is_empty() { p.note { (text.join("; ")) } } }
+}
+
+/// The threshold of a trial, where a run says so.
+fn threshold<'a>(runs: impl Iterator<Item = &'a Run>, trial: &Trial<'_>) -> Option<f64> {
+    described(runs, trial)?.get("threshold")?.as_f64()
 }
 
 /// The curves of one model in one trial.
 fn chart(group: &Group, trial: &Trial<'_>) -> Markup {
-    let line = |start: &str, series: &str, colour, line| {
+    let line = |start: &str, series: &str, line| {
         let phase = trial.phase(start);
         let bundle = bundle(group.finished(&phase).map(|(_, phase)| phase), series);
+        // Always solid: what is dashed here is the model from scratch.
+        let colour = group.number % COLOURS;
         Series { colour, line, points: bundle.mean, band: bundle.band }
     };
     let lines = [
-        line(RETRAIN, "old task", OLD_COLOUR, Line::Dotted),
-        line(SCRATCH, "new task", SCRATCH_COLOUR, Line::Solid),
-        line(RETRAIN, "new task", RETRAIN_COLOUR, Line::Solid),
+        line(RETRAIN, "old task", Line::Dotted),
+        line(SCRATCH, NEW, Line::Dashed),
+        line(RETRAIN, NEW, Line::Own),
     ];
-    let level = described(group.runs.iter(), trial)
-        .and_then(|described| described.get("threshold")?.as_f64());
     let frame = Frame {
-        size: (230, 150),
+        size: (230, 166),
         x_label: "steps",
         begin: 0.0,
         y_label: "",
         scale: Scale::Fraction,
-        level,
+        level: threshold(group.runs.iter(), trial),
         description: &format!("{}: {}", group.name, trial.title()),
     };
     html! {
         figure {
-            figcaption { b { (group.name) } }
+            figcaption { b { (model(group)) } }
             (drawing(&line_chart(&frame, &lines)))
         }
     }
 }
 
 /// All trials of all models.
-fn table(experiment: &Experiment, trials: &[&Trial<'_>]) -> Markup {
+fn table(experiment: &Experiment, trials: &[&Trial<'_>], groups: &[&Group]) -> Markup {
     scrolling(&html! {
-        table {
+        table.stacked {
             thead {
                 tr {
                     th scope="col" rowspan="2" { "model" }
-                    th scope="colgroup" colspan="3" { "steps to threshold" }
-                    th scope="colgroup" colspan="3" { "area under the curve" }
-                    th scope="colgroup" colspan="2" { "at the end, %" }
+                    th.group scope="colgroup" colspan="3" { "steps to threshold" }
+                    th.group scope="colgroup" colspan="3" { "mean over the steps, %" }
+                    th.group scope="colgroup" colspan="3" { "new task, %" }
                     th scope="col" rowspan="2" { "forgetting of the old task, points" }
                 }
                 tr {
                     th scope="col" { "retrained" } th scope="col" { "from scratch" }
-                    th scope="col" { "times fewer" }
+                    th scope="col" { "saved" }
                     th scope="col" { "retrained" } th scope="col" { "from scratch" }
-                    th scope="col" { "between" }
-                    th scope="col" { "retrained" } th scope="col" { "from scratch" }
+                    th scope="col" { "difference, points" }
+                    th scope="col" { "retrained, before" } th scope="col" { "retrained, at the end" }
+                    th scope="col" { "from scratch, at the end" }
                 }
             }
             @for trial in trials {
                 tbody {
-                    tr { th.group colspan="10" scope="rowgroup" { (trial.title()) } }
-                    @for group in &experiment.groups { tr {
-                        @let both = |metric, unit| html! {
-                            (value_cell(&trial.estimate(group, RETRAIN, metric), unit, Shade::None))
-                            (value_cell(&trial.estimate(group, SCRATCH, metric), unit, Shade::None))
-                        };
-                        th scope="row" { (swatch(group.number)) (group.name) }
-                        (both(STEPS, Unit::Steps))
-                        (value_cell(
-                            &trial.compare(group, STEPS, |retrain, scratch| scratch / retrain),
-                            Unit::Plain, Shade::None))
-                        (both("area", Unit::Plain))
-                        (value_cell(
-                            &trial.compare(group, "area", |retrain, scratch| retrain - scratch),
-                            Unit::Plain, Shade::None))
-                        (both("final", Unit::Fraction))
-                        (value_cell(&trial.estimate(group, RETRAIN, "forgetting"), Unit::Shortfall, Shade::None))
+                    tr { th.group colspan="11" scope="rowgroup" {
+                        (trial.title())
+                        @if let Some(level) = threshold(experiment.runs(), trial) {
+                            small { "; threshold " (Unit::Fraction.text(level)) " %" }
+                        }
                     } }
+                    @for group in groups { (row(group, trial)) }
                 }
             }
         }
     })
+}
+
+/// One model in one trial.
+fn row(group: &Group, trial: &Trial<'_>) -> Markup {
+    let steps = |value: &dyn Fn(&Run) -> Option<Bounds>| {
+        let values =
+            group.runs.iter().filter_map(|run| Some((run.record.id.as_str(), value(run)?)));
+        bounds_cell(&values.collect::<Vec<_>>())
+    };
+    let score =
+        |start, metric, unit| value_cell(&trial.estimate(group, start, metric), unit, Shade::None);
+    let saved = |run: &Run| Some(trial.reached(run, SCRATCH)?.less(trial.reached(run, RETRAIN)?));
+    let between = trial.compare(group, AREA, |retrain, scratch| retrain - scratch);
+    html! { tr {
+        th scope="row" { (model(group)) }
+        (steps(&|run| trial.reached(run, RETRAIN)))
+        (steps(&|run| trial.reached(run, SCRATCH)))
+        (steps(&saved))
+        (score(RETRAIN, AREA, Unit::Fraction))
+        (score(SCRATCH, AREA, Unit::Fraction))
+        (value_cell(&between, Unit::Gain, Shade::Gain))
+        (value_cell(&trial.begin(group, RETRAIN), Unit::Fraction, Shade::None))
+        (score(RETRAIN, "final", Unit::Fraction))
+        (score(SCRATCH, "final", Unit::Fraction))
+        (score(RETRAIN, "forgetting", Unit::Shortfall))
+    } }
 }
 
 #[cfg(test)]

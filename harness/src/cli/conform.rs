@@ -1,0 +1,105 @@
+//! `speck conform`.
+
+use super::say;
+use crate::RunError;
+use crate::conform::{self, FileOutcome, Kernels, Outcome, Status};
+use clap::{Args, ValueEnum};
+use speck_engine::DType;
+use speck_engine::kernels::Choice;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct ConformArguments {
+    /// A conformance file, or a folder of them.
+    path: PathBuf,
+    /// Where the programs run.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// The variant to force on every kernel that has it [default: the scalar
+    /// kernels in f64 and the fastest in f32].
+    #[arg(long, value_name = "VARIANT")]
+    kernel: Option<String>,
+    /// One JSON object a case.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Device {
+    /// The processor.
+    Cpu,
+}
+
+pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
+    let Device::Cpu = arguments.device;
+    let kernels = kernels(arguments.kernel.as_deref())?;
+    let mut outcomes = Vec::new();
+    for file in conform::files(&arguments.path)? {
+        let outcome = conform::run(&file, &kernels)?;
+        if arguments.json {
+            for case in &outcome.cases {
+                say(&format!("{}\n", serde_json::json!(case)))?;
+            }
+        }
+        outcomes.push(outcome);
+    }
+    let all = || outcomes.iter().flat_map(|outcome| &outcome.cases);
+    let count = |status| all().filter(|case| case.status == status).count();
+    let failed = count(Status::Fail);
+    let (passed, unsupported) = (count(Status::Pass), count(Status::Unsupported));
+    if !arguments.json {
+        say(&table(&outcomes))?;
+        say(&format!("{passed} passed, {failed} failed, {unsupported} unsupported\n"))?;
+    }
+    if passed + failed + unsupported == 0 {
+        let path = arguments.path.display();
+        return Err(RunError::Usage(format!("{path}: there are no conformance cases here")));
+    }
+    if failed > 0 { Err(RunError::Conformance { failed }) } else { Ok(()) }
+}
+
+fn kernels(variant: Option<&str>) -> Result<Kernels, RunError> {
+    let scalar = || Choice::parse("*:scalar");
+    Ok(match variant {
+        None => Kernels {
+            name: "default".to_owned(),
+            runs: vec![(DType::F64, scalar()?), (DType::F32, Choice::default())],
+        },
+        Some("scalar") => Kernels {
+            name: "scalar".to_owned(),
+            runs: vec![(DType::F64, scalar()?), (DType::F32, scalar()?)],
+        },
+        Some(variant) => Kernels {
+            name: variant.to_owned(),
+            runs: vec![(DType::F32, Choice::parse(&format!("*:{variant}"))?)],
+        },
+    })
+}
+
+fn table(outcomes: &[FileOutcome]) -> String {
+    let mut text = format!(
+        "{:34}{:>6}{:>6}{:>13}{:>13}\n",
+        "operator", "pass", "fail", "unsupported", "worst error"
+    );
+    for FileOutcome { op, cases } in outcomes {
+        let count = |status| cases.iter().filter(|case| case.status == status).count();
+        let worst = cases
+            .iter()
+            .filter_map(|case| case.max_rel_err)
+            .fold(None, |worst, error| Some(error.max(worst.unwrap_or(0.0))));
+        let worst = worst.map_or("-".to_owned(), |worst: f64| format!("{worst:.1e}"));
+        let _ = writeln!(
+            text,
+            "{op:34}{:>6}{:>6}{:>13}{worst:>13}",
+            count(Status::Pass),
+            count(Status::Fail),
+            count(Status::Unsupported),
+        );
+        let first = |case: &&Outcome| case.status == Status::Fail;
+        if let Some(case) = cases.iter().find(first) {
+            let _ = writeln!(text, "    case {}: {}", case.case, case.message);
+        }
+    }
+    text
+}
