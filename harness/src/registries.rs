@@ -7,11 +7,11 @@ use crate::{batteries, data, protocols};
 pub fn registries() -> Registries {
     let models = speck_models::ALL
         .iter()
-        .map(|m| RegistryEntry::new(m.name, m.summary, m.dimensions))
+        .map(|m| RegistryEntry::new(m.name, m.summary, m.dimensions).checked_by(m.check))
         .collect();
     let learners = speck_learners::ALL
         .iter()
-        .map(|l| RegistryEntry::new(l.name, l.summary, l.dimensions))
+        .map(|l| RegistryEntry::new(l.name, l.summary, l.dimensions).only_for(l.only_models))
         .collect();
     Registries {
         models,

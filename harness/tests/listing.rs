@@ -224,7 +224,7 @@ fn a_forced_kernel_shows_in_the_print() {
 #[test]
 fn the_help_of_every_command_mentions_every_flag() {
     let place = Place::new();
-    let commands: [(&str, &[&str]); 4] = [
+    let commands: [(&str, &[&str]); 5] = [
         (
             "run",
             &[
@@ -241,7 +241,8 @@ fn the_help_of_every_command_mentions_every_flag() {
         ),
         ("report", &["<STORE>", "--runs", "--out"]),
         ("list", &["<WHAT>", "--json"]),
-        ("print", &["<EXPERIMENT>", "--run", "--kernel"]),
+        ("print", &["<EXPERIMENT>", "--run", "--kernel", "--time"]),
+        ("conform", &["<PATH>", "--device", "--kernel", "--json"]),
     ];
     let all = place.succeed(&["--help"]).out;
     for (command, flags) in commands {

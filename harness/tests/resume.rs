@@ -90,26 +90,30 @@ impl Draws {
 
 /// Demands that what a killed run left behind is sound: a store that can be
 /// opened, whose finished phases are finished entirely; no half of a report.
-/// The store is copied first: opening it would tidy up what the next run is to
-/// find.
+/// Returns how many phases are finished. The store is copied first: opening it
+/// would tidy up what the next run is to find.
 #[track_caller]
-fn assert_sound(place: &Place) {
+fn assert_sound(place: &Place) -> usize {
     let store = place.path("runs/whole.sqlite");
     let length = std::fs::metadata(&store).map_or(0, |data| data.len());
-    // A kill before the first transaction leaves no store, or an empty file.
-    if length > 0 {
-        let copy = Place::new();
-        for ending in ["", "-wal", "-journal"] {
-            let name = format!("whole.sqlite{ending}");
-            let from = place.path(&format!("runs/{name}"));
-            if from.exists() {
-                std::fs::copy(from, copy.path(&name)).expect("a copy");
-            }
-        }
-        speck_harness::store::Store::open(&copy.path("whole.sqlite")).expect("a sound store");
-        assert_bits(&results(&copy.path("whole.sqlite")), &reference().results);
-    }
     assert_whole_report(&place.path("runs/whole.html"));
+    // A kill before the first transaction leaves no store, or an empty file.
+    if length == 0 {
+        return 0;
+    }
+    let copy = Place::new();
+    for ending in ["", "-wal", "-journal"] {
+        let name = format!("whole.sqlite{ending}");
+        let from = place.path(&format!("runs/{name}"));
+        if from.exists() {
+            std::fs::copy(from, copy.path(&name)).expect("a copy");
+        }
+    }
+    let store = copy.path("whole.sqlite");
+    speck_harness::store::Store::open(&store).expect("a sound store");
+    let found = results(&store);
+    assert_bits(&found, &reference().results);
+    found.len()
 }
 
 /// Demands that there is a whole report, or none.
@@ -135,8 +139,7 @@ fn a_run_killed_at_ten_random_moments_ends_with_the_same_bits() {
             let mut command = place.command(&words);
             let command = command.stdout(Stdio::null()).stderr(Stdio::null());
             let mut child = command.spawn().expect("the command starts");
-            let moment = time.mul_f64(draws.next() / 5.0);
-            println!("killed after {moment:?} of about {time:?}");
+            let moment = time.mul_f64(draws.next() * 0.3);
             sleep(moment);
             child.kill().expect("a signal");
             let status = child.wait().expect("an end");
@@ -145,7 +148,8 @@ fn a_run_killed_at_ten_random_moments_ends_with_the_same_bits() {
                 break;
             }
             kills += 1;
-            assert_sound(&place);
+            let (finished, all) = (assert_sound(&place), wanted.len());
+            println!("killed after {moment:?}: {finished} of {all} phases are finished");
         }
         place.succeed(&words);
         assert_same(&results(&place.path("runs/whole.sqlite")), wanted);

@@ -66,7 +66,10 @@ impl Choice {
         match std::env::var(VARIABLE) {
             Ok(text) => Self::parse(&text)
                 .map_err(|error| KernelError::BadChoice(format!("{VARIABLE}: {error}"))),
-            Err(_) => Ok(Choice::default()),
+            Err(std::env::VarError::NotPresent) => Ok(Choice::default()),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(KernelError::BadChoice(format!("{VARIABLE}: not UTF-8")))
+            }
         }
     }
 

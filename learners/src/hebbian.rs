@@ -17,7 +17,7 @@ use speck_engine::{
     DType, Graph, Initial, Options, Program, State, StepTiming, Tensor, TensorType,
 };
 use speck_models::settings::{DefaultValue, Kind};
-use speck_models::{Builder, Dimension, Linear, Mode, Model, SettingError, Settings};
+use speck_models::{Builder, Dimension, Linear, Mode, SettingError, Settings};
 
 pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
     name: "hebbian",
@@ -33,6 +33,7 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             default: DefaultValue::Float(0.02),
         },
     ],
+    only_models: Some(&[Linear::NAME]),
     make: |settings, setup| Ok(Box::new(Hebbian::new(settings, setup)?)),
 };
 
@@ -44,10 +45,10 @@ struct Hebbian {
 impl Hebbian {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
         let Setup { model, shape, seed, kernels } = setup;
-        if model.name() != Linear.name() {
+        if model.name() != Linear::NAME {
             let message = format!(
                 "the hebbian learner changes one layer of weights: it learns the model `{}`, not `{}`",
-                Linear.name(),
+                Linear::NAME,
                 model.name()
             );
             return Err(SettingError::new("model", message).into());

@@ -56,6 +56,9 @@ pub struct RegistryEntry {
     pub summary: &'static str,
     /// What a user can choose about it.
     pub dimensions: &'static [Dimension],
+    /// For a learner: the only models it can learn, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only_models: Option<&'static [&'static str]>,
     /// Whether resolved settings go together.
     #[serde(skip)]
     pub check: fn(&Settings) -> Result<(), SettingError>,
@@ -68,13 +71,21 @@ impl RegistryEntry {
         summary: &'static str,
         dimensions: &'static [Dimension],
     ) -> Self {
-        RegistryEntry { name, summary, dimensions, check: |_| Ok(()) }
+        RegistryEntry { name, summary, dimensions, only_models: None, check: |_| Ok(()) }
     }
 
     /// The same entry with a check of resolved settings.
     #[must_use]
     pub fn checked_by(self, check: fn(&Settings) -> Result<(), SettingError>) -> Self {
         RegistryEntry { check, ..self }
+    }
+}
+
+impl RegistryEntry {
+    /// The same entry for a learner of these models only, if any are named.
+    #[must_use]
+    pub fn only_for(self, models: Option<&'static [&'static str]>) -> Self {
+        RegistryEntry { only_models: models, ..self }
     }
 }
 

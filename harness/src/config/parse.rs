@@ -45,7 +45,7 @@ pub(super) fn experiment(
     let protocols = reader.entries(top, "protocol", &registries.protocols)?;
     let data = reader.data(top, &registries.data)?;
     let learners = reader.learners(top, &registries.learners)?;
-    let models = reader.models(top, &registries.models, &learners)?;
+    let models = reader.models(top, registries, &learners)?;
     let runs = runs::expand(&data, &models, &learners, &seeds)
         .map_err(|(span, message)| reader.error(span, message))?;
     Ok(Experiment { name, summary, seeds, batteries, protocols, runs })
@@ -391,12 +391,12 @@ impl Reader<'_> {
     fn models(
         &self,
         top: &dyn TableLike,
-        known: &[RegistryEntry],
+        registries: &Registries,
         learners: &[Learner],
     ) -> Result<Vec<Model>, ConfigError> {
         let mut models = Vec::new();
         for table in self.tables(top, "model")? {
-            let entry = self.kind(&table, "model", None, known)?;
+            let entry = self.kind(&table, "model", None, &registries.models)?;
             let names: Vec<(String, Span)> = match (table.0.get("learner"), learners) {
                 (Some(item), _) => self.names(table.0, "learner", item)?,
                 (None, [only]) => vec![(only.name.clone(), table.1.clone())],
@@ -413,6 +413,18 @@ impl Reader<'_> {
                 let Some(index) = known().position(|known| known == name) else {
                     return Err(self.no_such(span, "learner", "learner", &name, known()));
                 };
+                let kind = learners[index].expanded.kind;
+                let learner = registries.learners.iter().find(|learner| learner.name == kind);
+                let only = learner.and_then(|learner| learner.only_models);
+                if let Some(only) = only.filter(|only| !only.contains(&entry.name)) {
+                    let all: Vec<_> = only.iter().map(|name| format!("`{name}`")).collect();
+                    let message = format!(
+                        "`learner`: a {kind} learner learns the model {} only, not `{}`",
+                        all.join(" or "),
+                        entry.name
+                    );
+                    return Err(self.error(span, message));
+                }
                 chosen.push(index);
             }
             models.push(Model {

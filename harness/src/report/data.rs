@@ -146,6 +146,23 @@ impl Experiment {
         }))
     }
 
+    /// How the settings under `key` in the descriptions of these phases differ
+    /// from those of their runs at `path`, every difference once.
+    pub fn changes(&self, phases: &[&str], key: &str, path: &str) -> Vec<String> {
+        let mut changes = Vec::new();
+        for run in self.runs() {
+            for phase in phases.iter().filter_map(|phase| run.phase(phase)) {
+                let settings = phase.artefact("description").and_then(|text| text.get(key));
+                if let Some(change) = run.changes(path, settings)
+                    && !changes.contains(&change)
+                {
+                    changes.push(change);
+                }
+            }
+        }
+        changes
+    }
+
     fn scored(&self, phase: &str) -> impl Iterator<Item = &PhaseResults> {
         self.runs().filter_map(move |run| run.phase(phase)).map(|phase| &phase.results)
     }
@@ -187,7 +204,7 @@ impl Run {
     /// How settings that a phase was done with differ from those of the run
     /// at `path` in its configuration: "rate 0.003 → 0.0009"; `None` if they do
     /// not or either is not known.
-    pub fn changes(&self, path: &str, settings: Option<&Value>) -> Option<String> {
+    fn changes(&self, path: &str, settings: Option<&Value>) -> Option<String> {
         let own = self.config.pointer(path)?.as_object()?;
         let plain = |value: &Value| match value {
             Value::String(text) => text.clone(),

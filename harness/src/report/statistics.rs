@@ -39,9 +39,10 @@ impl Estimate {
         Some(interval.high - interval.mean)
     }
 
-    /// Whether the interval lies on one side of 0.
+    /// Whether the interval lies on one side of 0. One without any width does
+    /// not: that a few seeds agree to the last case is chance, not certainty.
     pub fn excludes_zero(&self) -> bool {
-        let interval = self.interval().filter(|interval| interval.count > 1);
+        let interval = self.interval().filter(|interval| interval.high > interval.low);
         interval.is_some_and(|interval| interval.low > 0.0 || interval.high < 0.0)
     }
 
@@ -88,6 +89,7 @@ mod tests {
     #[test]
     fn one_value_excludes_nothing() {
         assert!(!estimate(&[Some(1.0)]).excludes_zero());
+        assert!(!estimate(&[Some(1.0), Some(1.0)]).excludes_zero());
         assert!(!estimate(&[Some(1.0), Some(2.0)]).excludes_zero());
         assert!(estimate(&[Some(1.0), Some(1.01)]).excludes_zero());
         assert!(estimate(&[Some(-1.0), Some(-1.01)]).excludes_zero());

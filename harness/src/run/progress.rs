@@ -1,5 +1,6 @@
 //! Progress bars: one for the experiment, one for each run at work.
 
+use crate::cli::warn;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
@@ -53,9 +54,9 @@ impl Progress {
     /// A line above the bars, or on the error stream if there are none.
     fn print(&self, line: &str) {
         if self.all.is_hidden() {
-            eprintln!("{line}");
+            warn(line);
         } else if let Err(error) = self.all.println(line) {
-            eprintln!("{line} ({error})");
+            warn(&format!("{line} ({error})"));
         }
     }
 }

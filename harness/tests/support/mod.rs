@@ -16,12 +16,12 @@ const LEARNERS: &str = r#"
 [learner.adam]
 kind = "gradient"
 schedule = "cosine"
-steps = 60
+steps = 30
 batch = 8
 
 [learner.hebb]
 kind = "hebbian"
-steps = 60
+steps = 30
 batch = 16
 "#;
 

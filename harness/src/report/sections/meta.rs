@@ -109,13 +109,18 @@ fn section(
             "Does adapting to one value of a dimension help on its other values, and on other "
             "dimensions? Every row is one retraining of the trained model, on the value that it "
             "names; every column is what was then measured, all else as in training. A number is the "
-            "gain over the model before retraining, in percentage points of " (metric(experiment, rows))
-            ", mean over seeds, and below it ± half of its 95 % confidence interval: blue is better "
-            "than before, orange is worse, bold where the interval leaves out 0. Framed: the value "
-            "retrained on. The first row is where the model stood before, in per cent; a dot marks "
+            "gain over the model before retraining, in percentage points of "
+            (metric(experiment, rows)) ", mean over seeds, and below it ± half of its 95 % confidence "
+            "interval: blue is better than before, orange is worse, bold where the interval has a "
+            "width and leaves out 0. Framed: the value retrained on. The first row is where the model "
+            "stood before, in per cent; a dot marks "
             "the values of the first training. Point at a number for every seed."
         } },
         body: html! {
+            @let changes = experiment.changes(&phases, "learner", "/learner/settings");
+            @if !changes.is_empty() {
+                p.note { "The retraining differs from the training in: " (changes.join("; or ")) "." }
+            }
             @for group in &experiment.groups {
                 @if rows.iter().any(|row| group.finished(row.phase).next().is_some()) {
                     (matrix(group, rows, &columns, &dimensions))
@@ -190,10 +195,8 @@ fn trained_on(group: &Group, cell: &str) -> bool {
     let (dimension, value) = parts(cell);
     let config = group.runs.first().map(|run| &run.config);
     let own = config.and_then(|config| config.get("data")?.get(dimension));
-    own.is_some_and(|own| match own.as_str() {
-        Some(text) => text == value,
-        None => own.to_string() == value,
-    })
+    let text = own.map(|own| own.as_str().map_or_else(|| own.to_string(), str::to_string));
+    text.as_deref() == Some(value)
 }
 
 /// One gain, with what it is the difference of.

@@ -35,7 +35,9 @@ pub(crate) fn text(experiment: &Experiment) -> String {
                 (None, _) => NOTHING.to_string(),
             }]
         };
-        let first = std::iter::once(wrap(&group.name, '·', NAME));
+        let mut name = wrap(&group.name, '·', NAME);
+        name.iter_mut().skip(1).for_each(|line| line.insert_str(0, "  "));
+        let first = std::iter::once(name);
         rows.push(first.chain(verdicts.iter().map(cell)).collect());
     }
     let mut text = aligned(&rows);
@@ -46,19 +48,24 @@ pub(crate) fn text(experiment: &Experiment) -> String {
 
 /// What the numbers are, in a few lines.
 fn notes(experiment: &Experiment, verdicts: &[Verdict]) -> String {
-    let mut text = String::from(
-        "Mean over seeds ± half of its 95 % confidence interval; two seeds 2 points apart give ±12.7.\n\
-         Positions, colours and corners: exact hits, row and column both right. F1: of the lit rows and columns.\n",
+    let two = experiment.groups.iter().all(|group| group.runs.len() == 2);
+    let example = if two { "; two seeds 2 points apart give ±12.7" } else { "" };
+    let mut text = format!(
+        "Mean over seeds ± half of its 95 % confidence interval{example}.\n\
+         Positions, colours and corners: exact hits, row and column both right. F1: of the lit \
+         rows and columns.\n",
     );
     let has = |title: &str| verdicts.iter().any(|verdict| verdict.title == title);
     if has("transfer gain") {
         text.push_str(
-            "Transfer gain: a retrained model less a new one on the same data, mean over the steps and trials.\n",
+            "Transfer gain: a retrained model less a new one on the same data, mean over steps and \
+             trials.\n",
         );
     }
     if has("gain elsewhere") {
         text.push_str(
-            "Gain elsewhere: what retraining on one value of a dimension changes on everything else.\n",
+            "Gain elsewhere: what retraining on one value of a dimension changes on everything \
+             else.\n",
         );
     }
     let nothing = |verdict: &Verdict| verdict.estimates.iter().any(|one| one.mean().is_none());
@@ -69,7 +76,8 @@ fn notes(experiment: &Experiment, verdicts: &[Verdict]) -> String {
     }
     for group in findings::failed(experiment) {
         text.push_str(&format!(
-            "Not learned: {} stays under 50 % of its own training positions; its other numbers say nothing.\n",
+            "Not learned: {} is under 50 % on its own training positions; its other numbers say \
+             nothing.\n",
             group.name
         ));
     }

@@ -103,8 +103,8 @@ impl Loss {
 
 fn silence(loss: &Loss) -> Markup {
     html! { @if let Some(level) = loss.silence {
-        "Dashed: " (Unit::Plain.text(level)) " = 2 ln 64, the loss of an answer that lights all rows and columns "
-        "alike. A line that stays there has learned nothing."
+        "Dashed: " (Unit::Plain.text(level)) " = 2 ln 64, the loss of an answer that lights all "
+        "rows and columns alike. A line that stays there has learned nothing."
     } }
 }
 

@@ -218,10 +218,12 @@ fn section(
             h3 { "In numbers" }
             p.note {
                 "Steps to threshold: of the first measurement that reached it; 0 means before any "
-                "retraining, “> n” that it was not reached in n steps. No ratio is made of them, as "
-                "it has no value with a 0 or a “> n”. The mean over the steps, which is the area "
-                "under the curve, always has one: its difference is what the first training is "
-                "worth. Forgetting: what the old task lost by the end of the retraining."
+                "retraining, “> n” that it was not reached in n steps. Saved: steps from scratch less "
+                "those of the retrained model, “–” where neither reached it. No ratio is made of "
+                "them, as it has no value with a 0 or a “> n”. The mean over the steps, which is "
+                "the area under the curve, always has one: its difference is what the first "
+                "training is worth. Forgetting: what the old task lost by the end of the "
+                "retraining; below 0 it has gained."
             }
             (table(experiment, trials, &groups))
             (source(experiment, &phases))
@@ -260,22 +262,15 @@ fn description(experiment: &Experiment, trial: &Trial<'_>) -> Markup {
     let estimates: Vec<Estimate> =
         experiment.groups.iter().map(|group| trial.estimate(group, RETRAIN, AREA)).collect();
     // The same change of the data for all; one of the learning for each learner.
-    let mut changes: Vec<String> = Vec::new();
-    for (path, key) in [("/data", "data"), ("/learner/settings", "learner")] {
-        for run in experiment.runs() {
-            let phase = run.phase(&trial.phase(RETRAIN));
-            let settings = phase.and_then(|phase| phase.artefact("description")?.get(key));
-            if let Some(change) = run.changes(path, settings)
-                && !changes.contains(&change)
-            {
-                changes.push(change);
-            }
-        }
-    }
+    let phase = trial.phase(RETRAIN);
+    let change = |key, path| experiment.changes(&[&phase], key, path).join("; or ");
+    let changes = [change("data", "/data"), change("learner", "/learner/settings")];
+    let changes: Vec<&str> =
+        changes.iter().map(String::as_str).filter(|change| !change.is_empty()).collect();
     let parts = [
         metric.map(|metric| format!("vertical: {}", short_name(metric))),
         cases(estimates.iter()).map(|cases| format!("{cases} screens a measurement")),
-        (!changes.is_empty()).then(|| format!("changed: {}", changes.join("; or "))),
+        (!changes.is_empty()).then(|| format!("changed: {}", changes.join("; "))),
     ];
     let text: Vec<String> = parts.into_iter().flatten().collect();
     html! { @if !text.is_empty() { p.note { (text.join("; ")) } } }
