@@ -158,7 +158,7 @@ impl State {
 }
 
 fn initial_tensor(name: &str, ty: &TensorType, initial: &Initial, seed: u64) -> Tensor {
-    let stream = Stream { seed, stream: name_hash(name), step: 0 };
+    let stream = Stream { seed, stream: fnv(name.as_bytes()), step: 0 };
     let n = ty.elements();
     debug_assert!(ty.dtype != DType::I32 || matches!(initial, Initial::Constant(_)));
     let values = match initial {
@@ -180,9 +180,10 @@ fn initial_tensor(name: &str, ty: &TensorType, initial: &Initial, seed: u64) -> 
     Tensor::new(ty, &values)
 }
 
-/// FNV-1a (Fowler, Noll and Vo), 64 bits: gives each name its random stream.
-fn name_hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+/// FNV-1a (Fowler, Noll and Vo), 64 bits: gives each name its random stream,
+/// and large constants a name in prints.
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }

@@ -5,6 +5,7 @@ use crate::config::ConfigError;
 use crate::conform::FileError;
 use crate::report::ReportError;
 use crate::store::StoreError;
+use speck_engine::CompileError;
 use speck_engine::kernels::KernelError;
 use speck_learners::LearnerError;
 use speck_models::SettingError;
@@ -76,6 +77,8 @@ impl RunError {
             | RunError::Usage(_) => 2,
             RunError::ConformanceFile(_) => 2,
             RunError::Learner(LearnerError::Setting(_) | LearnerError::Graph(_)) => 2,
+            // A forced kernel that this machine cannot run.
+            RunError::Learner(LearnerError::Compile(CompileError::Kernel(_))) => 2,
             RunError::Store(error) if error.is_bad_input() => 2,
             RunError::Report(ReportError::Store(error)) if error.is_bad_input() => 2,
             _ => 1,

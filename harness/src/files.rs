@@ -3,6 +3,19 @@
 use std::io::Write;
 use std::path::Path;
 
+/// What the names of files begin with that are being written.
+const UNFINISHED: &str = ".writing-";
+
+/// Removes what killed writers left in a folder in which nobody writes now.
+pub fn tidy(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            remove(&entry.path());
+        }
+    }
+}
+
 /// Replaces the file at `path` by one with these bytes, or fails and leaves
 /// what was there and nothing else. The folders above are made.
 ///
@@ -16,7 +29,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     // In the same folder: a rename is atomic only within a file system. When
     // anything below fails, dropping the temporary file removes it.
-    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     file.write_all(bytes)?;
     #[cfg(unix)]
     {

@@ -2,16 +2,20 @@
 
 use crate::config::{Registries, RegistryEntry};
 use crate::{batteries, data, protocols};
+use speck_models::{SettingError, Settings};
 
 /// Every model, learner, data dimension, battery and protocol.
 pub fn registries() -> Registries {
     let models = speck_models::ALL
         .iter()
-        .map(|m| RegistryEntry::new(m.name, m.summary, m.dimensions).checked_by(m.check))
+        .map(|m| RegistryEntry::new(m.name, m.summary, m.dimensions).checked_by(buildable))
         .collect();
     let learners = speck_learners::ALL
         .iter()
-        .map(|l| RegistryEntry::new(l.name, l.summary, l.dimensions).only_for(l.only_models))
+        .map(|l| RegistryEntry {
+            models: l.models,
+            ..RegistryEntry::new(l.name, l.summary, l.dimensions)
+        })
         .collect();
     Registries {
         models,
@@ -20,4 +24,9 @@ pub fn registries() -> Registries {
         data: data::entry(),
         batteries: batteries::entries(),
     }
+}
+
+/// Whether there can be a model with such settings.
+fn buildable(name: &str, settings: &Settings) -> Result<(), SettingError> {
+    speck_models::find(name).map_or(Ok(()), |model| (model.make)(settings).map(drop))
 }

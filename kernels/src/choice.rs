@@ -1,6 +1,7 @@
 //! Forcing a kernel's variant: `SPECK_KERNEL=matmul:avx2,exp:scalar`.
 
 use crate::variant::{KernelError, names};
+use std::env::VarError;
 
 /// The environment variable read by [`Choice::from_environment`].
 pub const VARIABLE: &str = "SPECK_KERNEL";
@@ -66,9 +67,9 @@ impl Choice {
         match std::env::var(VARIABLE) {
             Ok(text) => Self::parse(&text)
                 .map_err(|error| KernelError::BadChoice(format!("{VARIABLE}: {error}"))),
-            Err(std::env::VarError::NotPresent) => Ok(Choice::default()),
-            Err(std::env::VarError::NotUnicode(_)) => {
-                Err(KernelError::BadChoice(format!("{VARIABLE}: not UTF-8")))
+            Err(VarError::NotPresent) => Ok(Choice::default()),
+            Err(VarError::NotUnicode(_)) => {
+                Err(KernelError::BadChoice(format!("{VARIABLE}: not a text in UTF-8")))
             }
         }
     }

@@ -17,7 +17,7 @@ use speck_engine::{
     DType, Graph, Initial, Options, Program, State, StepTiming, Tensor, TensorType,
 };
 use speck_models::settings::{DefaultValue, Kind};
-use speck_models::{Builder, Dimension, Linear, Mode, SettingError, Settings};
+use speck_models::{Builder, Dimension, Linear, Mode, Model, SettingError, Settings};
 
 pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
     name: "hebbian",
@@ -33,7 +33,7 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             default: DefaultValue::Float(0.02),
         },
     ],
-    only_models: Some(&[Linear::NAME]),
+    models: &["linear"],
     make: |settings, setup| Ok(Box::new(Hebbian::new(settings, setup)?)),
 };
 
@@ -45,10 +45,10 @@ struct Hebbian {
 impl Hebbian {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
         let Setup { model, shape, seed, kernels } = setup;
-        if model.name() != Linear::NAME {
+        if model.name() != Linear.name() {
             let message = format!(
                 "the hebbian learner changes one layer of weights: it learns the model `{}`, not `{}`",
-                Linear::NAME,
+                Linear.name(),
                 model.name()
             );
             return Err(SettingError::new("model", message).into());

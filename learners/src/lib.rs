@@ -149,8 +149,8 @@ pub struct LearnerEntry {
     pub summary: &'static str,
     /// What can be varied.
     pub dimensions: &'static [Dimension],
-    /// The only models it can learn, if not all.
-    pub only_models: Option<&'static [&'static str]>,
+    /// The models it can learn; empty for all.
+    pub models: &'static [&'static str],
     /// Makes it from settings that were resolved against `dimensions`.
     pub make: fn(&Settings, Setup) -> Result<Box<dyn Learner>, LearnerError>,
 }

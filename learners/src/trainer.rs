@@ -79,11 +79,23 @@ impl Trainer {
         self.predictor.predict(&mut self.state, batch, brightness)
     }
 
-    /// Puts saved tensors into the state: all of its slots, nothing else.
+    /// Puts saved tensors into the state: all of its slots, nothing else. Where
+    /// they do not fit, the state stays as it is.
     pub fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
         for (name, _) in self.state.iter() {
             if !saved.iter().any(|(saved, _)| saved == name) {
                 return Err(StateError::Missing(name.to_owned()).into());
+            }
+        }
+        for (name, tensor) in &saved {
+            let slot = self.state.get(name).ok_or_else(|| StateError::Missing(name.clone()))?;
+            if slot.ty() != tensor.ty() {
+                return Err(StateError::Type {
+                    name: name.clone(),
+                    found: slot.ty().to_string(),
+                    wanted: tensor.ty().to_string(),
+                }
+                .into());
             }
         }
         saved.into_iter().try_for_each(|(name, tensor)| self.state.set(&name, tensor))?;

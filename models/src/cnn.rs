@@ -114,7 +114,6 @@ pub(crate) const ENTRY: ModelEntry = ModelEntry {
             default: DefaultValue::Bool(false),
         },
     ],
-    check: |settings| Cnn::from_settings(settings).map(|_| ()),
     make: |settings| Ok(Box::new(Cnn::from_settings(settings)?)),
 };
 

@@ -112,8 +112,6 @@ pub struct ModelEntry {
     pub summary: &'static str,
     /// What can be varied.
     pub dimensions: &'static [Dimension],
-    /// Whether resolved settings go together.
-    pub check: fn(&Settings) -> Result<(), SettingError>,
     /// Makes it from settings that were resolved against `dimensions`.
     pub make: fn(&Settings) -> Result<Box<dyn Model>, SettingError>,
 }

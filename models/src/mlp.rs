@@ -75,7 +75,6 @@ pub(crate) const ENTRY: ModelEntry = ModelEntry {
             default: DefaultValue::Text("none"),
         },
     ],
-    check: |settings| Mlp::from_settings(settings).map(|_| ()),
     make: |settings| Ok(Box::new(Mlp::from_settings(settings)?)),
 };
 

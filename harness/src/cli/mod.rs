@@ -72,10 +72,16 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            warn(&format!("error: {error}"));
+            complain(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Writes a line to the error stream; if nobody reads it, nothing is lost.
+pub(crate) fn complain(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Writes to the standard output; a closed pipe is an error, not a panic.
@@ -84,10 +90,4 @@ fn say(text: &str) -> Result<(), RunError> {
     let failed = |source| RunError::File { path: "standard output".into(), source };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed)
-}
-
-/// Writes a line to the error stream; if nobody reads it, it is lost.
-pub(crate) fn warn(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

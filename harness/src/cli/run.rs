@@ -79,10 +79,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), RunError> {
 
 /// `speck report`.
 pub(super) fn report(store: &Path, runs: &Path, out: Option<PathBuf>) -> Result<(), RunError> {
-    let is_file = store.exists()
-        || store.components().count() > 1
-        || store.extension().is_some_and(|extension| extension == "sqlite");
-    let path = if is_file { store.to_owned() } else { store_path(runs, &store.to_string_lossy()) };
+    // A name, unless it is a path to something.
+    let named = store_path(runs, &store.to_string_lossy());
+    let is_name = store.components().count() == 1 && store.extension() != Some("sqlite".as_ref());
+    let path = if is_name && !store.is_file() { named } else { store.to_owned() };
     let out = out.unwrap_or_else(|| path.with_extension("html"));
     let summary = report::write(&path, &out)?;
     say(&format!("report: {}\n", summary.path.display()))

@@ -56,12 +56,15 @@ pub struct RegistryEntry {
     pub summary: &'static str,
     /// What a user can choose about it.
     pub dimensions: &'static [Dimension],
-    /// For a learner: the only models it can learn, if not all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub only_models: Option<&'static [&'static str]>,
-    /// Whether resolved settings go together.
+    /// For a learner: the models it can learn; empty for all.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub models: &'static [&'static str],
+    /// Whether resolved settings go together; given the entry's name.
     #[serde(skip)]
-    pub check: fn(&Settings) -> Result<(), SettingError>,
+    pub check: fn(&str, &Settings) -> Result<(), SettingError>,
+    /// For a protocol: whether it can be applied to a run.
+    #[serde(skip)]
+    pub applies: fn(&str, &Settings, &RunConfig) -> Result<(), SettingError>,
 }
 
 impl RegistryEntry {
@@ -71,21 +74,20 @@ impl RegistryEntry {
         summary: &'static str,
         dimensions: &'static [Dimension],
     ) -> Self {
-        RegistryEntry { name, summary, dimensions, only_models: None, check: |_| Ok(()) }
+        RegistryEntry {
+            name,
+            summary,
+            dimensions,
+            models: &[],
+            check: |_, _| Ok(()),
+            applies: |_, _, _| Ok(()),
+        }
     }
 
     /// The same entry with a check of resolved settings.
     #[must_use]
-    pub fn checked_by(self, check: fn(&Settings) -> Result<(), SettingError>) -> Self {
+    pub fn checked_by(self, check: fn(&str, &Settings) -> Result<(), SettingError>) -> Self {
         RegistryEntry { check, ..self }
-    }
-}
-
-impl RegistryEntry {
-    /// The same entry for a learner of these models only, if any are named.
-    #[must_use]
-    pub fn only_for(self, models: Option<&'static [&'static str]>) -> Self {
-        RegistryEntry { only_models: models, ..self }
     }
 }
 

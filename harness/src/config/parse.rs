@@ -7,7 +7,9 @@ use toml_edit::{Document, Item, TableLike};
 
 use super::runs::{self, Expanded, Learner, Model, Span};
 use super::sweep::{Given, combinations, expand, swept_values};
-use super::{ConfigError, EntryConfig, Experiment, MOST_RUNS, Registries, RegistryEntry};
+use super::{
+    ConfigError, EntryConfig, Experiment, MOST_RUNS, Registries, RegistryEntry, RunConfig,
+};
 
 /// The keys at the top of a file.
 const KEYS: [&str; 9] =
@@ -48,6 +50,7 @@ pub(super) fn experiment(
     let models = reader.models(top, registries, &learners)?;
     let runs = runs::expand(&data, &models, &learners, &seeds)
         .map_err(|(span, message)| reader.error(span, message))?;
+    reader.check_protocols(top, &registries.protocols, &runs)?;
     Ok(Experiment { name, summary, seeds, batteries, protocols, runs })
 }
 
@@ -253,7 +256,7 @@ impl Reader<'_> {
         let mut settings = Vec::with_capacity(count);
         for one in expand(&given) {
             let resolved = resolve(entry.dimensions, &one).map_err(wrong)?;
-            (entry.check)(&resolved).map_err(wrong)?;
+            (entry.check)(entry.name, &resolved).map_err(wrong)?;
             settings.push(resolved);
         }
         Ok(Expanded { kind: entry.name, settings })
@@ -290,6 +293,26 @@ impl Reader<'_> {
             return Err(self.error(span.clone(), message));
         }
         all.push(entry);
+        Ok(())
+    }
+
+    /// Whether every protocol can be applied to every run.
+    fn check_protocols(
+        &self,
+        top: &dyn TableLike,
+        known: &[RegistryEntry],
+        runs: &[RunConfig],
+    ) -> Result<(), ConfigError> {
+        for table in self.tables(top, "protocol")? {
+            let entry = self.kind(&table, "protocol", None, known)?;
+            for settings in self.expand(&table, entry, &["kind"])?.settings {
+                for run in runs {
+                    (entry.applies)(entry.name, &settings, run).map_err(|error| {
+                        self.about(table.0, &error.key, &table.1, &error.message)
+                    })?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -415,15 +438,14 @@ impl Reader<'_> {
                 };
                 let kind = learners[index].expanded.kind;
                 let learner = registries.learners.iter().find(|learner| learner.name == kind);
-                let only = learner.and_then(|learner| learner.only_models);
-                if let Some(only) = only.filter(|only| !only.contains(&entry.name)) {
-                    let all: Vec<_> = only.iter().map(|name| format!("`{name}`")).collect();
+                let models = learner.map_or(&[][..], |learner| learner.models);
+                if !models.is_empty() && !models.contains(&entry.name) {
                     let message = format!(
-                        "`learner`: a {kind} learner learns the model {} only, not `{}`",
-                        all.join(" or "),
+                        "the {kind} learner learns the model `{}`, not `{}`",
+                        models.join("` or `"),
                         entry.name
                     );
-                    return Err(self.error(span, message));
+                    return Err(self.error(span, format!("`learner`: {message}")));
                 }
                 chosen.push(index);
             }

@@ -382,7 +382,7 @@ fn a_missing_file_gets_the_nearest_one() {
 fn every_default_of_the_real_registries_is_valid() {
     let registries = registries();
     let settings = speck_models::settings::resolve(registries.data.dimensions, &[]).unwrap();
-    assert_eq!((registries.data.check)(&settings), Ok(()));
+    assert_eq!((registries.data.check)("data", &settings), Ok(()));
     let bad = settings.with("speck", Value::Text("black".to_string()));
-    assert!((registries.data.check)(&bad).is_err());
+    assert!((registries.data.check)("data", &bad).is_err());
 }

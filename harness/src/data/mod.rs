@@ -31,7 +31,7 @@ pub use source::Source;
 pub fn entry() -> RegistryEntry {
     let summary = "screens of 64 by 64 pixels: specks on a background of one colour";
     RegistryEntry::new("data", summary, DIMENSIONS)
-        .checked_by(|settings| DataSettings::new(settings).map(|_| ()))
+        .checked_by(|_, settings| DataSettings::new(settings).map(|_| ()))
 }
 
 /// Which positions are drawn.

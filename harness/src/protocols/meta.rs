@@ -79,20 +79,28 @@ fn legs(run: &RunConfig, settings: &Settings) -> Result<Vec<Leg>, SettingError> 
     for value in candidates.flat_map(|(_, values)| values).filter(|v| Some(v) != own.as_ref()) {
         let Some((data, _)) = changed(&run.data, along, &value) else { continue };
         let cells: Vec<_> = measured.iter().map(|m| (m.name.clone(), headline(&m.data))).collect();
+        let learner = run.learner.1.with("steps", Value::Int(settings.int("steps")));
+        // What the leg is done with, so that the report can say it.
+        let used = (json!(data), json!(learner));
         legs.push(Leg {
             name: format!("{along}/{value}"),
             data,
-            learner: run.learner.1.with("steps", Value::Int(settings.int("steps"))),
+            learner,
             start: Start::Trained,
             watched: Vec::new(),
             compared: measured.clone(),
-            results: Box::new(move |outcome| gains(&cells, outcome)),
+            results: Box::new(move |outcome| gains(&cells, &used, outcome)),
         });
     }
     Ok(legs)
 }
 
-fn gains(cells: &[(String, &'static str)], outcome: &Outcome) -> PhaseResults {
+/// `used`: the settings of the data and of the learner.
+fn gains(
+    cells: &[(String, &'static str)],
+    used: &(serde_json::Value, serde_json::Value),
+    outcome: &Outcome,
+) -> PhaseResults {
     let mut results = PhaseResults { curves: outcome.record.points(), ..PhaseResults::default() };
     for (i, (cell, _)) in cells.iter().enumerate() {
         let ((before, cases), (after, _)) = (outcome.before[i], outcome.after[i]);
@@ -112,6 +120,8 @@ fn gains(cells: &[(String, &'static str)], outcome: &Outcome) -> PhaseResults {
     let description = json!({
         "metric": "exact hits of one speck, F1 of several",
         "metrics": metrics,
+        "data": used.0,
+        "learner": used.1,
     });
     results.artefacts.push(("description".to_owned(), description));
     results

@@ -84,5 +84,11 @@ pub fn find(name: &str) -> Option<&'static Protocol> {
 
 /// The registry as experiment files and listings see it.
 pub fn entries() -> Vec<RegistryEntry> {
-    ALL.iter().map(|p| RegistryEntry::new(p.name, p.summary, p.dimensions)).collect()
+    let entry = |p: &Protocol| RegistryEntry {
+        applies: |name, settings, run| {
+            find(name).map_or(Ok(()), |protocol| (protocol.legs)(run, settings).map(drop))
+        },
+        ..RegistryEntry::new(p.name, p.summary, p.dimensions)
+    };
+    ALL.iter().map(entry).collect()
 }

@@ -98,6 +98,8 @@ fn legs(run: &RunConfig, settings: &Settings) -> Result<Vec<Leg>, SettingError> 
                 }
                 let threshold = settings.float("threshold");
                 let metric = headline(&new);
+                // What the leg is done with, so that the report can say it.
+                let used = (json!(data), json!(learner));
                 legs.push(Leg {
                     name: format!("{task}/{setting}/{word}"),
                     data: data.clone(),
@@ -113,6 +115,8 @@ fn legs(run: &RunConfig, settings: &Settings) -> Result<Vec<Leg>, SettingError> 
                             "threshold": threshold,
                             "task": task,
                             "setting": setting,
+                            "data": used.0,
+                            "learner": used.1,
                         });
                         results.artefacts.push(("description".to_owned(), description));
                         results

@@ -5,12 +5,12 @@ use super::progress::Bar;
 use super::stage::{self, Record, Stage, Watch};
 use super::training::{self, LEG_MEASUREMENTS, MEASUREMENTS};
 use super::{RunOptions, discard, file_name};
-use crate::RunError;
 use crate::batteries;
 use crate::config::{EntryConfig, Experiment, RunConfig};
 use crate::data::{DataSettings, Source};
 use crate::protocols::{self, Leg, Measurement, Outcome, Start};
 use crate::store::{PhaseResults, Store};
+use crate::{RunError, files};
 use speck_engine::Tensor;
 use speck_learners::{BatchShape, Batches, Learner, Setup};
 use speck_models::Model;
@@ -99,6 +99,7 @@ impl<'a> Job<'a> {
 
     /// Does every phase that the store does not hold yet.
     pub fn run(&self, store: &Mutex<Store>, bar: &Bar, stop: &AtomicBool) -> Result<(), RunError> {
+        files::tidy(&self.folder);
         let mut trained = self.train(store, bar)?;
         for config in self.batteries {
             let phase = format!("battery/{}", config.slug());

@@ -50,11 +50,12 @@ pub fn store_path(folder: &Path, name: &str) -> PathBuf {
 /// finished is in the store.
 pub fn run(experiment: &Experiment, options: &RunOptions) -> Result<Store, RunError> {
     let path = store_path(&options.folder, &experiment.name);
-    let mut store = Store::open(&path)?;
-    let _lock = lock(&path.with_extension("lock"))?;
+    // Nothing is made for an experiment that cannot be run.
     let jobs: Result<Vec<Job<'_>>, _> =
         experiment.runs.iter().map(|run| Job::new(run, experiment, options)).collect();
     let jobs = jobs?;
+    let mut store = Store::open(&path)?;
+    let _lock = lock(&path.with_extension("lock"))?;
     store.set_plan(&Plan {
         name: experiment.name.clone(),
         runs: experiment.runs.iter().map(RunConfig::id).collect(),

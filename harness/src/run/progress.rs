@@ -1,6 +1,5 @@
 //! Progress bars: one for the experiment, one for each run at work.
 
-use crate::cli::warn;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
@@ -53,10 +52,8 @@ impl Progress {
 
     /// A line above the bars, or on the error stream if there are none.
     fn print(&self, line: &str) {
-        if self.all.is_hidden() {
-            warn(line);
-        } else if let Err(error) = self.all.println(line) {
-            warn(&format!("{line} ({error})"));
+        if self.all.is_hidden() || self.all.println(line).is_err() {
+            crate::cli::complain(line);
         }
     }
 }

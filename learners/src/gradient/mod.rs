@@ -84,7 +84,7 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             default: DefaultValue::Text("cross-entropy"),
         },
     ],
-    only_models: None,
+    models: &[],
     make: |settings, setup| Ok(Box::new(Gradient::new(settings, setup)?)),
 };
 
