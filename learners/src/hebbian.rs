@@ -80,15 +80,16 @@ impl Hebbian {
             g.update(weight, g.add(decayed, growth)?)?;
             g.update(step, g.increment(step)?)
         })?;
+        let options = Options { kernels: kernels.clone(), ..Options::default() };
+        let program = Program::compile(&graph, &options)?;
         let mut state = State::initialise(&graph, seed);
         // Before anything was seen, nothing is wired.
         for (name, node) in &parameters {
             state.set(name, Tensor::zeros(&graph.ty(*node)))?;
         }
-        let options = Options { kernels: kernels.clone(), ..Options::default() };
         Ok(Hebbian {
             trainer: Trainer {
-                program: Program::compile(&graph, &options)?,
+                program,
                 predictor: Predictor::new(model, Readout::Share, kernels),
                 state,
                 batch: SpeckBatch::new(shape),

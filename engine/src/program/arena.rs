@@ -27,8 +27,13 @@ pub(crate) struct Memory {
 impl Memory {
     pub const ALIGNMENT: usize = 64;
 
-    pub fn new(bytes: usize) -> Self {
-        Memory { lines: vec![Line([0; Self::ALIGNMENT]); bytes.div_ceil(Self::ALIGNMENT)] }
+    /// Zeroed memory, or `None` if the machine has not that much.
+    pub fn new(bytes: usize) -> Option<Self> {
+        let count = bytes.div_ceil(Self::ALIGNMENT);
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(count).ok()?;
+        lines.resize(count, Line([0; Self::ALIGNMENT]));
+        Some(Memory { lines })
     }
 
     /// Fills the first `bytes`, a multiple of the alignment, with `byte`.

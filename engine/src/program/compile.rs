@@ -31,7 +31,7 @@ impl Program {
         let outputs: Vec<NodeId> = inner.outputs.iter().map(|(_, id)| *id).collect();
         let slot_nodes: Vec<NodeId> = inner.states.iter().map(|slot| slot.node).collect();
         planner.place_updates(&inner.updates, &slot_nodes, &outputs);
-        Ok(planner.finish(&graph, options))
+        planner.finish(&graph, options)
     }
 }
 
@@ -173,7 +173,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn finish(mut self, graph: &Graph, options: &Options) -> Program {
+    fn finish(mut self, graph: &Graph, options: &Options) -> Result<Program, CompileError> {
         let inner = graph.inner();
         let nodes = self.nodes;
         let end = self.units.len();
@@ -233,7 +233,7 @@ impl<'a> Planner<'a> {
             total += padded(nodes[*index].ty.bytes());
         }
 
-        let mut memory = Memory::new(total);
+        let mut memory = Memory::new(total).ok_or(CompileError::Memory(total))?;
         let base = memory.base();
         let at = |offset: usize, elements, dtype| View {
             // SAFETY: offsets lie inside the memory just made.
@@ -293,7 +293,7 @@ impl<'a> Planner<'a> {
             arena_bytes,
         );
         let steps = self.steps(&tiles);
-        Program {
+        Ok(Program {
             steps,
             views,
             memory,
@@ -306,7 +306,7 @@ impl<'a> Planner<'a> {
             bound: None,
             slot_of: Vec::new(),
             listing,
-        }
+        })
     }
 
     /// Gives a tile to every value that only members of its own group read.

@@ -42,6 +42,9 @@ pub enum CompileError {
     /// A pass built a node that does not fit; a defect of the pass.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The values of the program do not fit into the machine's memory.
+    #[error("the program needs {0} bytes of memory, more than there is")]
+    Memory(usize),
     /// [`Options::without`] names no pass.
     #[error("there is no pass `{0}`; there are {1}")]
     NoSuchPass(String, String),

@@ -125,14 +125,16 @@ impl Gradient {
             g.update(step, next)
         })?;
 
+        // The program first: it says whether all this fits into memory.
+        let options = Options { kernels: kernels.clone(), ..Options::default() };
+        let program = Program::compile(&graph, &options)?;
         let mut state = State::initialise(&graph, seed);
         let words = vec![seed as u32 as i32, (seed >> 32) as u32 as i32];
         state.set(SEED, Tensor::from_i32(&[2], words))?;
-        let options = Options { kernels: kernels.clone(), ..Options::default() };
         let schedule = schedules::find(settings.text("schedule")).map(|entry| entry.make);
         Ok(Gradient {
             trainer: Trainer {
-                program: Program::compile(&graph, &options)?,
+                program,
                 predictor: Predictor::new(model, loss.readout(), kernels),
                 state,
                 batch: SpeckBatch::new(shape),
