@@ -23,7 +23,7 @@
 //! ```
 
 pub mod check;
-mod compositions;
+pub mod compositions;
 mod dtype;
 mod gradient;
 mod graph;
@@ -38,7 +38,7 @@ mod tensor;
 pub use compositions::RunningStatistics;
 pub use dtype::{DType, Element};
 pub use graph::{Graph, GraphError, Node, NodeId, StateSlot};
-pub use op::{Cost, Op, OpInfo};
+pub use op::{Composition, Cost, Op, OpInfo};
 pub use program::{CompileError, Options, Program, RunError, StepTiming};
 pub use shape::{TensorType, broadcast};
 pub use state::{Initial, State, StateError};

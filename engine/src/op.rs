@@ -1,5 +1,6 @@
 //! What an operation is: the trait every file in `ops` implements.
 
+use crate::check::values::Expectation;
 use crate::graph::{Graph, GraphError, NodeId};
 pub use crate::program::{Arguments, Pointwise};
 use crate::shape::TensorType;
@@ -32,6 +33,9 @@ pub enum Gradient {
     Product(&'static str),
     /// The derivative is zero wherever it exists; the text says why.
     Zero(&'static str),
+    /// What is passed back is defined and is not the derivative; the text says
+    /// what it is. Finite differences do not apply.
+    Stated(&'static str),
     /// There is none; a gradient that reaches the op is an error with this text.
     None(&'static str),
 }
@@ -146,9 +150,58 @@ pub trait Op: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether the value is the first input's, in the same memory.
+    fn is_alias(&self) -> bool {
+        false
+    }
+
     /// Where the value comes from, for ops that compute nothing.
     fn source(&self) -> Option<Source<'_>> {
         None
+    }
+}
+
+/// What is known of a function made of several ops: the catalogue's entry and
+/// the cases its tests are made from. It stands beside the function, in
+/// `compositions`.
+pub struct Composition {
+    /// The function's name, unique among ops and compositions.
+    pub name: &'static str,
+    /// What it computes, in one line of ordinary notation.
+    pub formula: &'static str,
+    /// The rule at ties, kinks and domain edges, and how it is held to by value.
+    pub rule: Option<Rule>,
+    /// Where what is passed back is defined and is not the derivative, what it
+    /// is; finite differences do not apply then.
+    pub stated: Option<&'static str>,
+    /// Cases for first and second derivatives against finite differences.
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// What a function does where its formula does not say.
+pub struct Rule {
+    /// The rule in words.
+    pub text: &'static str,
+    /// The rule by value.
+    pub values: fn() -> Vec<Expectation>,
+}
+
+impl Composition {
+    /// A composition that is differentiable wherever its formula is plain.
+    pub const fn new(name: &'static str, formula: &'static str, cases: fn() -> Vec<Case>) -> Self {
+        Composition { name, formula, rule: None, stated: None, cases }
+    }
+
+    /// With a rule at ties, kinks or domain edges.
+    pub const fn rule(mut self, text: &'static str, values: fn() -> Vec<Expectation>) -> Self {
+        self.rule = Some(Rule { text, values });
+        self
+    }
+
+    /// With a gradient that is defined, not derived.
+    pub const fn stated(mut self, text: &'static str) -> Self {
+        self.stated = Some(text);
+        self
     }
 }
 

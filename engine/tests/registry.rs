@@ -2,7 +2,7 @@
 
 use speck_engine::check;
 use speck_engine::op::Gradient;
-use speck_engine::ops;
+use speck_engine::{compositions, ops};
 use std::collections::HashSet;
 
 /// Ops whose value is given, not computed: they have no kernel and no cases.
@@ -11,11 +11,18 @@ const SOURCES: [&str; 3] = ["input", "state", "constant"];
 #[test]
 fn names_are_unique_and_every_op_is_described() {
     let mut seen = HashSet::new();
+    for composition in compositions::all() {
+        assert!(seen.insert(composition.name), "two entries are called {}", composition.name);
+        assert!(!composition.formula.is_empty(), "{} has no formula", composition.name);
+    }
     for op in ops::ALL {
-        assert!(seen.insert(op.name), "two ops are called {}", op.name);
+        assert!(seen.insert(op.name), "two entries are called {}", op.name);
         assert!(!op.formula.is_empty(), "{} has no formula", op.name);
         match op.gradient {
-            Gradient::Product(text) | Gradient::Zero(text) | Gradient::None(text) => {
+            Gradient::Product(text)
+            | Gradient::Zero(text)
+            | Gradient::Stated(text)
+            | Gradient::None(text) => {
                 assert!(!text.is_empty(), "{} says nothing of its gradient", op.name);
             }
         }
@@ -27,7 +34,11 @@ fn every_op_has_a_scalar_kernel_and_cases() {
     for op in ops::ALL.iter().filter(|op| !SOURCES.contains(&op.name)) {
         assert!(!(op.cases)().is_empty(), "{} has no cases", op.name);
         let kernels = (op.kernels)();
-        assert!(op.name == ops::RESHAPE || !kernels.is_empty(), "{} has no kernel", op.name);
+        assert!(
+            ops::ALIASES.contains(&op.name) || !kernels.is_empty(),
+            "{} has no kernel",
+            op.name
+        );
         for kernel in kernels {
             for variants in [&kernel.f32, &kernel.f64] {
                 let last = variants.last().map(|variant| variant.name);
@@ -40,7 +51,7 @@ fn every_op_has_a_scalar_kernel_and_cases() {
 #[test]
 fn derivatives_agree_with_finite_differences() {
     let mut slopes = [0, 0];
-    for op in ops::ALL {
+    for op in ops::ALL.iter().filter(|op| !matches!(op.gradient, Gradient::Stated(_))) {
         let mut own = 0;
         for (number, case) in (op.cases)().iter().enumerate() {
             let checked = check::gradients::check(case, number as u64 + 1)
@@ -58,6 +69,34 @@ fn derivatives_agree_with_finite_differences() {
     }
     println!("{} first-order and {} second-order slopes", slopes[0], slopes[1]);
     assert!(slopes[0] > 500 && slopes[1] > 500);
+}
+
+#[test]
+fn derivatives_of_compositions_agree_with_finite_differences() {
+    for composition in compositions::all() {
+        let cases = (composition.cases)();
+        assert!(!cases.is_empty(), "{} has no cases", composition.name);
+        if composition.stated.is_some() {
+            continue;
+        }
+        for (number, case) in cases.iter().enumerate() {
+            check::gradients::check(case, number as u64 + 1)
+                .unwrap_or_else(|error| panic!("{}: {error}", composition.name));
+        }
+    }
+}
+
+#[test]
+fn rules_of_compositions_hold_by_value() {
+    for composition in compositions::all() {
+        let Some(rule) = &composition.rule else { continue };
+        let values = (rule.values)();
+        assert!(!values.is_empty(), "{} states a rule and shows nothing", composition.name);
+        for expectation in &values {
+            check::values::check(expectation)
+                .unwrap_or_else(|error| panic!("{}: {error}", composition.name));
+        }
+    }
 }
 
 #[test]
@@ -90,7 +129,7 @@ fn every_kernel_belongs_to_an_op() {
 
 #[test]
 fn costs_are_given() {
-    for op in ops::ALL.iter().filter(|op| op.name != ops::RESHAPE) {
+    for op in ops::ALL.iter().filter(|op| !ops::ALIASES.contains(&op.name)) {
         for case in (op.cases)() {
             let graph = speck_engine::Graph::new(speck_engine::DType::F32);
             let inputs: Vec<_> = case

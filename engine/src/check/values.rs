@@ -24,6 +24,24 @@ pub struct Expectation {
     pub gradients: Vec<Vec<f64>>,
 }
 
+impl Expectation {
+    /// An expectation of the output alone.
+    pub fn new(
+        name: &'static str,
+        inputs: Vec<Tensor>,
+        build: fn(&Graph, &[NodeId]) -> Result<NodeId, GraphError>,
+        output: &[f64],
+    ) -> Self {
+        Expectation { name, inputs, build, output: output.to_vec(), gradients: Vec::new() }
+    }
+
+    /// With the gradient of each floating-point input for a cotangent of 1.
+    pub fn gradients(mut self, gradients: &[&[f64]]) -> Self {
+        self.gradients = gradients.iter().map(|values| values.to_vec()).collect();
+        self
+    }
+}
+
 /// Checks an expectation exactly (to 1e-12), in f64.
 ///
 /// # Errors

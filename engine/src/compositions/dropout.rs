@@ -1,6 +1,9 @@
 //! Dropout.
 
 use crate::graph::{Graph, GraphError, NodeId};
+use crate::op::Composition;
+
+pub(super) const ALL: &[Composition] = &[];
 
 impl Graph {
     /// `x` with each element zeroed with probability `rate` and the others

@@ -1,6 +1,9 @@
 //! Losses over the 64 + 64 outputs. Each is a mean over samples.
 
 use crate::graph::{Graph, GraphError, NodeId};
+use crate::op::Composition;
+
+pub(super) const ALL: &[Composition] = &[];
 
 impl Graph {
     /// Per-axis softmax cross-entropy: for each axis of the screen,

@@ -1,6 +1,9 @@
 //! Normalization.
 
 use crate::graph::{Graph, GraphError, NodeId};
+use crate::op::Composition;
+
+pub(super) const ALL: &[Composition] = &[];
 
 /// The state slots of a batch norm's running statistics.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,9 @@
 //! Max pooling as a gather.
 
 use crate::graph::{Graph, GraphError, NodeId};
+use crate::op::Composition;
+
+pub(super) const ALL: &[Composition] = &[];
 
 impl Graph {
     /// The maximum of each window of images [N,C,H,W]. Ties go to the first

@@ -1,7 +1,10 @@
 //! Scaling, means, and the bookkeeping of reduced dimensions.
 
 use crate::graph::{Graph, GraphError, NodeId};
+use crate::op::Composition;
 use crate::shape::broadcast;
+
+pub(super) const ALL: &[Composition] = &[];
 
 impl Graph {
     /// `x` times a number.

@@ -247,7 +247,7 @@ impl Graph {
 
     /// The node whose memory the value of `id` is.
     fn root(&self, mut id: NodeId) -> NodeId {
-        while self.node(id).op.info().name == crate::ops::RESHAPE {
+        while self.node(id).op.is_alias() {
             id = self.node(id).inputs[0];
         }
         id

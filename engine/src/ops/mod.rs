@@ -8,10 +8,12 @@ mod abs;
 mod add;
 mod argmax;
 mod average_pool2d;
+mod barrier;
 mod cast;
 mod concat;
 mod conv2d;
 mod cos;
+mod detach;
 mod div;
 mod embed;
 mod equal;
@@ -55,6 +57,7 @@ mod source;
 mod speck_targets;
 mod sqrt;
 mod square;
+mod straight_through;
 mod sub;
 mod sum;
 mod tanh;
@@ -124,6 +127,10 @@ pub static ALL: &[&OpInfo] = &[
     &max_pool2d_indices::INFO,
     &average_pool2d::INFO,
     &average_pool2d::GRADIENT,
+    // Of what flows where
+    &detach::INFO,
+    &straight_through::INFO,
+    &barrier::INFO,
     // Movement
     &reshape::INFO,
     &expand::INFO,
@@ -138,8 +145,8 @@ pub static ALL: &[&OpInfo] = &[
     &increment::INFO,
 ];
 
-/// The name of the op that only changes a shape.
-pub const RESHAPE: &str = "reshape";
+/// The ops whose output is their input's memory; they run no kernel.
+pub const ALIASES: [&str; 4] = ["reshape", "detach", "straight_through", "barrier"];
 /// The name of the op that writes out a broadcast.
 pub const EXPAND: &str = "expand";
 

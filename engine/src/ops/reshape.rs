@@ -12,7 +12,7 @@ struct Reshape {
 }
 
 pub(super) static INFO: OpInfo = OpInfo {
-    name: super::RESHAPE,
+    name: "reshape",
     formula: "y = x with other sizes, elements in the same order",
     gradient: Gradient::Product("c in the shape of x"),
     rule: None,
@@ -53,6 +53,9 @@ impl Op for Reshape {
     }
     fn lower(&self, _: &[&TensorType], _: &TensorType, _: &Choice) -> Result<Lowered, KernelError> {
         Ok(Lowered::Alias)
+    }
+    fn is_alias(&self) -> bool {
+        true
     }
 }
 

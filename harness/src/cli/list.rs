@@ -92,10 +92,15 @@ fn ops_listing() -> Listing {
         let (kind, gradient) = match op.gradient {
             Gradient::Product(formula) => ("product", formula),
             Gradient::Zero(reason) => ("zero", reason),
+            Gradient::Stated(reason) => ("stated", reason),
             Gradient::None(reason) => ("none", reason),
         };
         let _ = writeln!(text, "{:26}{}", op.name, op.formula);
-        let prefix = if kind == "product" { "gradient" } else { "no gradient" };
+        let prefix = match kind {
+            "product" => "gradient",
+            "stated" => "gradient by definition",
+            _ => "no gradient",
+        };
         let _ = writeln!(text, "{:26}{prefix}: {gradient}", "");
         if let Some(rule) = op.rule {
             let _ = writeln!(text, "{:26}rule: {rule}", "");

@@ -1,7 +1,17 @@
 //! Operators by PyTorch's names: each builds its use out of the graph's ops and
 //! compositions. One file a family, one line an operator.
 
+mod convolution;
 mod elementwise;
+mod losses;
+mod movement;
+mod norms;
+mod padding;
+mod pooling;
+mod products;
+mod reductions;
+mod resampling;
+mod sorting;
 
 use super::arguments::{Arguments, Problem};
 use speck_engine::NodeId;
@@ -10,7 +20,19 @@ use speck_engine::NodeId;
 pub type Adapter = fn(&Arguments<'_>) -> Result<Vec<NodeId>, Problem>;
 
 /// The families of operators.
-const FAMILIES: &[&[(&str, Adapter)]] = &[elementwise::ALL];
+const FAMILIES: &[&[(&str, Adapter)]] = &[
+    convolution::ALL,
+    elementwise::ALL,
+    losses::ALL,
+    movement::ALL,
+    norms::ALL,
+    padding::ALL,
+    pooling::ALL,
+    products::ALL,
+    reductions::ALL,
+    resampling::ALL,
+    sorting::ALL,
+];
 
 /// Builds the operator called `op`.
 ///

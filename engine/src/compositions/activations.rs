@@ -1,0 +1,5 @@
+//! Activation functions.
+
+use crate::op::Composition;
+
+pub(super) const ALL: &[Composition] = &[];

@@ -1,0 +1,5 @@
+//! Attention.
+
+use crate::op::Composition;
+
+pub(super) const ALL: &[Composition] = &[];

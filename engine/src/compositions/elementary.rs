@@ -1,0 +1,5 @@
+//! Elementary functions made of others.
+
+use crate::op::Composition;
+
+pub(super) const ALL: &[Composition] = &[];

@@ -1,0 +1,5 @@
+//! Reductions over segments of rows.
+
+use crate::op::Composition;
+
+pub(super) const ALL: &[Composition] = &[];

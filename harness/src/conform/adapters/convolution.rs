@@ -1,0 +1,5 @@
+//! Convolutions.
+
+use super::Adapter;
+
+pub(super) const ALL: &[(&str, Adapter)] = &[];

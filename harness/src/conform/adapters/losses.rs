@@ -1,0 +1,5 @@
+//! Losses.
+
+use super::Adapter;
+
+pub(super) const ALL: &[(&str, Adapter)] = &[];

@@ -1,0 +1,5 @@
+//! Normalization.
+
+use super::Adapter;
+
+pub(super) const ALL: &[(&str, Adapter)] = &[];

@@ -1,0 +1,5 @@
+//! Borders.
+
+use super::Adapter;
+
+pub(super) const ALL: &[(&str, Adapter)] = &[];

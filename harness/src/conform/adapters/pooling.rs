@@ -1,0 +1,5 @@
+//! Pooling.
+
+use super::Adapter;
+
+pub(super) const ALL: &[(&str, Adapter)] = &[];

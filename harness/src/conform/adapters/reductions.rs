@@ -1,0 +1,5 @@
+//! Reductions and statistics.
+
+use super::Adapter;
+
+pub(super) const ALL: &[(&str, Adapter)] = &[];

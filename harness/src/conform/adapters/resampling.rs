@@ -1,0 +1,5 @@
+//! Resampling and windows.
+
+use super::Adapter;
+
+pub(super) const ALL: &[(&str, Adapter)] = &[];

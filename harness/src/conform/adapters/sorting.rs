@@ -1,0 +1,5 @@
+//! Operators of order.
+
+use super::Adapter;
+
+pub(super) const ALL: &[(&str, Adapter)] = &[];
