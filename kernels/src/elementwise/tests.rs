@@ -22,7 +22,7 @@ fn approximations() -> [(&'static Kernel<Unary>, u64); 10] {
 
 /// The same for kernels of two values.
 fn binary_tolerance(kernel: &Kernel<Binary>) -> u64 {
-    if kernel.name == ATAN2.name { 3 } else { 0 }
+    if kernel.name == ATAN2.name { 2 } else { 0 }
 }
 
 fn tolerance(kernel: &Kernel<Unary>) -> u64 {
