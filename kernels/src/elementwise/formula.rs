@@ -224,7 +224,7 @@ unsafe fn log_1_plus<V: Lanes>(u: V) -> V {
     log_normal(y, V::splat(0.0)).add(lost.div(y))
 }
 
-/// Error: 2 ULP.
+/// Error: 1 ULP.
 impl UnaryFormula for Log1p {
     #[inline(always)]
     unsafe fn lanes<V: Lanes>(x: V) -> V {
