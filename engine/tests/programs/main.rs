@@ -2,6 +2,7 @@
 
 #[path = "../common/adam.rs"]
 mod adam;
+mod checkpoints;
 mod compositions;
 mod errors;
 mod gradients;
