@@ -18,6 +18,7 @@ pub mod isa;
 pub mod matmul;
 pub mod movement;
 pub mod parallel;
+pub mod peak;
 pub mod pooling;
 pub mod random;
 pub mod real;

@@ -1,0 +1,145 @@
+//! Training steps of fixed works: the same definitions as `benches/peers`.
+//!
+//! One step draws a batch, copies it into the program and runs the program:
+//! screens, model, loss, gradient, Adam at 0.001, one white pixel on black.
+
+use super::{Peaks, median};
+use crate::data::{DataSettings, Source};
+use serde::Serialize;
+use speck_engine::kernels::Choice;
+use speck_learners::{Batches, Learner, LearnerError, Setup};
+use speck_models::settings::{SettingError, Value, resolve};
+use std::time::Instant;
+use thiserror::Error;
+
+/// A model at a batch size.
+pub struct Work {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub summary: &'static str,
+    model: &'static str,
+    settings: fn() -> Vec<(&'static str, Value)>,
+    /// Samples a step.
+    pub batch: usize,
+}
+
+fn list(values: &[i64]) -> Value {
+    Value::List(values.iter().map(|value| Value::Int(*value)).collect())
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
+}
+
+/// The works.
+pub const WORKS: &[Work] = &[];
+
+/// What a work takes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timing {
+    /// The work.
+    pub work: &'static str,
+    /// `dense`: every pixel computed.
+    pub mode: &'static str,
+    /// Threads.
+    pub threads: usize,
+    /// Samples a step.
+    pub batch: usize,
+    /// Median milliseconds of a step.
+    pub ms_median: f64,
+    /// The fastest step.
+    pub ms_min: f64,
+    /// Steps timed.
+    pub n: usize,
+    /// Samples a second at the median.
+    pub samples_per_s: f64,
+    /// Floating-point operations a second at the median.
+    pub gflops: f64,
+    /// Of the peak of multiply-adds measured in the same run.
+    pub share_of_peak: f64,
+}
+
+/// A work that cannot be timed.
+#[derive(Debug, Error)]
+pub enum WorkError {
+    /// Its settings do not fit its model.
+    #[error(transparent)]
+    Settings(#[from] SettingError),
+    /// Its learner cannot be made or run.
+    #[error(transparent)]
+    Learner(#[from] LearnerError),
+    /// Its registry has no such entry.
+    #[error("there is no {0}")]
+    Missing(String),
+}
+
+/// A work with its learner, ready to be timed in turn with others.
+pub struct Subject {
+    work: &'static Work,
+    learner: Box<dyn Learner>,
+    source: Source,
+    times: Vec<f64>,
+}
+
+impl Subject {
+    /// Builds model and learner.
+    ///
+    /// # Errors
+    /// They cannot be built.
+    pub fn new(work: &'static Work, kernels: Choice) -> Result<Self, WorkError> {
+        let missing = |what: &str, name: &str| WorkError::Missing(format!("{what} `{name}`"));
+        let given = |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> {
+            pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        };
+        let model =
+            speck_models::find(work.model).ok_or_else(|| missing("model", work.model))?;
+        let settings = resolve(model.dimensions, &given((work.settings)()))?;
+        let model = (model.make)(&settings)?;
+        let entry =
+            speck_learners::find("gradient").ok_or_else(|| missing("learner", "gradient"))?;
+        let batch = i64::try_from(work.batch).unwrap_or(i64::MAX);
+        let settings = [("rate", Value::Float(0.001)), ("batch", Value::Int(batch))];
+        let settings = resolve(entry.dimensions, &given(settings.to_vec()))?;
+        let source = Source::new(&DataSettings::default(), work.batch, 0);
+        let setup = Setup { model: model.into(), shape: source.shape(), seed: 0, kernels };
+        let mut learner = (entry.make)(&settings, setup)?;
+        learner.learn(&source, 2)?;
+        Ok(Subject { work, learner, source, times: Vec::new() })
+    }
+
+    /// Times one step.
+    ///
+    /// # Errors
+    /// The step fails.
+    pub fn step(&mut self) -> Result<(), WorkError> {
+        let start = Instant::now();
+        self.learner.learn(&self.source, 1)?;
+        self.times.push(start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Seconds timed so far, and how often.
+    pub fn timed(&self) -> (f64, usize) {
+        (self.times.iter().sum(), self.times.len())
+    }
+
+    /// The result.
+    pub fn timing(&self, peaks: &Peaks) -> Timing {
+        let mut times = self.times.clone();
+        let middle = median(&mut times);
+        let flops = self.learner.describe().cost.flops as f64;
+        Timing {
+            work: self.work.name,
+            mode: "dense",
+            threads: peaks.threads,
+            batch: self.work.batch,
+            ms_median: middle * 1e3,
+            ms_min: times.first().copied().unwrap_or(f64::NAN) * 1e3,
+            n: times.len(),
+            samples_per_s: self.work.batch as f64 / middle,
+            gflops: flops / middle / 1e9,
+            share_of_peak: flops / middle / peaks.flops,
+        }
+    }
+}
