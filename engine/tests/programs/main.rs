@@ -8,11 +8,15 @@ mod errors;
 mod gradients;
 mod passes;
 mod print;
+mod products;
 mod random;
 mod shapes;
 mod states;
 
 use speck_engine::{DType, Graph, NodeId, Options, Program, State, Tensor};
+
+/// Cases of each property.
+const CASES: u32 = 10_000;
 
 /// Options with unwritten memory made visible.
 fn poisoned(without: &[&str]) -> Options {
