@@ -22,6 +22,7 @@ mod statistics;
 mod surrogates;
 mod windows;
 
+pub use coordinates::{Divergence, HeatRegularizer};
 pub use norms::RunningStatistics;
 
 use crate::op::Composition;
