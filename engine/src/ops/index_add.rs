@@ -37,6 +37,25 @@ pub(super) static INFO: OpInfo = OpInfo {
     },
 };
 
+/// The type of slices along `axis` brought together in `size` others.
+pub(super) fn folded(
+    inputs: &[&TensorType],
+    axis: usize,
+    size: usize,
+) -> Result<TensorType, String> {
+    super::arity(inputs, 2)?;
+    super::index_select::check(inputs[0], inputs[1], axis)?;
+    if !inputs[0].dtype.is_float() {
+        return Err("takes floating-point values".to_owned());
+    }
+    if inputs[0].shape[axis] != inputs[1].shape[0] {
+        return Err(format!("needs as many indices as axis {axis} is long"));
+    }
+    let mut output = inputs[0].clone();
+    output.shape[axis] = size;
+    Ok(output)
+}
+
 impl Op for IndexAdd {
     fn info(&self) -> &'static OpInfo {
         &INFO
@@ -45,17 +64,7 @@ impl Op for IndexAdd {
         vec![("axis", self.axis.to_string()), ("size", self.size.to_string())]
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
-        super::arity(inputs, 2)?;
-        super::index_select::check(inputs[0], inputs[1], self.axis)?;
-        if !inputs[0].dtype.is_float() {
-            return Err("adds floating-point values".to_owned());
-        }
-        if inputs[0].shape[self.axis] != inputs[1].shape[0] {
-            return Err(format!("needs as many indices as axis {} is long", self.axis));
-        }
-        let mut output = inputs[0].clone();
-        output.shape[self.axis] = self.size;
-        Ok(output)
+        folded(inputs, self.axis, self.size)
     }
     fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
         Ok(vec![Some(graph.index_select(vjp.cotangent, self.axis, vjp.inputs[1])?), None])

@@ -7,12 +7,14 @@
 mod abs;
 mod add;
 mod argmax;
+mod argsort;
 mod average_pool2d;
 mod barrier;
 mod cast;
 mod concat;
 mod conv2d;
 mod cos;
+mod cumulative_sum;
 mod detach;
 mod div;
 mod embed;
@@ -49,6 +51,7 @@ mod render;
 mod reshape;
 mod rsqrt;
 mod scatter_add;
+mod segment_max;
 mod select;
 mod sigmoid;
 mod sign;
@@ -119,6 +122,9 @@ pub static ALL: &[&OpInfo] = &[
     &sum::SUM.info,
     &max::MAX.info,
     &argmax::INFO,
+    &argsort::INFO,
+    &cumulative_sum::INFO,
+    &segment_max::INFO,
     &softmax::SOFTMAX.info,
     &log_softmax::LOG_SOFTMAX.info,
     // Products

@@ -1,7 +1,7 @@
 //! Moving elements: strided copies, gathering and scattering along an axis.
 //!
 //! Elements travel bit for bit, so integers may be moved disguised as floats;
-//! only [`SCATTER_ADD`] and [`INDEX_ADD`] do arithmetic.
+//! only [`SCATTER_ADD`], [`INDEX_ADD`] and [`SEGMENT_MAX`] do arithmetic.
 //!
 //! The routines of this family check their arguments: lengths that do not
 //! match the shape, or a layout that leaves its slice, panic before anything
@@ -83,8 +83,7 @@ const fn write_strided<T: Real>() -> [Variant<<StridedCopy as Signature>::Run<T>
     ]
 }
 
-/// The shapes of [`GATHER`], [`SCATTER_ADD`], [`INDEX_SELECT`] and
-/// [`INDEX_ADD`].
+/// The shapes of the kernels that take indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gathering {
     /// Product of the axes before the indexed one.
@@ -173,6 +172,19 @@ const fn index_add<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
     ]
 }
 
+/// `out` `[outer, source, inner]` is set to -∞, then to the largest of the
+/// `x[o, p, i]` with that `index[p]`; `x` and `index` as in [`INDEX_ADD`]. NaN
+/// wins, and an index outside `0..source` is ignored.
+pub static SEGMENT_MAX: Kernel<Gather> =
+    Kernel { name: "segment_max", f32: &segment_max(), f64: &segment_max() };
+
+const fn segment_max<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
+    [
+        Variant { name: "rows", isa: Isa::Portable, run: rows::segment_max::<T> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::segment_max::<T> },
+    ]
+}
+
 /// The kernels of this family.
 pub fn kernels() -> Vec<KernelStatus> {
     vec![
@@ -182,5 +194,6 @@ pub fn kernels() -> Vec<KernelStatus> {
         SCATTER_ADD.status(),
         INDEX_SELECT.status(),
         INDEX_ADD.status(),
+        SEGMENT_MAX.status(),
     ]
 }

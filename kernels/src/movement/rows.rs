@@ -1,8 +1,9 @@
-//! Picking and adding whole rows: one index serves all elements of a row, so a
-//! row moves as a block and sums run over vectors.
+//! Picking and folding whole rows: one index serves all elements of a row, so a
+//! row moves as a block and arithmetic runs over vectors.
 
 use super::Gathering;
 use crate::Real;
+use crate::elementwise::scalar::{BinaryRule, Maximum};
 use crate::parallel::{GRAIN, Shared, for_parts};
 
 pub(super) fn index_select<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
@@ -42,11 +43,29 @@ pub(super) fn index_select<T: Real>(shape: &Gathering, x: &[T], index: &[i32], o
     });
 }
 
-/// Parallel over the outer axis and over ranges of the rows written: whoever
-/// owns a range looks through all indices in ascending order, so every sum
-/// keeps its order. Looking costs little beside adding where rows are long,
-/// and short rows are not cut.
 pub(super) fn index_add<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    fold(shape, x, index, out, T::zero(), |sum, value| sum + value);
+}
+
+pub(super) fn segment_max<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    fold(shape, x, index, out, T::neg_infinity(), Maximum::value);
+}
+
+/// `out` set to `start`, then each of its elements folded with the values that
+/// the indices send to it.
+///
+/// Parallel over the outer axis and over ranges of the rows written: whoever
+/// owns a range looks through all indices in ascending order, so every element
+/// takes its values in that order. Looking costs little beside folding where
+/// rows are long, and short rows are not cut.
+fn fold<T: Real>(
+    shape: &Gathering,
+    x: &[T],
+    index: &[i32],
+    out: &mut [T],
+    start: T,
+    next: impl Fn(T, T) -> T + Send + Sync,
+) {
     shape.check_rows(out.len(), index.len(), x.len());
     if out.is_empty() {
         return;
@@ -63,13 +82,15 @@ pub(super) fn index_add<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out:
             // SAFETY: ranges of different units do not overlap and lie in `out`.
             let to =
                 unsafe { target.part((o * source + first) * inner..(o * source + last) * inner) };
-            to.fill(T::zero());
+            to.fill(start);
             let rows = x[o * picks * inner..][..picks * inner].chunks_exact(inner);
             for (row, &pick) in rows.zip(index) {
                 let pick = pick as usize;
                 if (first..last).contains(&pick) {
-                    let sums = &mut to[(pick - first) * inner..][..inner];
-                    sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
+                    let totals = &mut to[(pick - first) * inner..][..inner];
+                    for (total, &value) in totals.iter_mut().zip(row) {
+                        *total = next(*total, value);
+                    }
                 }
             }
         }

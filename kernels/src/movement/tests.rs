@@ -288,11 +288,25 @@ fn rows_match<T: Real>() {
             assert_same(&picked, &want, &format!("select {} {shape:?}", select.name));
             assert_same(&added, &sums, &format!("add {} {shape:?}", add.name));
         }
+        let mut largest = vec![T::neg_infinity(); x.len()];
+        for (at, &value) in y.iter().enumerate() {
+            let (o, i, pick) = (at / inner / picks, at % inner, spread[at] as usize);
+            if pick < source {
+                let place = &mut largest[(o * source + pick) * inner + i];
+                *place = place.max(value);
+            }
+        }
+        for variant in T::variants(&SEGMENT_MAX) {
+            let mut out = poisoned::<T>(x.len());
+            // SAFETY: portable variants.
+            unsafe { (variant.run)(&shape, &y, &index, &mut out) };
+            assert_same(&out, &largest, &format!("max {} {shape:?}", variant.name));
+        }
     }
 }
 
 #[test]
-fn picking_and_adding_rows_is_gathering_and_scattering_with_equal_indices() {
+fn rows_are_picked_and_folded_as_their_elements_would_be() {
     rows_match::<f32>();
     rows_match::<f64>();
 }
@@ -322,9 +336,11 @@ fn the_number_of_threads_changes_no_bit() {
         let shape = Gathering { outer: 1, source: 300, picks: 7_000, inner: 70 };
         let index = indices(&Gathering { inner: 1, ..shape }, false);
         let (mut picked, mut sums) = (poisoned(490_000), poisoned(21_000));
+        let mut largest = poisoned(21_000);
         rows::index_select(&shape, &x[..21_000], &index, &mut picked);
         rows::index_add(&shape, &x, &index, &mut sums);
-        results.extend([picked, sums]);
+        rows::segment_max(&shape, &x, &index, &mut largest);
+        results.extend([picked, sums, largest]);
         results
     };
     let [one, two] = on_one_and_two_threads(work);
