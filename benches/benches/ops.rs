@@ -40,7 +40,8 @@ fn bench(
     // No pass may take the op away, as folding does with one without inputs.
     let without = speck_engine::passes::ALL.iter().map(|pass| pass.name.to_owned()).collect();
     let options = Options { kernels, without, poison: false };
-    let mut program = Program::compile(&build(case).expect("a case that can be built").0, &options).expect("a program");
+    let mut program = Program::compile(&build(case).expect("a case that can be built").0, &options)
+        .expect("a program");
     assert!(program.to_string().contains(label), "{label} does not run in\n{program}");
 
     let mut group = criterion.benchmark_group(name);

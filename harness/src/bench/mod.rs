@@ -6,6 +6,7 @@ mod page;
 pub mod steps;
 
 pub use page::page;
+pub(crate) use page::{error, rate};
 
 use serde::Serialize;
 use speck_engine::kernels::peak::{self, Arithmetic};

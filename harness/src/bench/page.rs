@@ -136,8 +136,7 @@ fn roofline(rows: &[Row], peaks: &Peaks, variants: &[&str]) -> Result<String, St
     let font = |units: u32| ("sans-serif", units * ZOOM).into_font().color(&TEXT);
     let mut svg = String::new();
     {
-        let area =
-            SVGBackend::with_string(&mut svg, (760 * ZOOM, 400 * ZOOM)).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, (760 * ZOOM, 400 * ZOOM)).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(4 * ZOOM)
             .margin_right(14 * ZOOM)

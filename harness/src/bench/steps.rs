@@ -6,6 +6,7 @@
 use super::{Peaks, median};
 use crate::data::{DataSettings, Source};
 use serde::Serialize;
+use speck_engine::DType;
 use speck_engine::kernels::Choice;
 use speck_learners::{Batches, Learner, LearnerError, Setup};
 use speck_models::settings::{SettingError, Value, resolve};
@@ -28,12 +29,69 @@ fn list(values: &[i64]) -> Value {
     Value::List(values.iter().map(|value| Value::Int(*value)).collect())
 }
 
-fn text(value: &str) -> Value {
-    Value::Text(value.to_owned())
+fn mlp() -> Vec<(&'static str, Value)> {
+    vec![("hidden", list(&[512, 256]))]
+}
+
+fn cnn() -> Vec<(&'static str, Value)> {
+    vec![("channels", list(&[32, 64, 128]))]
 }
 
 /// The works.
-pub const WORKS: &[Work] = &[];
+pub const WORKS: &[Work] = &[
+    Work {
+        name: "mlp",
+        summary: "12288 → 512 → 256 → 128, ReLU, batch 256",
+        model: "mlp",
+        settings: mlp,
+        batch: 256,
+    },
+    Work { name: "mlp32", summary: "the same at batch 32", model: "mlp", settings: mlp, batch: 32 },
+    Work {
+        name: "cnn",
+        summary: "three 3×3 convolutions to 32, 64, 128 channels, each pooled, batch 64",
+        model: "cnn",
+        settings: cnn,
+        batch: 64,
+    },
+    Work {
+        name: "cnn256",
+        summary: "the same at batch 256",
+        model: "cnn",
+        settings: cnn,
+        batch: 256,
+    },
+    Work {
+        name: "flatcnn",
+        summary: "three 3×3 convolutions to 32 channels and one 1×1 to 8, no pooling, batch 64",
+        model: "cnn",
+        settings: || {
+            vec![
+                ("channels", list(&[32, 32, 32])),
+                ("pool", Value::Text("none".to_owned())),
+                ("reduce", Value::Int(8)),
+            ]
+        },
+        batch: 64,
+    },
+    Work {
+        name: "resnet",
+        summary: "three residual blocks of 32 channels with batch norm, each pooled, batch 64",
+        model: "resnet",
+        settings: || vec![("width", Value::Int(32))],
+        batch: 64,
+    },
+    Work {
+        name: "vit",
+        summary: "four transformer blocks of 4 heads and 128 channels on 8×8 patches, batch 64",
+        model: "vit",
+        settings: || {
+            let sizes = [("dim", 128), ("depth", 4), ("heads", 4), ("patch", 8)];
+            sizes.map(|(name, value)| (name, Value::Int(value))).to_vec()
+        },
+        batch: 64,
+    },
+];
 
 /// What a work takes.
 #[derive(Clone, Debug, Serialize)]
@@ -92,8 +150,7 @@ impl Subject {
         let given = |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> {
             pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
         };
-        let model =
-            speck_models::find(work.model).ok_or_else(|| missing("model", work.model))?;
+        let model = speck_models::find(work.model).ok_or_else(|| missing("model", work.model))?;
         let settings = resolve(model.dimensions, &given((work.settings)()))?;
         let model = (model.make)(&settings)?;
         let entry =
@@ -102,7 +159,13 @@ impl Subject {
         let settings = [("rate", Value::Float(0.001)), ("batch", Value::Int(batch))];
         let settings = resolve(entry.dimensions, &given(settings.to_vec()))?;
         let source = Source::new(&DataSettings::default(), work.batch, 0);
-        let setup = Setup { model: model.into(), shape: source.shape(), seed: 0, kernels };
+        let setup = Setup {
+            model: model.into(),
+            shape: source.shape(),
+            seed: 0,
+            float: DType::F32,
+            kernels,
+        };
         let mut learner = (entry.make)(&settings, setup)?;
         learner.learn(&source, 2)?;
         Ok(Subject { work, learner, source, times: Vec::new() })
@@ -128,7 +191,7 @@ impl Subject {
     pub fn timing(&self, peaks: &Peaks) -> Timing {
         let mut times = self.times.clone();
         let middle = median(&mut times);
-        let flops = self.learner.describe().cost.flops as f64;
+        let flops = self.learner.describe().step.flops as f64;
         Timing {
             work: self.work.name,
             mode: "dense",
