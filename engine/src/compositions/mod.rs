@@ -1,6 +1,7 @@
 //! Functions made of several ops, each in one place, and their registry.
 
 mod activations;
+mod arithmetic;
 mod attention;
 mod convolution;
 mod coordinates;
@@ -13,6 +14,7 @@ mod norms;
 mod padding;
 mod pooling;
 mod products;
+mod rectifiers;
 mod resampling;
 mod sampling;
 mod segments;
@@ -24,12 +26,14 @@ mod windows;
 
 pub use coordinates::{Divergence, HeatRegularizer};
 pub use norms::RunningStatistics;
+pub use surrogates::Surrogate;
 
 use crate::op::Composition;
 
 /// The families of compositions, one a file.
 const FAMILIES: &[&[Composition]] = &[
     activations::ALL,
+    arithmetic::ALL,
     attention::ALL,
     convolution::ALL,
     coordinates::ALL,
@@ -42,6 +46,7 @@ const FAMILIES: &[&[Composition]] = &[
     padding::ALL,
     pooling::ALL,
     products::ALL,
+    rectifiers::ALL,
     resampling::ALL,
     sampling::ALL,
     segments::ALL,
