@@ -1,6 +1,7 @@
 //! Functions made of several ops, each in one place, and their registry.
 
 mod activations;
+mod arrangement;
 mod attention;
 mod convolution;
 mod coordinates;
@@ -22,13 +23,17 @@ mod statistics;
 mod surrogates;
 mod windows;
 
+pub use indexing::Embedding;
 pub use norms::RunningStatistics;
+pub use padding::Padding;
+pub use sorting::Sorted;
 
 use crate::op::Composition;
 
 /// The families of compositions, one a file.
 const FAMILIES: &[&[Composition]] = &[
     activations::ALL,
+    arrangement::ALL,
     attention::ALL,
     convolution::ALL,
     coordinates::ALL,
