@@ -2,6 +2,7 @@
 
 mod activations;
 mod arithmetic;
+mod arrangement;
 mod attention;
 mod convolution;
 mod coordinates;
@@ -27,6 +28,9 @@ mod windows;
 pub use coordinates::{Divergence, HeatRegularizer};
 pub use norms::RunningStatistics;
 pub use surrogates::Surrogate;
+pub use indexing::Embedding;
+pub use padding::Padding;
+pub use sorting::Sorted;
 
 use crate::op::Composition;
 
@@ -34,6 +38,7 @@ use crate::op::Composition;
 const FAMILIES: &[&[Composition]] = &[
     activations::ALL,
     arithmetic::ALL,
+    arrangement::ALL,
     attention::ALL,
     convolution::ALL,
     coordinates::ALL,
