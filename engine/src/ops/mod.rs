@@ -25,6 +25,8 @@ mod gather;
 mod greater;
 mod greater_equal;
 mod increment;
+mod index_add;
+mod index_select;
 mod iota;
 mod log;
 mod log_softmax;
@@ -61,6 +63,7 @@ mod straight_through;
 mod sub;
 mod sum;
 mod tanh;
+mod to_index;
 mod unrender;
 
 pub use average_pool2d::AveragePool2d;
@@ -140,8 +143,11 @@ pub static ALL: &[&OpInfo] = &[
     &concat::INFO,
     &gather::INFO,
     &scatter_add::INFO,
+    &index_select::INFO,
+    &index_add::INFO,
     // Integers
     &cast::INFO,
+    &to_index::INFO,
     &increment::INFO,
 ];
 
