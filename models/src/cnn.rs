@@ -194,12 +194,7 @@ impl Cnn {
             Pool::Max => graph.max_pool2d(y, [2, 2], [2, 2], [0, 0]),
             Pool::Average => graph.average_pool2d(
                 y,
-                AveragePool2d {
-                    kernel: [2, 2],
-                    stride: [2, 2],
-                    padding: [0, 0],
-                    count_padding: true,
-                },
+                AveragePool2d { kernel: [2, 2], stride: [2, 2], ..AveragePool2d::default() },
             ),
         }
     }

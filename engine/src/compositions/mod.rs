@@ -7,6 +7,7 @@ mod coordinates;
 mod differentials;
 mod dropout;
 mod elementary;
+mod grids;
 mod indexing;
 mod losses;
 mod norms;
@@ -22,7 +23,11 @@ mod statistics;
 mod surrogates;
 mod windows;
 
+pub use convolution::{Border, Convolution, TransposedConvolution};
+pub use grids::{Outside, Sampling};
 pub use norms::RunningStatistics;
+pub use resampling::{Interpolation, Resampling, Target};
+pub use windows::Deformation;
 
 use crate::op::Composition;
 
@@ -35,6 +40,7 @@ const FAMILIES: &[&[Composition]] = &[
     differentials::ALL,
     dropout::ALL,
     elementary::ALL,
+    grids::ALL,
     indexing::ALL,
     losses::ALL,
     norms::ALL,
