@@ -9,6 +9,7 @@ mod coordinates;
 mod differentials;
 mod dropout;
 mod elementary;
+mod grids;
 mod indexing;
 mod losses;
 mod norms;
@@ -31,6 +32,10 @@ pub use surrogates::Surrogate;
 pub use indexing::Embedding;
 pub use padding::Padding;
 pub use sorting::Sorted;
+pub use convolution::{Border, Convolution, TransposedConvolution};
+pub use grids::{Outside, Sampling};
+pub use resampling::{Interpolation, Resampling, Target};
+pub use windows::Deformation;
 
 use crate::op::Composition;
 
@@ -45,6 +50,7 @@ const FAMILIES: &[&[Composition]] = &[
     differentials::ALL,
     dropout::ALL,
     elementary::ALL,
+    grids::ALL,
     indexing::ALL,
     losses::ALL,
     norms::ALL,

@@ -75,6 +75,7 @@ mod unrender;
 
 pub use average_pool2d::AveragePool2d;
 pub use conv2d::Window;
+pub use max_pool2d_indices::PoolWindow;
 pub(crate) use source::Given;
 
 use crate::op::{Lowered, OpInfo, Routine};
