@@ -6,6 +6,7 @@ mod convolution;
 mod coordinates;
 mod differentials;
 mod dropout;
+mod einsum;
 mod elementary;
 mod indexing;
 mod losses;
@@ -20,8 +21,12 @@ mod shapes;
 mod sorting;
 mod statistics;
 mod surrogates;
+mod vectors;
 mod windows;
 
+pub use attention::Attention;
+pub use losses::Reduction;
+pub use losses::classification::ClassLoss;
 pub use norms::RunningStatistics;
 
 use crate::op::Composition;
@@ -34,9 +39,15 @@ const FAMILIES: &[&[Composition]] = &[
     coordinates::ALL,
     differentials::ALL,
     dropout::ALL,
+    einsum::ALL,
     elementary::ALL,
     indexing::ALL,
     losses::ALL,
+    losses::binary::ALL,
+    losses::classification::ALL,
+    losses::divergence::ALL,
+    losses::overlap::ALL,
+    losses::regression::ALL,
     norms::ALL,
     padding::ALL,
     pooling::ALL,
@@ -48,6 +59,7 @@ const FAMILIES: &[&[Composition]] = &[
     sorting::ALL,
     statistics::ALL,
     surrogates::ALL,
+    vectors::ALL,
     windows::ALL,
 ];
 
