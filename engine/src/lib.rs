@@ -35,7 +35,9 @@ mod shape;
 mod state;
 mod tensor;
 
-pub use compositions::{Attention, ClassLoss, Reduction, RunningStatistics};
+pub use compositions::{
+    Attention, ClassLoss, Divergence, HeatRegularizer, Reduction, RunningStatistics,
+};
 pub use dtype::{DType, Element};
 pub use graph::{Graph, GraphError, Node, NodeId, StateSlot};
 pub use op::{Composition, Cost, Op, OpInfo};

@@ -25,6 +25,7 @@ mod vectors;
 mod windows;
 
 pub use attention::Attention;
+pub use coordinates::{Divergence, HeatRegularizer};
 pub use losses::Reduction;
 pub use losses::classification::ClassLoss;
 pub use norms::RunningStatistics;

@@ -199,15 +199,17 @@ impl Graph {
         if order == 0.0 {
             return self.count_nonzero(x, axes);
         }
+        if order == 1.0 || count == 1 {
+            // The size of a single element, whatever the order: exactly.
+            let size = self.abs(x)?;
+            return self.sum(size, axes);
+        }
         if order == 2.0 {
             let square = self.square(x)?;
             let sum = self.sum(square, axes)?;
             return self.root_or_zero(sum);
         }
         let size = self.abs(x)?;
-        if order == 1.0 {
-            return self.sum(size, axes);
-        }
         if order.is_infinite() {
             return if order > 0.0 { self.max(size, axes) } else { self.min(size, axes) };
         }

@@ -50,6 +50,7 @@ pub(super) fn print(arguments: &PrintArguments) -> Result<(), RunError> {
     let entry = speck_learners::find(&learner.0).ok_or_else(|| missing("learner", &learner.0))?;
     let source = Source::new(&DataSettings::new(data)?, learner.1.usize("batch"), *seed);
     let setup = Setup {
+        float: speck_engine::DType::F32,
         model: (architecture.make)(&model.1)?.into(),
         shape: source.shape(),
         seed: *seed,

@@ -89,6 +89,7 @@ impl<'a> Job<'a> {
         let kind = &self.run.learner.0;
         let entry = speck_learners::find(kind).ok_or_else(|| unknown("learner", kind))?;
         let setup = Setup {
+            float: speck_engine::DType::F32,
             model: self.model.clone(),
             shape,
             seed: self.run.seed,
