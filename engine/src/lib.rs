@@ -36,6 +36,9 @@ mod state;
 mod tensor;
 
 pub use compositions::{Divergence, Embedding, HeatRegularizer, Padding, RunningStatistics, Sorted, Surrogate};
+pub use compositions::{
+    Attention, ClassLoss, Divergence, HeatRegularizer, Reduction, RunningStatistics,
+};
 pub use dtype::{DType, Element};
 pub use graph::{Graph, GraphError, Node, NodeId, StateSlot};
 pub use op::{Composition, Cost, Op, OpInfo};

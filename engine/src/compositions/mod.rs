@@ -8,6 +8,7 @@ mod convolution;
 mod coordinates;
 mod differentials;
 mod dropout;
+mod einsum;
 mod elementary;
 mod grids;
 mod indexing;
@@ -24,9 +25,13 @@ mod shapes;
 mod sorting;
 mod statistics;
 mod surrogates;
+mod vectors;
 mod windows;
 
+pub use attention::Attention;
 pub use coordinates::{Divergence, HeatRegularizer};
+pub use losses::Reduction;
+pub use losses::classification::ClassLoss;
 pub use norms::RunningStatistics;
 pub use surrogates::Surrogate;
 pub use indexing::Embedding;
@@ -49,10 +54,16 @@ const FAMILIES: &[&[Composition]] = &[
     coordinates::ALL,
     differentials::ALL,
     dropout::ALL,
+    einsum::ALL,
     elementary::ALL,
     grids::ALL,
     indexing::ALL,
     losses::ALL,
+    losses::binary::ALL,
+    losses::classification::ALL,
+    losses::divergence::ALL,
+    losses::overlap::ALL,
+    losses::regression::ALL,
     norms::ALL,
     padding::ALL,
     pooling::ALL,
@@ -65,6 +76,7 @@ const FAMILIES: &[&[Composition]] = &[
     sorting::ALL,
     statistics::ALL,
     surrogates::ALL,
+    vectors::ALL,
     windows::ALL,
 ];
 

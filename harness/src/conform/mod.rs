@@ -11,6 +11,7 @@ mod adapters;
 mod arguments;
 mod case;
 mod file;
+mod twister;
 
 pub use arguments::{Arguments, Problem};
 pub use case::{Kernels, Outcome, Status};
