@@ -2,6 +2,7 @@
 //! command.
 
 pub mod batteries;
+pub mod bench;
 pub mod catalogue;
 pub mod checkpoint;
 pub mod cli;

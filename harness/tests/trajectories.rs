@@ -155,7 +155,10 @@ fn a_wrong_layout_of_weights_fails() {
             }
         }
     });
-    assert_eq!((outcome["op"].as_str(), outcome["status"].as_str()), (Some("train/changed"), Some("fail")));
+    assert_eq!(
+        (outcome["op"].as_str(), outcome["status"].as_str()),
+        (Some("train/changed"), Some("fail"))
+    );
     let message = outcome["message"].as_str().expect("a message");
     assert!(message.starts_with("f64: first gradient of "), "{message}");
 }

@@ -16,6 +16,8 @@ pub trait Real:
     fn wide(self) -> f64;
     /// The error function, to the type's own precision (`libm`).
     fn erf(self) -> Self;
+    /// The nearest integer, ties to even.
+    fn round_even(self) -> Self;
     /// The variants of `kernel` for this type, fastest first.
     fn variants<S: Signature>(kernel: &Kernel<S>) -> &'static [Variant<S::Run<Self>>];
 }
@@ -30,6 +32,9 @@ impl Real for f32 {
     }
     fn erf(self) -> Self {
         libm::erff(self)
+    }
+    fn round_even(self) -> Self {
+        self.round_ties_even()
     }
     fn variants<S: Signature>(kernel: &Kernel<S>) -> &'static [Variant<S::Run<f32>>] {
         kernel.f32
@@ -46,6 +51,9 @@ impl Real for f64 {
     }
     fn erf(self) -> Self {
         libm::erf(self)
+    }
+    fn round_even(self) -> Self {
+        self.round_ties_even()
     }
     fn variants<S: Signature>(kernel: &Kernel<S>) -> &'static [Variant<S::Run<f64>>] {
         kernel.f64

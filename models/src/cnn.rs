@@ -28,6 +28,10 @@ pub struct Cnn {
     pub residual: Residual,
     /// How maps become a vector for the head.
     pub head: Head,
+    /// Channels that a 1×1 convolution after the blocks reduces the maps to, as
+    /// it is, without norm or activation (`reduce.weight`, `reduce.bias`); 0 for
+    /// none.
+    pub reduce: usize,
     /// Whether two channels with the row and column of each pixel in [-1, 1]
     /// join the image (Liu et al., "CoordConv", 2018).
     pub coord: bool,
@@ -86,6 +90,12 @@ pub(crate) const ENTRY: ModelEntry = ModelEntry {
             default: DefaultValue::Text("flatten"),
         },
         Dimension {
+            name: "reduce",
+            doc: "channels of a 1×1 convolution before the head; 0 for none",
+            kind: Kind::Int { min: 0, max: 4096 },
+            default: DefaultValue::Int(0),
+        },
+        Dimension {
             name: "coord",
             doc: "whether row and column of each pixel join the image as two channels",
             kind: Kind::Bool,
@@ -113,6 +123,7 @@ impl Cnn {
             residual: Residual::named(settings.text("residual"))
                 .ok_or_else(|| unknown("residual"))?,
             head: Head::named(settings.text("head")).ok_or_else(|| unknown("head"))?,
+            reduce: settings.usize("reduce"),
             coord: settings.bool("coord"),
         };
         if cnn.kernel.is_multiple_of(2) {
@@ -134,6 +145,9 @@ impl Model for Cnn {
         let mut x = if self.coord { with_coordinates(graph, image)? } else { image };
         for i in 0..self.channels.len() {
             x = graph.scoped(&format!("block.{i}"), |_| self.block(builder, x, i))?;
+        }
+        if self.reduce > 0 {
+            x = builder.conv_layer("reduce", x, self.reduce, 1)?;
         }
         let vector = self.head.apply(graph, x)?;
         builder.linear_layer("head", vector, OUTPUTS)

@@ -7,12 +7,14 @@
 mod abs;
 mod add;
 mod argmax;
+mod argsort;
 mod average_pool2d;
 mod barrier;
 mod cast;
 mod concat;
 mod conv2d;
 mod cos;
+mod cumulative_sum;
 mod detach;
 mod div;
 mod embed;
@@ -25,6 +27,8 @@ mod gather;
 mod greater;
 mod greater_equal;
 mod increment;
+mod index_add;
+mod index_select;
 mod iota;
 mod log;
 mod log_softmax;
@@ -47,6 +51,7 @@ mod render;
 mod reshape;
 mod rsqrt;
 mod scatter_add;
+mod segment_max;
 mod select;
 mod sigmoid;
 mod sign;
@@ -61,6 +66,7 @@ mod straight_through;
 mod sub;
 mod sum;
 mod tanh;
+mod to_index;
 mod unrender;
 
 pub use average_pool2d::AveragePool2d;
@@ -116,6 +122,9 @@ pub static ALL: &[&OpInfo] = &[
     &sum::SUM.info,
     &max::MAX.info,
     &argmax::INFO,
+    &argsort::INFO,
+    &cumulative_sum::INFO,
+    &segment_max::INFO,
     &softmax::SOFTMAX.info,
     &log_softmax::LOG_SOFTMAX.info,
     // Products
@@ -140,8 +149,11 @@ pub static ALL: &[&OpInfo] = &[
     &concat::INFO,
     &gather::INFO,
     &scatter_add::INFO,
+    &index_select::INFO,
+    &index_add::INFO,
     // Integers
     &cast::INFO,
+    &to_index::INFO,
     &increment::INFO,
 ];
 

@@ -1,5 +1,6 @@
 //! The command line: what `speck` understands.
 
+mod bench;
 mod conform;
 mod list;
 mod print;
@@ -41,6 +42,9 @@ enum Command {
     },
     /// List what there is: ops, kernels, models, …
     List(list::ListArguments),
+    /// Time kernels and training steps.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Run operators on cases that another system computed, and compare.
     ///
     /// Exit code 1 if a case fails.
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Report { store, runs, out } => run::report(&store, &runs, out),
         Command::List(arguments) => list::list(&arguments),
+        Command::Bench(command) => bench::bench(&command),
         Command::Conform(arguments) => conform::conform(&arguments),
         Command::Print(arguments) => print::print(&arguments),
     };

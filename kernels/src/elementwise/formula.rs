@@ -66,6 +66,13 @@ impl UnaryFormula for Floor {
     }
 }
 
+impl UnaryFormula for Round {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        x.round()
+    }
+}
+
 impl UnaryFormula for Sqrt {
     #[inline(always)]
     unsafe fn lanes<V: Lanes>(x: V) -> V {
@@ -125,12 +132,38 @@ impl UnaryFormula for Exp {
 /// P has degree 4 and a relative error of 2^-28.
 #[inline(always)]
 unsafe fn exp_within<V: Lanes>(x: V) -> V {
+    let (n, q) = exp_reduced(x);
+    q.add(V::splat(1.0)).scale(n)
+}
+
+/// n and e^r - 1 of [`exp_within`].
+#[inline(always)]
+unsafe fn exp_reduced<V: Lanes>(x: V) -> (V, V) {
     let n = x.mul(V::splat(LOG2_E)).round();
     let r = n.neg_mul_add(V::splat(std::f32::consts::LN_2), x);
     let r = n.neg_mul_add(V::splat(-1.904_654_2e-9), r);
     let p =
         r.polynomial([4.999_999_4e-1, 1.666_652_1e-1, 4.166_839e-2, 8.368_745e-3, 1.381_454_2e-3]);
-    r.mul(r).mul_add(p, r).add(V::splat(1.0)).scale(n)
+    (n, r.mul(r).mul_add(p, r))
+}
+
+/// e^x - 1 = 2^n·q + (2^n - 1) with n and q = e^r - 1 as for e^x. Where n = 0
+/// that is q itself. Elsewhere it is built at half its size, because 2^128 is
+/// no `f32` though the result may be one: h = 2^(n-1), and h - ½ is exact as
+/// long as it matters. Below -18 the result has reached -1.
+///
+/// Error: 1 ULP.
+impl UnaryFormula for Expm1 {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let (zero, one) = (V::splat(0.0), V::splat(1.0));
+        let (n, q) = exp_reduced(V::splat(-18.0).max(V::splat(89.0).min(x)));
+        let half = one.scale(n.sub(one));
+        let y = half.mul_add(q, half.sub(V::splat(0.5)));
+        let y = V::select(n.equal(zero), q, y.add(y));
+        // -0 stays -0.
+        V::select(x.equal(zero), x, y)
+    }
 }
 
 /// Denormals are multiplied by 2^23 first, and 23 taken off the exponent.
@@ -178,16 +211,32 @@ unsafe fn log_normal<V: Lanes>(x: V, more: V) -> V {
     e.mul_add(V::splat(0.693_359_4), f.add(small))
 }
 
-/// ln(1 + u) for 0 ≤ u ≤ 1.
+/// ln(1 + u) for finite u > -1.
 ///
-/// y = 1 + u is rounded; what was lost, c = u - (y - 1), is known exactly, and
-/// ln(1 + u) = ln y + ln(1 + c/y) ≈ ln y + c/y with an error below 2^-48.
+/// y = 1 + u is rounded; what was lost, c = u - (y - 1), is known exactly (for
+/// u above 2^24 it is nothing or one), and ln(1 + u) = ln y + ln(1 + c/y) ≈
+/// ln y + c/y with an error below 2^-48.
 #[inline(always)]
 unsafe fn log_1_plus<V: Lanes>(u: V) -> V {
     let one = V::splat(1.0);
     let y = u.add(one);
     let lost = u.sub(y.sub(one));
     log_normal(y, V::splat(0.0)).add(lost.div(y))
+}
+
+/// Error: 2 ULP.
+impl UnaryFormula for Log1p {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let (zero, edge) = (V::splat(0.0), V::splat(-1.0));
+        let y = log_1_plus(x);
+        // -0 stays -0.
+        let y = V::select(x.equal(zero), x, y);
+        let y = V::select(x.equal(edge), V::splat(f32::NEG_INFINITY), y);
+        let y = V::select(x.equal(V::splat(f32::INFINITY)), x, y);
+        // Not ≥ -1: below it or NaN.
+        V::select(x.greater_equal(edge), y, V::splat(f32::NAN))
+    }
 }
 
 /// Error: 2 ULP.
@@ -373,6 +422,52 @@ impl BinaryFormula for Minimum {
     unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
         V::select(a.is_nan(), a, a.min(b))
     }
+}
+
+/// With t the smaller of |x| and |y| over the larger, 0 ≤ t ≤ 1, the angle to
+/// the nearer axis is atan t = t + t³·P(t²) with P of degree 8 (relative error
+/// 2^-27). Reflections give the other octants: π/2 - angle where |y| > |x|,
+/// π - angle where x is negative, -0 included, then the sign of y. π/2 and π
+/// are held in two parts. Where both are 0 or both infinite t would be NaN; it
+/// is 0 and 1, as for C.
+///
+/// Error: 3 ULP.
+impl BinaryFormula for Atan2 {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(y: V, x: V) -> V {
+        let (zero, one) = (V::splat(0.0), V::splat(1.0));
+        let (height, width) = (y.abs(), x.abs());
+        let steep = height.greater(width);
+        let t = height.min(width).div(height.max(width));
+        let t = V::select(height.equal(width), one, t);
+        let t = V::select(height.max(width).equal(zero), zero, t);
+        let square = t.mul(t);
+        let p = square.polynomial([
+            -3.333_33e-1,
+            1.999_854_9e-1,
+            -1.426_424_4e-1,
+            1.095_219_25e-1,
+            -8.403_467_4e-2,
+            5.795_785_4e-2,
+            -3.117_808_1e-2,
+            1.091_472_1e-2,
+            -1.793_645_4e-3,
+        ]);
+        let angle = square.mul(t).mul_add(p, t);
+        let reflected = angle_from(std::f32::consts::FRAC_PI_2, -4.371_139e-8, angle);
+        let angle = V::select(steep, reflected, angle);
+        let left = zero.greater(one.flip_sign(x));
+        let reflected = angle_from(std::f32::consts::PI, -8.742_278e-8, angle);
+        let angle = V::select(left, reflected, angle);
+        let angle = angle.flip_sign(y);
+        V::select(x.is_nan(), x, V::select(y.is_nan(), y, angle))
+    }
+}
+
+/// `whole + rest - angle`, where `rest` is what `whole` lacks of its number.
+#[inline(always)]
+unsafe fn angle_from<V: Lanes>(whole: f32, rest: f32, angle: V) -> V {
+    V::splat(whole).sub(angle.sub(V::splat(rest)))
 }
 
 impl BinaryFormula for Greater {

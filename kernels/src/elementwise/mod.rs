@@ -114,6 +114,8 @@ pub static ABS: Kernel<Unary> = unary::<scalar::Abs>();
 pub static SIGN: Kernel<Unary> = unary::<scalar::Sign>();
 /// The largest integer not above `x`.
 pub static FLOOR: Kernel<Unary> = unary::<scalar::Floor>();
+/// The integer nearest to `x`; halfway between two, the even one.
+pub static ROUND: Kernel<Unary> = unary::<scalar::Round>();
 /// `√x`; NaN below zero.
 pub static SQRT: Kernel<Unary> = unary::<scalar::Sqrt>();
 /// `1/√x`; ∞ at zero.
@@ -124,8 +126,12 @@ pub static RECIPROCAL: Kernel<Unary> = unary::<scalar::Reciprocal>();
 pub static SQUARE: Kernel<Unary> = unary::<scalar::Square>();
 /// `e^x`.
 pub static EXP: Kernel<Unary> = unary::<scalar::Exp>();
+/// `e^x - 1`.
+pub static EXPM1: Kernel<Unary> = unary::<scalar::Expm1>();
 /// `ln x`; -∞ at zero, NaN below.
 pub static LOG: Kernel<Unary> = unary::<scalar::Log>();
+/// `ln(1 + x)`; -∞ at -1, NaN below.
+pub static LOG1P: Kernel<Unary> = unary::<scalar::Log1p>();
 /// `sin x`, in radians.
 pub static SIN: Kernel<Unary> = unary::<scalar::Sin>();
 /// `cos x`, in radians.
@@ -156,6 +162,8 @@ pub static POW: Kernel<Binary> = Kernel {
     f32: Table::<scalar::Pow>::SCALAR_F32,
     f64: Table::<scalar::Pow>::BINARY_F64,
 };
+/// The angle of the point whose height is `a` and whose width is `b`.
+pub static ATAN2: Kernel<Binary> = binary::<scalar::Atan2>();
 /// The larger; NaN if either is NaN.
 pub static MAXIMUM: Kernel<Binary> = binary::<scalar::Maximum>();
 /// The smaller; NaN if either is NaN.
@@ -180,17 +188,20 @@ pub static SELECT: Kernel<Select> = Kernel {
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::select::<f64> }],
 };
 
-static UNARY: [&Kernel<Unary>; 17] = [
+static UNARY: [&Kernel<Unary>; 20] = [
     &NEG,
     &ABS,
     &SIGN,
     &FLOOR,
+    &ROUND,
     &SQRT,
     &RSQRT,
     &RECIPROCAL,
     &SQUARE,
     &EXP,
+    &EXPM1,
     &LOG,
+    &LOG1P,
     &SIN,
     &COS,
     &TANH,
@@ -200,8 +211,8 @@ static UNARY: [&Kernel<Unary>; 17] = [
     &ERF,
 ];
 
-static BINARY: [&Kernel<Binary>; 10] =
-    [&ADD, &SUB, &MUL, &DIV, &POW, &MAXIMUM, &MINIMUM, &GREATER, &GREATER_EQUAL, &EQUAL];
+static BINARY: [&Kernel<Binary>; 11] =
+    [&ADD, &SUB, &MUL, &DIV, &POW, &ATAN2, &MAXIMUM, &MINIMUM, &GREATER, &GREATER_EQUAL, &EQUAL];
 
 /// The kernels of this family with their variants.
 pub fn kernels() -> Vec<KernelStatus> {

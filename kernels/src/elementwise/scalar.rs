@@ -145,6 +145,15 @@ impl UnaryRule for Floor {
     }
 }
 
+/// The integer nearest to `x`; halfway between two, the even one.
+pub struct Round;
+impl UnaryRule for Round {
+    const NAME: &'static str = "round";
+    fn value<T: Real>(x: T) -> T {
+        x.round_even()
+    }
+}
+
 /// `√x`, NaN below zero.
 pub struct Sqrt;
 impl UnaryRule for Sqrt {
@@ -190,12 +199,30 @@ impl UnaryRule for Exp {
     }
 }
 
+/// `e^x - 1`, precise around zero.
+pub struct Expm1;
+impl UnaryRule for Expm1 {
+    const NAME: &'static str = "expm1";
+    fn value<T: Real>(x: T) -> T {
+        x.exp_m1()
+    }
+}
+
 /// `ln x`: -∞ at zero, NaN below.
 pub struct Log;
 impl UnaryRule for Log {
     const NAME: &'static str = "log";
     fn value<T: Real>(x: T) -> T {
         x.ln()
+    }
+}
+
+/// `ln(1 + x)`, precise around zero: -∞ at -1, NaN below.
+pub struct Log1p;
+impl UnaryRule for Log1p {
+    const NAME: &'static str = "log1p";
+    fn value<T: Real>(x: T) -> T {
+        x.ln_1p()
     }
 }
 
@@ -309,6 +336,16 @@ impl BinaryRule for Pow {
     const NAME: &'static str = "pow";
     fn value<T: Real>(a: T, b: T) -> T {
         a.powf(b)
+    }
+}
+
+/// The angle of the point (x, y) by C's rules: signs of zero count, so that
+/// the half line of negative x is π from above and -π from below.
+pub struct Atan2;
+impl BinaryRule for Atan2 {
+    const NAME: &'static str = "atan2";
+    fn value<T: Real>(y: T, x: T) -> T {
+        y.atan2(x)
     }
 }
 
