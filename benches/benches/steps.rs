@@ -5,6 +5,7 @@
 //! the program (screen, model, loss, gradient, update of the weights).
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use speck_engine::DType;
 use speck_engine::kernels::Choice;
 use speck_harness::data::{DataSettings, Source};
 use speck_learners::{Batches, Learner, Setup};
@@ -39,8 +40,13 @@ fn learner(subject: &Subject, source: &Source) -> Box<dyn Learner> {
     let model = (model.make)(&settings).expect("a model");
     let entry = speck_learners::find(subject.learner).expect("a learner of the registry");
     let settings = resolve(entry.dimensions, &[]).expect("the learner's defaults");
-    let setup =
-        Setup { model: model.into(), shape: source.shape(), seed: 0, kernels: Choice::default() };
+    let setup = Setup {
+        model: model.into(),
+        shape: source.shape(),
+        seed: 0,
+        kernels: Choice::default(),
+        float: DType::F32,
+    };
     (entry.make)(&settings, setup).expect("a learner")
 }
 

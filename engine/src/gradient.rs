@@ -1,8 +1,10 @@
 //! Reverse-mode differentiation as a graph → graph function.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Gradient, Vjp};
+use crate::op::{Gradient, Source, Vjp};
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ops::Range;
 
 impl Graph {
     /// Appends the gradient of the scalar `loss` with respect to each node of
@@ -11,6 +13,9 @@ impl Graph {
     /// The backward pass is ordinary nodes, tagged with the forward node they
     /// come from, so it can be printed, priced and differentiated again. Where
     /// `loss` does not depend on a node, the gradient is a zero constant.
+    ///
+    /// Nodes made inside [`Graph::checkpoint`] are computed a second time for
+    /// the backward pass instead of being kept.
     ///
     /// Reverse accumulation: cotangents are summed per node, in the order in
     /// which the nodes that use it appear, latest first (Griewank and Walther,
@@ -61,6 +66,7 @@ impl Graph {
                 || self.inner().nodes[index].inputs.iter().any(|input| depends[input.index()]);
         }
         let mut cotangents: HashMap<usize, NodeId> = HashMap::from([(end, cotangent)]);
+        let mut values = Recomputation::new(self);
         for index in (0..=end).rev() {
             let Some(cotangent) = cotangents.get(&index).copied() else { continue };
             let id = NodeId::from_index(index);
@@ -81,7 +87,9 @@ impl Graph {
                     let message = format!("has no gradient: {reason}");
                     return Err(graph.error(node.op.info().name, &node.inputs, message));
                 }
-                let vjp = Vjp { inputs: &node.inputs, output: id, cotangent, needs: &needs };
+                values.enter(graph, index, cotangent)?;
+                let inputs: Vec<_> = node.inputs.iter().map(|id| values.of(*id)).collect();
+                let vjp = Vjp { inputs: &inputs, output: values.of(id), cotangent, needs: &needs };
                 let gradients = node.op.vjp(graph, &vjp)?;
                 for ((input, gradient), needed) in node.inputs.iter().zip(gradients).zip(&needs) {
                     let (Some(gradient), true) = (gradient, needed) else { continue };
@@ -104,5 +112,59 @@ impl Graph {
                 None => self.constant_like(*id, 0.0),
             })
             .collect()
+    }
+}
+
+/// What a backward pass reads in place of the nodes made inside a checkpoint:
+/// copies of them, computed again once the cotangent of the part is there.
+struct Recomputation {
+    /// The parts still to be entered, outer ones before the inner ones they hold.
+    parts: Vec<Range<usize>>,
+    copies: HashMap<NodeId, NodeId>,
+}
+
+impl Recomputation {
+    fn new(graph: &Graph) -> Self {
+        let mut parts = graph.inner().checkpoints.clone();
+        parts.sort_by_key(|part| (part.start, Reverse(part.end)));
+        Recomputation { parts, copies: HashMap::new() }
+    }
+
+    fn of(&self, id: NodeId) -> NodeId {
+        self.copies.get(&id).copied().unwrap_or(id)
+    }
+
+    /// Copies the nodes up to `index` of every part that holds it and has not
+    /// been entered. The copies read what comes from outside through barriers,
+    /// so that nobody takes them for the nodes they copy, or runs them early.
+    fn enter(&mut self, graph: &Graph, index: usize, after: NodeId) -> Result<(), GraphError> {
+        let entered: Vec<_> = self.parts.extract_if(.., |part| part.contains(&index)).collect();
+        for part in entered {
+            let mut held: HashMap<NodeId, NodeId> = HashMap::new();
+            for id in (part.start..=index).map(NodeId::from_index) {
+                let node = graph.node(id);
+                if node.op.source().is_some() {
+                    continue;
+                }
+                let mut inputs = Vec::with_capacity(node.inputs.len());
+                for input in &node.inputs {
+                    let own = part.contains(&input.index());
+                    let constant =
+                        matches!(graph.node(*input).op.source(), Some(Source::Constant(_)));
+                    let read = match held.get(input) {
+                        Some(read) => *read,
+                        None if own || constant => self.of(*input),
+                        None => graph.barrier(self.of(*input), after)?,
+                    };
+                    if !own {
+                        held.insert(*input, read);
+                    }
+                    inputs.push(read);
+                }
+                let copy = graph.derived(id, |graph| graph.append_shared(node.op, &inputs))?;
+                self.copies.insert(id, copy);
+            }
+        }
+        Ok(())
     }
 }

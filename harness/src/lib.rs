@@ -2,6 +2,8 @@
 //! command.
 
 pub mod batteries;
+pub mod bench;
+pub mod catalogue;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

@@ -4,10 +4,10 @@
 mod support;
 
 use serde_json::Value;
-use speck_engine::{kernels, ops, passes};
+use speck_engine::{compositions, kernels, ops, passes};
 use speck_harness::config::RegistryEntry;
 use speck_harness::{metrics, registries};
-use speck_learners::gradient::{optimizers, schedules};
+use speck_learners::gradient::{losses, optimizers, schedules};
 use support::Place;
 
 /// Every listing with the names it is to hold, in their order.
@@ -16,12 +16,14 @@ fn listings() -> Vec<(&'static str, Vec<&'static str>)> {
     let names = |entries: &[RegistryEntry]| entries.iter().map(|entry| entry.name).collect();
     vec![
         ("ops", ops::ALL.iter().map(|op| op.name).collect()),
+        ("compositions", compositions::all().map(|entry| entry.name).collect()),
         ("kernels", kernels::all().iter().map(|kernel| kernel.name).collect()),
-        ("passes", passes::ALL.iter().map(|pass| pass.name).collect()),
+        ("passes", passes::names().map(|(name, _)| name).collect()),
         ("models", names(&all.models)),
         ("learners", names(&all.learners)),
         ("optimizers", optimizers::ALL.iter().map(|entry| entry.name).collect()),
         ("schedules", schedules::ALL.iter().map(|entry| entry.name).collect()),
+        ("losses", losses::ALL.iter().map(|entry| entry.name).collect()),
         ("data", vec![all.data.name]),
         ("batteries", names(&all.batteries)),
         ("protocols", names(&all.protocols)),
@@ -76,6 +78,7 @@ fn listings_hold_every_dimension() {
     let lists = [
         ("models", all.models),
         ("learners", all.learners),
+        ("losses", losses::ALL.iter().map(|entry| entry.name).collect()),
         ("data", vec![all.data]),
         ("batteries", all.batteries),
         ("protocols", all.protocols),
@@ -257,4 +260,15 @@ fn the_help_of_every_command_mentions_every_flag() {
     let nothing = place.speck(&[]);
     assert_eq!(nothing.code, Some(2));
     assert!(nothing.err.contains("Usage: speck <COMMAND>"), "{}", nothing.err);
+}
+
+// The page lists the variants of this architecture.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_page_of_ops_is_what_the_registry_says() {
+    let page = Place::new().succeed(&["list", "ops", "--markdown"]).out;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ops.md");
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(page == kept, "docs/ops.md is old: `cargo run -- list ops --markdown > docs/ops.md`");
+    assert!(!page.contains("WRONG"));
 }

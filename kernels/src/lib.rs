@@ -18,12 +18,15 @@ pub mod isa;
 pub mod matmul;
 pub mod movement;
 pub mod parallel;
+pub mod peak;
 pub mod pooling;
 pub mod random;
 pub mod real;
 pub mod reduce;
 pub mod render;
+pub mod scan;
 pub mod softmax;
+pub mod sort;
 #[cfg(test)]
 mod testing;
 pub mod variant;
@@ -44,6 +47,8 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(reduce::kernels());
     kernels.extend(softmax::kernels());
     kernels.extend(movement::kernels());
+    kernels.extend(sort::kernels());
+    kernels.extend(scan::kernels());
     kernels.extend(convert::kernels());
     kernels.extend(random::kernels());
     kernels.extend(render::kernels());

@@ -44,7 +44,7 @@ struct Hebbian {
 
 impl Hebbian {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
-        let Setup { model, shape, seed, kernels } = setup;
+        let Setup { model, shape, seed, kernels, float } = setup;
         if model.name() != Linear.name() {
             let message = format!(
                 "the hebbian learner changes one layer of weights: it learns the model `{}`, not `{}`",
@@ -54,7 +54,7 @@ impl Hebbian {
             return Err(SettingError::new("model", message).into());
         }
         let rate = settings.float("rate");
-        let graph = Graph::new(DType::F32);
+        let graph = Graph::new(float);
         let screen = screen::declare(&graph, shape)?;
         let counter = TensorType::new(DType::I32, &[]);
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
@@ -90,7 +90,7 @@ impl Hebbian {
         Ok(Hebbian {
             trainer: Trainer {
                 program,
-                predictor: Predictor::new(model, Readout::Share, kernels),
+                predictor: Predictor::new(model, Readout::Share, kernels, float),
                 state,
                 batch: SpeckBatch::new(shape),
                 parameters: graph.ty(weight).elements(),

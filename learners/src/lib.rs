@@ -7,8 +7,9 @@
 mod batch;
 pub mod gradient;
 mod hebbian;
+mod port;
 mod predictor;
-mod screen;
+pub mod screen;
 mod trainer;
 
 pub use batch::{BatchShape, Batches, SCREEN, SpeckBatch, TARGETS};
@@ -16,7 +17,7 @@ pub use predictor::Readout;
 
 use speck_engine::kernels::Choice;
 use speck_engine::{
-    CompileError, Cost, GraphError, RunError, State, StateError, StepTiming, Tensor,
+    CompileError, Cost, DType, GraphError, RunError, State, StateError, StepTiming, Tensor,
 };
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Dimension, Model, SettingError, Settings};
@@ -62,6 +63,8 @@ pub struct Setup {
     pub seed: u64,
     /// Forced kernel variants.
     pub kernels: Choice,
+    /// What the programs compute in, and the model's tensors are.
+    pub float: DType,
 }
 
 /// What a learner consists of, for reports and prints.

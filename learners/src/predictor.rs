@@ -1,7 +1,7 @@
 //! Predictions of a model on batches of any shape.
 
 use crate::batch::{BatchShape, SpeckBatch, TARGETS};
-use crate::{LearnerError, screen};
+use crate::{LearnerError, port, screen};
 use speck_engine::kernels::Choice;
 use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State};
 use speck_models::{Builder, Mode, Model, SCREEN};
@@ -30,12 +30,13 @@ pub(crate) struct Predictor {
     model: Arc<dyn Model>,
     readout: Readout,
     kernels: Choice,
+    float: DType,
     programs: Vec<(BatchShape, Program, SpeckBatch)>,
 }
 
 impl Predictor {
-    pub fn new(model: Arc<dyn Model>, readout: Readout, kernels: Choice) -> Self {
-        Predictor { model, readout, kernels, programs: Vec::new() }
+    pub fn new(model: Arc<dyn Model>, readout: Readout, kernels: Choice, float: DType) -> Self {
+        Predictor { model, readout, kernels, float, programs: Vec::new() }
     }
 
     /// Predicts [samples, 128] values.
@@ -67,13 +68,13 @@ impl Predictor {
             part.take(batch, start * SAMPLES);
             screen::feed(program, part)?;
             program.run(state)?;
-            values.copy_from_slice(&program.values::<f32>("brightness")?[..values.len()]);
+            port::read(program, "brightness", values)?;
         }
         Ok(())
     }
 
     fn compile(&self, shape: BatchShape) -> Result<Program, LearnerError> {
-        let graph = Graph::new(DType::F32);
+        let graph = Graph::new(self.float);
         let screen = screen::declare(&graph, shape)?;
         let outputs = self.model.append(&Builder::new(&graph, Mode::Evaluation), screen.image)?;
         let brightness = read(&graph, outputs, self.readout)?;

@@ -1,11 +1,12 @@
 //! The screen at the bottom of every program.
 
 use crate::batch::{BatchShape, SpeckBatch};
+use crate::port;
 use speck_engine::{DType, Graph, GraphError, NodeId, Program, RunError};
 use speck_models::{CHANNELS, SCREEN};
 
 /// The nodes that stand for a batch.
-pub(crate) struct Screen {
+pub struct Screen {
     /// [samples, 3, 64, 64]
     pub image: NodeId,
     /// [samples, 128]
@@ -13,7 +14,10 @@ pub(crate) struct Screen {
 }
 
 /// Declares the inputs of a batch and renders them.
-pub(crate) fn declare(graph: &Graph, shape: BatchShape) -> Result<Screen, GraphError> {
+///
+/// # Errors
+/// A batch of another kind than screens can be made of.
+pub fn declare(graph: &Graph, shape: BatchShape) -> Result<Screen, GraphError> {
     let BatchShape { samples, specks, backgrounds, size } = shape;
     graph.scoped("screen", |graph| {
         let positions = graph.input("positions", DType::I32, &[samples, specks, 2])?;
@@ -27,9 +31,11 @@ pub(crate) fn declare(graph: &Graph, shape: BatchShape) -> Result<Screen, GraphE
 }
 
 /// Copies a batch into the inputs of a program.
-pub(crate) fn feed(program: &mut Program, batch: &SpeckBatch) -> Result<(), RunError> {
+///
+/// # Errors
+/// The program has no such inputs.
+pub fn feed(program: &mut Program, batch: &SpeckBatch) -> Result<(), RunError> {
     program.input_mut::<i32>("positions")?.copy_from_slice(&batch.positions);
-    program.input_mut::<f32>("colours")?.copy_from_slice(&batch.colours);
-    program.input_mut::<f32>("background")?.copy_from_slice(&batch.background);
-    Ok(())
+    port::write(program, "colours", &batch.colours)?;
+    port::write(program, "background", &batch.background)
 }

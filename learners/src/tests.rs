@@ -24,12 +24,16 @@ impl Batches for Specks {
 
 const SHAPE: BatchShape = BatchShape { samples: 32, specks: 1, backgrounds: 1, size: 1 };
 
+fn setup(model: Arc<dyn Model>) -> Setup {
+    Setup { model, shape: SHAPE, seed: 7, kernels: Choice::default(), float: DType::F32 }
+}
+
 fn made(entry: &LearnerEntry, model: &str, given: &[(&str, Value)]) -> Box<dyn Learner> {
     let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
     let settings = resolve(entry.dimensions, &given).unwrap();
     let model = speck_models::find(model).unwrap();
     let model = (model.make)(&resolve(model.dimensions, &[]).unwrap()).unwrap();
-    let setup = Setup { model: model.into(), shape: SHAPE, seed: 7, kernels: Choice::default() };
+    let setup = setup(model.into());
     (entry.make)(&settings, setup).unwrap()
 }
 
@@ -75,7 +79,7 @@ fn every_optimizer_schedule_and_loss_lowers_the_loss() {
     let mut variants = Vec::new();
     variants.extend(gradient::optimizers::NAMES.iter().map(|n| vec![("optimizer", text(n))]));
     variants.extend(gradient::schedules::NAMES.iter().map(|n| vec![("schedule", text(n))]));
-    variants.extend(["cross-entropy", "bce", "mse"].map(|n| vec![("loss", text(n))]));
+    variants.extend(gradient::losses::NAMES.iter().map(|n| vec![("loss", text(n))]));
     for mut given in variants {
         given.push(("steps", Value::Int(64)));
         given.push(("rate", Value::Float(0.01)));
@@ -129,7 +133,7 @@ fn the_hebbian_learner_wants_the_linear_model() {
     let settings = resolve(entry.dimensions, &[]).unwrap();
     let model = speck_models::find("mlp").unwrap();
     let model = (model.make)(&resolve(model.dimensions, &[]).unwrap()).unwrap();
-    let setup = Setup { model: model.into(), shape: SHAPE, seed: 7, kernels: Choice::default() };
+    let setup = setup(model.into());
     let error = (entry.make)(&settings, setup).err().unwrap().to_string();
     assert!(error.contains("`linear`, not `mlp`"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::Predictor;
-use crate::{Description, LearnerError, STEP, screen};
+use crate::{Description, LearnerError, STEP, port, screen};
 use speck_engine::{Program, RunError, State, StateError, StepTiming, Tensor};
 use speck_models::SettingError;
 
@@ -37,7 +37,7 @@ impl Trainer {
         for _ in 0..steps {
             self.feed(data, &prepare)?;
             self.program.run(&mut self.state)?;
-            sum += f64::from(self.program.values::<f32>("loss")?[0]);
+            sum += port::read_number(&self.program, "loss")?;
         }
         Ok(sum / steps as f64)
     }

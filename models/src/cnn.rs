@@ -1,8 +1,7 @@
 //! A convolutional network.
 
 use crate::settings::{DefaultValue, Dimension, Kind, SettingError, Settings};
-use crate::{Activation, Builder, Model, ModelEntry, OUTPUTS, Residual, SCREEN};
-use speck_engine::ops::AveragePool2d;
+use crate::{Activation, Builder, Head, Model, ModelEntry, OUTPUTS, Pool, Residual};
 use speck_engine::{Graph, GraphError, NodeId, Tensor, TensorType};
 
 /// Convolution blocks, then a linear head.
@@ -29,30 +28,13 @@ pub struct Cnn {
     pub residual: Residual,
     /// How maps become a vector for the head.
     pub head: Head,
+    /// Channels that a 1×1 convolution after the blocks reduces the maps to, as
+    /// it is, without norm or activation (`reduce.weight`, `reduce.bias`); 0 for
+    /// none.
+    pub reduce: usize,
     /// Whether two channels with the row and column of each pixel in [-1, 1]
     /// join the image (Liu et al., "CoordConv", 2018).
     pub coord: bool,
-}
-
-/// Halving of maps after a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pool {
-    /// None.
-    None,
-    /// The maximum of 2×2.
-    Max,
-    /// The mean of 2×2.
-    Average,
-}
-
-/// From maps to a vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// Every position of every map.
-    Flatten,
-    /// The mean of each map (global average pooling): no position is left
-    /// but what the maps encode.
-    Gap,
 }
 
 pub(crate) const ENTRY: ModelEntry = ModelEntry {
@@ -62,7 +44,7 @@ pub(crate) const ENTRY: ModelEntry = ModelEntry {
         Dimension {
             name: "channels",
             doc: "channels of each block; as many blocks as there are numbers",
-            kind: Kind::IntList { min: 1, max: 4096, longest: 16 },
+            kind: Kind::IntList { min: 1, max: 4096, shortest: 1, longest: 16 },
             default: DefaultValue::IntList(&[8, 16, 16]),
         },
         Dimension {
@@ -74,7 +56,7 @@ pub(crate) const ENTRY: ModelEntry = ModelEntry {
         Dimension {
             name: "pool",
             doc: "halving of the maps after each block: maximum or mean of 2×2",
-            kind: Kind::Choice(&["max", "average", "none"]),
+            kind: Kind::Choice(Pool::NAMES),
             default: DefaultValue::Text("max"),
         },
         Dimension {
@@ -104,8 +86,14 @@ pub(crate) const ENTRY: ModelEntry = ModelEntry {
         Dimension {
             name: "head",
             doc: "from maps to a vector: every position (flatten), or the mean of each map (gap)",
-            kind: Kind::Choice(&["flatten", "gap"]),
+            kind: Kind::Choice(Head::NAMES),
             default: DefaultValue::Text("flatten"),
+        },
+        Dimension {
+            name: "reduce",
+            doc: "channels of a 1×1 convolution before the head; 0 for none",
+            kind: Kind::Int { min: 0, max: 4096 },
+            default: DefaultValue::Int(0),
         },
         Dimension {
             name: "coord",
@@ -127,33 +115,22 @@ impl Cnn {
         let cnn = Cnn {
             channels: settings.int_list("channels"),
             kernel: settings.usize("kernel"),
-            pool: match settings.text("pool") {
-                "max" => Pool::Max,
-                "average" => Pool::Average,
-                _ => Pool::None,
-            },
+            pool: Pool::named(settings.text("pool")).ok_or_else(|| unknown("pool"))?,
             norm: settings.text("norm") == "batch",
             activation: Activation::named(settings.text("activation"))
                 .ok_or_else(|| unknown("activation"))?,
             dropout: settings.float("dropout"),
             residual: Residual::named(settings.text("residual"))
                 .ok_or_else(|| unknown("residual"))?,
-            head: if settings.text("head") == "gap" { Head::Gap } else { Head::Flatten },
+            head: Head::named(settings.text("head")).ok_or_else(|| unknown("head"))?,
+            reduce: settings.usize("reduce"),
             coord: settings.bool("coord"),
         };
         if cnn.kernel.is_multiple_of(2) {
             let message = format!("must be odd, not {}: maps keep their size", cnn.kernel);
             return Err(SettingError::new("kernel", message));
         }
-        let halvings = SCREEN[0].ilog2() as usize;
-        if cnn.pool != Pool::None && cnn.channels.len() > halvings {
-            let message = format!(
-                "{} blocks halve a screen of {} more often than it can be ({halvings} times)",
-                cnn.channels.len(),
-                SCREEN[0]
-            );
-            return Err(SettingError::new("channels", message));
-        }
+        cnn.pool.check("channels", cnn.channels.len())?;
         Ok(cnn)
     }
 }
@@ -169,10 +146,10 @@ impl Model for Cnn {
         for i in 0..self.channels.len() {
             x = graph.scoped(&format!("block.{i}"), |_| self.block(builder, x, i))?;
         }
-        let vector = match self.head {
-            Head::Flatten => graph.flatten_from(x, 1)?,
-            Head::Gap => graph.mean(x, &[2, 3])?,
-        };
+        if self.reduce > 0 {
+            x = builder.conv_layer("reduce", x, self.reduce, 1)?;
+        }
+        let vector = self.head.apply(graph, x)?;
         builder.linear_layer("head", vector, OUTPUTS)
     }
 }
@@ -189,19 +166,7 @@ impl Cnn {
             Residual::Concat => graph.concat(&[x, y], 1)?,
             _ => y,
         };
-        match self.pool {
-            Pool::None => Ok(y),
-            Pool::Max => graph.max_pool2d(y, [2, 2], [2, 2], [0, 0]),
-            Pool::Average => graph.average_pool2d(
-                y,
-                AveragePool2d {
-                    kernel: [2, 2],
-                    stride: [2, 2],
-                    padding: [0, 0],
-                    count_padding: true,
-                },
-            ),
-        }
+        self.pool.apply(graph, y)
     }
 }
 

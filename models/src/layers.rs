@@ -43,15 +43,31 @@ impl Builder<'_> {
         kernel: usize,
     ) -> Result<NodeId, GraphError> {
         let inputs = self.graph.shape(x)[1];
+        let y = self.plain_conv_layer(name, x, channels, kernel)?;
         let initial = default_initial(inputs * kernel * kernel);
-        let shape = [channels, inputs, kernel, kernel];
-        let weight = self.parameter(&format!("{name}.weight"), &shape, initial.clone())?;
         let bias = self.parameter(&format!("{name}.bias"), &[channels], initial)?;
         self.graph.scoped(name, |graph| {
-            let window = Window { padding: [kernel / 2; 2], ..Window::default() };
-            let y = graph.conv2d(x, weight, window)?;
             let bias = graph.on_channels(bias, y)?;
             graph.add(y, bias)
+        })
+    }
+
+    /// [`Builder::conv_layer`] without its bias.
+    #[track_caller]
+    pub(crate) fn plain_conv_layer(
+        &self,
+        name: &str,
+        x: NodeId,
+        channels: usize,
+        kernel: usize,
+    ) -> Result<NodeId, GraphError> {
+        let inputs = self.graph.shape(x)[1];
+        let initial = default_initial(inputs * kernel * kernel);
+        let shape = [channels, inputs, kernel, kernel];
+        let weight = self.parameter(&format!("{name}.weight"), &shape, initial)?;
+        self.graph.scoped(name, |graph| {
+            let window = Window { padding: [kernel / 2; 2], ..Window::default() };
+            graph.conv2d(x, weight, window)
         })
     }
 
@@ -79,6 +95,39 @@ impl Builder<'_> {
         let weight = self.parameter(&format!("{name}.weight"), &width, Initial::Constant(1.0))?;
         let bias = self.parameter(&format!("{name}.bias"), &width, Initial::Constant(0.0))?;
         self.graph.scoped(name, |graph| graph.layer_norm(x, weight, bias, EPSILON))
+    }
+
+    /// Multi-head self-attention (Vaswani et al., 2017) among the tokens of each
+    /// of `samples` samples: rows [samples · tokens, dim] to the same.
+    /// `name.qkv` makes queries, keys and values, `name.proj` joins the heads.
+    #[track_caller]
+    pub(crate) fn attention_layer(
+        &self,
+        name: &str,
+        x: NodeId,
+        samples: usize,
+        heads: usize,
+    ) -> Result<NodeId, GraphError> {
+        let [rows, dim] = [self.graph.shape(x)[0], self.graph.shape(x)[1]];
+        let (tokens, width) = (rows / samples.max(1), dim / heads);
+        let all = self.linear_layer(&format!("{name}.qkv"), x, 3 * dim)?;
+        let joined = self.graph.scoped(name, |graph| {
+            let split = graph.reshape(all, &[samples, tokens, 3, heads, width])?;
+            let split = graph.permute(split, &[2, 0, 3, 1, 4])?;
+            let part = |which| {
+                let part = graph.narrow(split, 0, which, 1, 1)?;
+                graph.reshape(part, &[samples * heads, tokens, width])
+            };
+            let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+            let queries = graph.scale(queries, 1.0 / (width as f64).sqrt())?;
+            let scores = graph.matmul_with(queries, keys, false, true)?;
+            let weights = graph.softmax(scores, 2)?;
+            let mixed = graph.matmul(weights, values)?;
+            let mixed = graph.reshape(mixed, &[samples, heads, tokens, width])?;
+            let mixed = graph.permute(mixed, &[0, 2, 1, 3])?;
+            graph.reshape(mixed, &[rows, dim])
+        })?;
+        self.linear_layer(&format!("{name}.proj"), joined, dim)
     }
 
     /// Dropout while training, nothing in evaluation.

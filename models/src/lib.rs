@@ -7,18 +7,26 @@
 
 mod activation;
 mod cnn;
+mod dsnt;
 mod layers;
 mod linear;
 mod mlp;
+mod pool;
 mod residual;
+mod resnet;
 pub mod settings;
+mod vit;
 
 pub use activation::Activation;
 pub use cnn::Cnn;
+pub use dsnt::Dsnt;
 pub use linear::Linear;
 pub use mlp::Mlp;
+pub use pool::{Head, Pool};
 pub use residual::Residual;
+pub use resnet::Resnet;
 pub use settings::{Dimension, SettingError, Settings};
+pub use vit::Vit;
 
 use speck_engine::{Graph, GraphError, Initial, NodeId};
 use std::cell::RefCell;
@@ -117,7 +125,8 @@ pub struct ModelEntry {
 }
 
 /// Every architecture.
-pub static ALL: &[ModelEntry] = &[linear::ENTRY, mlp::ENTRY, cnn::ENTRY];
+pub static ALL: &[ModelEntry] =
+    &[linear::ENTRY, mlp::ENTRY, cnn::ENTRY, resnet::ENTRY, vit::ENTRY, dsnt::ENTRY];
 
 /// The entry called `name`.
 pub fn find(name: &str) -> Option<&'static ModelEntry> {

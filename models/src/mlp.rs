@@ -4,7 +4,7 @@ use crate::settings::{DefaultValue, Dimension, Kind, SettingError, Settings};
 use crate::{Activation, Builder, Model, ModelEntry, OUTPUTS, Residual};
 use speck_engine::{GraphError, NodeId};
 
-/// Hidden layers of one width, then the 128 outputs.
+/// Hidden layers, then the 128 outputs.
 ///
 /// A hidden layer is linear → norm → activation → dropout → residual.
 /// Parameters: `layers.I.weight`, `layers.I.bias`, `norms.I.…`.
@@ -40,15 +40,21 @@ pub(crate) const ENTRY: ModelEntry = ModelEntry {
     dimensions: &[
         Dimension {
             name: "depth",
-            doc: "number of hidden layers",
+            doc: "number of hidden layers, where hidden is empty",
             kind: Kind::Int { min: 1, max: 64 },
             default: DefaultValue::Int(2),
         },
         Dimension {
             name: "width",
-            doc: "units of a hidden layer",
+            doc: "units of each hidden layer, where hidden is empty",
             kind: Kind::Int { min: 1, max: 65_536 },
             default: DefaultValue::Int(128),
+        },
+        Dimension {
+            name: "hidden",
+            doc: "units of each hidden layer, one number a layer, in place of depth and width",
+            kind: Kind::IntList { min: 1, max: 65_536, shortest: 0, longest: 64 },
+            default: DefaultValue::IntList(&[]),
         },
         Dimension {
             name: "activation",
@@ -85,8 +91,12 @@ impl Mlp {
     /// None after resolution; the signature is that of every config.
     pub fn from_settings(settings: &Settings) -> Result<Self, SettingError> {
         let unknown = |key: &str| SettingError::new(key, "has no such value");
+        let hidden = match settings.int_list("hidden") {
+            widths if widths.is_empty() => vec![settings.usize("width"); settings.usize("depth")],
+            widths => widths,
+        };
         Ok(Mlp {
-            hidden: vec![settings.usize("width"); settings.usize("depth")],
+            hidden,
             activation: Activation::named(settings.text("activation"))
                 .ok_or_else(|| unknown("activation"))?,
             norm: match settings.text("norm") {

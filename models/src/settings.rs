@@ -86,12 +86,14 @@ pub enum Kind {
         /// The words.
         also: &'static [&'static str],
     },
-    /// One or more whole numbers.
+    /// Several whole numbers.
     IntList {
         /// The smallest value of an entry.
         min: i64,
         /// The largest value of an entry.
         max: i64,
+        /// The smallest number of entries.
+        shortest: usize,
         /// The largest number of entries.
         longest: usize,
     },
@@ -134,12 +136,13 @@ impl Kind {
                 let known: Vec<_> = COLOURS.iter().map(|colour| colour.0).collect();
                 Err(unknown_word(word, &[&known, also].concat(), self))
             }
-            (Kind::IntList { min, max, longest }, Value::List(values)) => {
+            (Kind::IntList { min, max, shortest, longest }, Value::List(values)) => {
                 let fits = |value: &Value| match value {
                     Value::Int(number) => (min..=max).contains(number),
                     _ => false,
                 };
-                match !values.is_empty() && values.len() <= longest && values.iter().all(fits) {
+                let length = shortest..=longest;
+                match length.contains(&values.len()) && values.iter().all(fits) {
                     true => Ok(value.clone()),
                     false => refused(),
                 }
@@ -165,8 +168,8 @@ impl fmt::Display for Kind {
                     _ => write!(f, " or one of {}", also.join(", ")),
                 }
             }
-            Kind::IntList { min, max, longest } => {
-                write!(f, "a list of 1 to {longest} whole numbers from {min} to {max}")
+            Kind::IntList { min, max, shortest, longest } => {
+                write!(f, "a list of {shortest} to {longest} whole numbers from {min} to {max}")
             }
         }
     }

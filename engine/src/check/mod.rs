@@ -102,8 +102,8 @@ pub fn draw(draw: Draw, elements: usize, index: usize, seed: u64) -> Vec<f64> {
     }
 }
 
-/// The tensors of a case.
-fn tensors(case: &Case, float: DType, seed: u64) -> Vec<Tensor> {
+/// The tensors of a case: its floats in `float`, its indices in `i32`.
+pub fn tensors(case: &Case, float: DType, seed: u64) -> Vec<Tensor> {
     let tensor = |(index, (shape, how)): (usize, &(Vec<usize>, Draw))| {
         let dtype = if matches!(how, Draw::Index(_)) { DType::I32 } else { float };
         let ty = TensorType::new(dtype, shape);
@@ -113,7 +113,10 @@ fn tensors(case: &Case, float: DType, seed: u64) -> Vec<Tensor> {
 }
 
 /// Declares the inputs of a case, named by their position.
-fn declare(graph: &Graph, tensors: &[Tensor]) -> Result<Vec<NodeId>, GraphError> {
+///
+/// # Errors
+/// A name that is taken.
+pub fn declare(graph: &Graph, tensors: &[Tensor]) -> Result<Vec<NodeId>, GraphError> {
     let input = |(i, t): (usize, &Tensor)| graph.input(&i.to_string(), t.ty().dtype, t.shape());
     tensors.iter().enumerate().map(input).collect()
 }

@@ -2,12 +2,15 @@
 
 mod activations;
 mod arithmetic;
+mod arrangement;
 mod attention;
 mod convolution;
 mod coordinates;
 mod differentials;
 mod dropout;
+mod einsum;
 mod elementary;
+mod grids;
 mod indexing;
 mod losses;
 mod norms;
@@ -22,10 +25,22 @@ mod shapes;
 mod sorting;
 mod statistics;
 mod surrogates;
+mod vectors;
 mod windows;
 
+pub use attention::Attention;
+pub use convolution::{Border, Convolution, TransposedConvolution};
+pub use coordinates::{Divergence, HeatRegularizer};
+pub use grids::{Outside, Sampling};
+pub use indexing::Embedding;
+pub use losses::Reduction;
+pub use losses::classification::ClassLoss;
 pub use norms::RunningStatistics;
+pub use padding::Padding;
+pub use resampling::{Interpolation, Resampling, Target};
+pub use sorting::Sorted;
 pub use surrogates::Surrogate;
+pub use windows::Deformation;
 
 use crate::op::Composition;
 
@@ -33,14 +48,22 @@ use crate::op::Composition;
 const FAMILIES: &[&[Composition]] = &[
     activations::ALL,
     arithmetic::ALL,
+    arrangement::ALL,
     attention::ALL,
     convolution::ALL,
     coordinates::ALL,
     differentials::ALL,
     dropout::ALL,
+    einsum::ALL,
     elementary::ALL,
+    grids::ALL,
     indexing::ALL,
     losses::ALL,
+    losses::binary::ALL,
+    losses::classification::ALL,
+    losses::divergence::ALL,
+    losses::overlap::ALL,
+    losses::regression::ALL,
     norms::ALL,
     padding::ALL,
     pooling::ALL,
@@ -53,6 +76,7 @@ const FAMILIES: &[&[Composition]] = &[
     sorting::ALL,
     statistics::ALL,
     surrogates::ALL,
+    vectors::ALL,
     windows::ALL,
 ];
 

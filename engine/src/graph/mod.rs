@@ -82,6 +82,8 @@ pub(crate) struct Inner {
     pub states: Vec<StateSlot>,
     pub updates: Vec<(usize, NodeId)>,
     pub outputs: Vec<(String, NodeId)>,
+    /// Positions of nodes that a backward pass computes again.
+    pub checkpoints: Vec<std::ops::Range<usize>>,
     scope: Vec<String>,
     origin: Option<NodeId>,
     streams: u64,
@@ -163,6 +165,20 @@ impl Graph {
         self.inner.borrow_mut().scope.push(name.to_owned());
         let result = body(self);
         self.inner.borrow_mut().scope.pop();
+        result
+    }
+
+    /// Builds nodes that a later [`Graph::gradient`] computes again in its
+    /// backward pass instead of keeping their values (Chen et al., "Training
+    /// deep nets with sublinear memory cost", 2016): less memory for one more
+    /// evaluation. What `body` reads from outside is kept, and so is what is
+    /// read of it afterwards. Draws are repeated bit for bit, since a draw
+    /// depends on seed, stream and step alone. Checkpoints may hold others.
+    pub fn checkpoint<R>(&self, body: impl FnOnce(&Graph) -> R) -> R {
+        let start = self.len();
+        let result = body(self);
+        let end = self.len();
+        self.inner.borrow_mut().checkpoints.push(start..end);
         result
     }
 

@@ -7,6 +7,7 @@
 mod abs;
 mod add;
 mod argmax;
+mod argsort;
 mod atan2;
 mod average_pool2d;
 mod barrier;
@@ -14,6 +15,7 @@ mod cast;
 mod concat;
 mod conv2d;
 mod cos;
+mod cumulative_sum;
 mod detach;
 mod div;
 mod embed;
@@ -27,6 +29,8 @@ mod gather;
 mod greater;
 mod greater_equal;
 mod increment;
+mod index_add;
+mod index_select;
 mod iota;
 mod log;
 mod log1p;
@@ -51,6 +55,7 @@ mod reshape;
 mod round;
 mod rsqrt;
 mod scatter_add;
+mod segment_max;
 mod select;
 mod sigmoid;
 mod sign;
@@ -65,10 +70,12 @@ mod straight_through;
 mod sub;
 mod sum;
 mod tanh;
+mod to_index;
 mod unrender;
 
 pub use average_pool2d::AveragePool2d;
 pub use conv2d::Window;
+pub use max_pool2d_indices::PoolWindow;
 pub(crate) use source::Given;
 
 use crate::op::{Lowered, OpInfo, Routine};
@@ -124,6 +131,9 @@ pub static ALL: &[&OpInfo] = &[
     &sum::SUM.info,
     &max::MAX.info,
     &argmax::INFO,
+    &argsort::INFO,
+    &cumulative_sum::INFO,
+    &segment_max::INFO,
     &softmax::SOFTMAX.info,
     &log_softmax::LOG_SOFTMAX.info,
     // Products
@@ -148,8 +158,11 @@ pub static ALL: &[&OpInfo] = &[
     &concat::INFO,
     &gather::INFO,
     &scatter_add::INFO,
+    &index_select::INFO,
+    &index_add::INFO,
     // Integers
     &cast::INFO,
+    &to_index::INFO,
     &increment::INFO,
 ];
 

@@ -27,6 +27,17 @@ pub struct Pass {
 /// happens when steps are planned, after the passes.
 pub const GROUPS: &str = "groups";
 
+/// What joining element-wise steps does, in one line.
+const GROUPS_SUMMARY: &str = "run chains of element-wise steps tile by tile in one go";
+
+/// Name and summary of what can be switched off, in the order in which it
+/// first happens.
+pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let again = |i: usize| ALL[..i].iter().any(|earlier| earlier.name == ALL[i].name);
+    let passes = (0..ALL.len()).filter(move |i| !again(*i));
+    passes.map(|i| (ALL[i].name, ALL[i].summary)).chain([(GROUPS, GROUPS_SUMMARY)])
+}
+
 /// All passes, in the order in which they run.
 pub const ALL: &[Pass] = &[dead::PASS, forward::PASS, fold::PASS, common::PASS, dead::PASS_AGAIN];
 
@@ -35,10 +46,7 @@ pub const ALL: &[Pass] = &[dead::PASS, forward::PASS, fold::PASS, common::PASS, 
 /// # Errors
 /// A name in `without` that is no pass.
 pub fn run(graph: &Graph, without: &[String], kernels: &Choice) -> Result<Graph, CompileError> {
-    let mut known: Vec<_> = ALL.iter().map(|pass| pass.name).chain([GROUPS]).collect();
-    // A pass may run more than once.
-    known.sort_unstable();
-    known.dedup();
+    let known: Vec<_> = names().map(|(name, _)| name).collect();
     for name in without {
         if !known.contains(&name.as_str()) {
             let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();

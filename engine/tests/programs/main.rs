@@ -2,16 +2,23 @@
 
 #[path = "../common/adam.rs"]
 mod adam;
+mod checkpoints;
 mod compositions;
 mod errors;
 mod gradients;
 mod passes;
 mod print;
+mod products;
 mod random;
+mod sampling;
 mod shapes;
 mod states;
+mod sums;
 
 use speck_engine::{DType, Graph, NodeId, Options, Program, State, Tensor};
+
+/// Cases of each property.
+const CASES: u32 = 10_000;
 
 /// Options with unwritten memory made visible.
 fn poisoned(without: &[&str]) -> Options {

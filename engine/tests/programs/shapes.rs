@@ -78,7 +78,7 @@ fn shape_and_axis() -> impl Strategy<Value = (Vec<usize>, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(crate::CASES))]
 
     #[test]
     fn expand_repeats((to, from) in shape_and_part()) {

@@ -291,7 +291,7 @@ fn build(graph: &Graph, op: u8, a: NodeId, b: NodeId) -> NodeId {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(crate::CASES))]
 
     /// Random steps against a reading of the same instructions that copies
     /// everything: no plan of memory may show.

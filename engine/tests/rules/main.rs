@@ -5,6 +5,7 @@
 //! the registry says. Every variant of the op's kernels is held to it.
 
 mod elementwise;
+mod order;
 mod structured;
 mod table;
 

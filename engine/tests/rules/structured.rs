@@ -4,12 +4,12 @@ use crate::table::{Entry, INF, NAN, entry};
 use speck_engine::Tensor;
 
 /// A floating-point tensor.
-fn f(shape: &[usize], values: &[f64]) -> Tensor {
+pub fn f(shape: &[usize], values: &[f64]) -> Tensor {
     Tensor::from_f64(shape, values.to_vec())
 }
 
 /// An integer tensor.
-fn i(shape: &[usize], values: &[i32]) -> Tensor {
+pub fn i(shape: &[usize], values: &[i32]) -> Tensor {
     Tensor::from_i32(shape, values.to_vec())
 }
 
@@ -187,7 +187,7 @@ fn movement() -> Vec<Entry> {
     ]
 }
 
-const TWO_60: f64 = (1u64 << 60) as f64;
+pub const TWO_60: f64 = (1u64 << 60) as f64;
 
 fn screens() -> Vec<Entry> {
     // A screen of 3 × 4 and three slots: a speck at (0,1), one over its lower

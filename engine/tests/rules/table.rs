@@ -1,7 +1,7 @@
 //! What the rules say, as values: one or more entries for every op that
 //! states a rule.
 
-use crate::{elementwise, structured};
+use crate::{elementwise, order, structured};
 use speck_engine::check::values::Expectation;
 use speck_engine::{Graph, GraphError, NodeId, Tensor};
 
@@ -23,6 +23,7 @@ pub const NAN: f64 = f64::NAN;
 pub fn entries() -> Vec<Entry> {
     let mut all = elementwise::entries();
     all.extend(structured::entries());
+    all.extend(order::entries());
     all
 }
 

@@ -1,20 +1,21 @@
 //! `speck list`.
 
 use super::say;
+use crate::catalogue::{self, Entry, KernelEntry};
 use crate::config::RegistryEntry;
 use crate::{RunError, metrics, registries};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use speck_engine::kernels::{self, KernelStatus};
-use speck_engine::op::Gradient;
-use speck_engine::{ops, passes};
-use speck_learners::gradient::{optimizers, schedules};
+use speck_engine::{kernels, passes};
+use speck_learners::gradient::{losses, optimizers, schedules};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum What {
     /// Operations: formula, gradient, rule at ties and edges, kernels.
     Ops,
+    /// Functions made of several operations.
+    Compositions,
     /// Kernels, their variants, and which of them run here.
     Kernels,
     /// Graph passes.
@@ -27,6 +28,8 @@ pub(super) enum What {
     Optimizers,
     /// Schedules of the gradient learner.
     Schedules,
+    /// Losses of the gradient learner.
+    Losses,
     /// Dimensions of the data.
     Data,
     /// Test batteries.
@@ -37,16 +40,37 @@ pub(super) enum What {
     Metrics,
 }
 
-pub(super) fn list(what: What, as_json: bool) -> Result<(), RunError> {
+#[derive(Args)]
+pub(super) struct ListArguments {
+    /// What to list.
+    what: What,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// Of the ops: the page of the documentation, compositions included.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+}
+
+pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
+    let &ListArguments { what, json: as_json, markdown } = arguments;
+    if markdown {
+        return match what {
+            What::Ops => say(&catalogue::markdown()),
+            _ => Err(RunError::Usage("--markdown: there is a page of the ops only".to_owned())),
+        };
+    }
     let registries = registries();
     let (text, value) = match what {
-        What::Ops => ops_listing(),
+        What::Ops => catalogue_listing(&catalogue::op_entries()),
+        What::Compositions => catalogue_listing(&catalogue::composition_entries()),
         What::Kernels => kernels_listing(),
-        What::Passes => pairs(passes::ALL.iter().map(|p| (p.name, p.summary))),
+        What::Passes => pairs(passes::names()),
         What::Models => entries(&registries.models),
         What::Learners => entries(&registries.learners),
         What::Optimizers => pairs(optimizers::ALL.iter().map(|o| (o.name, o.summary))),
         What::Schedules => pairs(schedules::ALL.iter().map(|s| (s.name, s.summary))),
+        What::Losses => pairs(losses::ALL.iter().map(|l| (l.name, l.summary))),
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
         What::Protocols => entries(&registries.protocols),
@@ -85,72 +109,30 @@ fn entries(entries: &[RegistryEntry]) -> Listing {
     (text, json!(entries))
 }
 
-fn ops_listing() -> Listing {
+fn catalogue_listing(entries: &[Entry]) -> Listing {
     let mut text = String::new();
-    let mut values = Vec::new();
-    for op in ops::ALL {
-        let (kind, gradient) = match op.gradient {
-            Gradient::Product(formula) => ("product", formula),
-            Gradient::Zero(reason) => ("zero", reason),
-            Gradient::Stated(reason) => ("stated", reason),
-            Gradient::None(reason) => ("none", reason),
-        };
-        let _ = writeln!(text, "{:26}{}", op.name, op.formula);
-        let prefix = match kind {
-            "product" => "gradient",
-            "stated" => "gradient by definition",
-            _ => "no gradient",
-        };
-        let _ = writeln!(text, "{:26}{prefix}: {gradient}", "");
-        if let Some(rule) = op.rule {
-            let _ = writeln!(text, "{:26}rule: {rule}", "");
+    for entry in entries {
+        let _ = writeln!(text, "{:28}{}", entry.name, entry.formula);
+        for line in entry.lines() {
+            let _ = writeln!(text, "{:28}{line}", "");
         }
-        let kernels = (op.kernels)();
-        for kernel in &kernels {
-            let _ = writeln!(text, "{:26}kernel {}: {}", "", kernel.name, variants(kernel));
+        for kernel in &entry.kernels {
+            let _ = writeln!(text, "{:28}kernel {}: {}", "", kernel.name, kernel.variants());
         }
-        values.push(json!({
-            "name": op.name,
-            "formula": op.formula,
-            "gradient": {"kind": kind, "text": gradient},
-            "rule": op.rule,
-            "kernels": kernels.iter().map(kernel_value).collect::<Vec<_>>(),
-        }));
     }
-    (text, Value::Array(values))
+    (text, json!(entries))
 }
 
 fn kernels_listing() -> Listing {
-    let all = kernels::all();
+    let all: Vec<_> = kernels::all().iter().map(KernelEntry::new).collect();
     let mut text = String::new();
     for kernel in &all {
-        let _ = writeln!(text, "{:26}{}", kernel.name, variants(kernel));
+        let _ = writeln!(text, "{:26}{}", kernel.name, kernel.variants());
         for variant in kernel.f32.iter().chain(&kernel.f64) {
             if let Some(reason) = variant.refused {
                 let _ = writeln!(text, "{:26}{} refused: {reason}", "", variant.name);
             }
         }
     }
-    (text, Value::Array(all.iter().map(kernel_value).collect()))
-}
-
-/// Variants in order of preference, the one that runs in brackets.
-fn variants(kernel: &KernelStatus) -> String {
-    let row = |dtype: &str, variants: &[kernels::VariantStatus]| {
-        let chosen = variants.iter().position(|variant| variant.refused.is_none());
-        let name = |(i, variant): (usize, &kernels::VariantStatus)| {
-            if Some(i) == chosen { format!("[{}]", variant.name) } else { variant.name.to_owned() }
-        };
-        let names: Vec<_> = variants.iter().enumerate().map(name).collect();
-        format!("{dtype} {}", names.join(" "))
-    };
-    format!("{}; {}", row("f32", &kernel.f32), row("f64", &kernel.f64))
-}
-
-fn kernel_value(kernel: &KernelStatus) -> Value {
-    let list = |variants: &[kernels::VariantStatus]| -> Vec<Value> {
-        let value = |v: &kernels::VariantStatus| json!({"name": v.name, "isa": v.isa.to_string(), "refused": v.refused});
-        variants.iter().map(value).collect()
-    };
-    json!({"name": kernel.name, "f32": list(&kernel.f32), "f64": list(&kernel.f64)})
+    (text, json!(all))
 }

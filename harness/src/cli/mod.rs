@@ -1,5 +1,6 @@
 //! The command line: what `speck` understands.
 
+mod bench;
 mod conform;
 mod list;
 mod print;
@@ -40,13 +41,10 @@ enum Command {
         out: Option<PathBuf>,
     },
     /// List what there is: ops, kernels, models, …
-    List {
-        /// What to list.
-        what: list::What,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List(list::ListArguments),
+    /// Time kernels and training steps.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Run operators on cases that another system computed, and compare.
     ///
     /// Exit code 1 if a case fails.
@@ -61,7 +59,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Report { store, runs, out } => run::report(&store, &runs, out),
-        Command::List { what, json } => list::list(what, json),
+        Command::List(arguments) => list::list(&arguments),
+        Command::Bench(command) => bench::bench(&command),
         Command::Conform(arguments) => conform::conform(&arguments),
         Command::Print(arguments) => print::print(&arguments),
     };

@@ -21,7 +21,7 @@ const CNN: &[Dimension] = &[
     Dimension {
         name: "channels",
         doc: "channels",
-        kind: Kind::IntList { min: 1, max: 64, longest: 4 },
+        kind: Kind::IntList { min: 1, max: 64, shortest: 1, longest: 4 },
         default: DefaultValue::IntList(&[8]),
     },
     Dimension {

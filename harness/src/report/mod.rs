@@ -12,9 +12,9 @@ mod data;
 #[cfg(test)]
 mod fixture;
 mod format;
-mod page;
+pub(crate) mod page;
 mod pixels;
-mod plots;
+pub(crate) mod plots;
 mod sections;
 mod statistics;
 #[cfg(test)]

@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// A section of the report.
-pub(super) struct Section {
+pub(crate) struct Section {
     /// The anchor in the page.
     pub id: String,
     pub title: String,
@@ -22,7 +22,7 @@ pub(super) struct Section {
 }
 
 /// The whole page.
-pub(super) fn page(title: &str, header: &Markup, sections: &[Section]) -> Markup {
+pub(crate) fn page(title: &str, header: &Markup, sections: &[Section]) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -144,12 +144,12 @@ pub(super) fn swatch(number: usize) -> Markup {
 }
 
 /// A table that scrolls sideways on a narrow screen.
-pub(super) fn scrolling(table: &Markup) -> Markup {
+pub(crate) fn scrolling(table: &Markup) -> Markup {
     html! { div.scroll { (table) } }
 }
 
 /// A figure with a heading above and a remark below.
-pub(super) fn figure(heading: &str, body: &Markup, remark: &Markup) -> Markup {
+pub(crate) fn figure(heading: &str, body: &Markup, remark: &Markup) -> Markup {
     html! {
         figure {
             @if !heading.is_empty() { h3 { (heading) } }
@@ -160,7 +160,7 @@ pub(super) fn figure(heading: &str, body: &Markup, remark: &Markup) -> Markup {
 }
 
 /// A drawing, or the reason why there is none.
-pub(super) fn drawing(outcome: &Result<String, String>) -> Markup {
+pub(crate) fn drawing(outcome: &Result<String, String>) -> Markup {
     match outcome {
         Ok(svg) => PreEscaped(svg.clone()),
         Err(reason) => html! { p.missing { "Nothing to draw: " (reason) "." } },

@@ -9,11 +9,11 @@ use super::format::thousands;
 /// The number of colours for lines; the style sheet has as many classes `s0`,
 /// `s1`, … (stroke) and `f0`, `f1`, … (fill), and one more for the colour of the
 /// text. Lines beyond are dashed.
-pub(super) const COLOURS: usize = 7;
+pub(crate) const COLOURS: usize = 7;
 
 /// Plotters places everything on whole units: drawing this many times larger
 /// than shown keeps curves smooth.
-const ZOOM: u32 = 4;
+pub(crate) const ZOOM: u32 = 4;
 
 /// More points than this do not show in a chart and only make the file large.
 const MOST_POINTS: usize = 400;
@@ -73,14 +73,14 @@ pub(super) enum Scale {
 const LINE_ROLE: u8 = 1;
 const DASHED_ROLE: u8 = 2;
 const DOTTED_ROLE: u8 = 3;
-const BAND_ROLE: u8 = 4;
+pub(crate) const BAND_ROLE: u8 = 4;
 const FRAME_ROLE: u8 = 5;
 /// The number that stands for the colour of the text.
 const INK: u8 = COLOURS as u8;
-const GRID: RGBColor = RGBColor(1, FRAME_ROLE, 0);
-const AXIS: RGBColor = RGBColor(1, FRAME_ROLE, 1);
-const LEVEL: RGBColor = RGBColor(1, FRAME_ROLE, 2);
-const TEXT: RGBColor = RGBColor(1, FRAME_ROLE, 3);
+pub(crate) const GRID: RGBColor = RGBColor(1, FRAME_ROLE, 0);
+pub(crate) const AXIS: RGBColor = RGBColor(1, FRAME_ROLE, 1);
+pub(crate) const LEVEL: RGBColor = RGBColor(1, FRAME_ROLE, 2);
+pub(crate) const TEXT: RGBColor = RGBColor(1, FRAME_ROLE, 3);
 
 /// A line chart as an SVG element, or the reason why there is nothing to draw.
 pub(super) fn line_chart(frame: &Frame<'_>, series: &[Series]) -> Result<String, String> {
@@ -225,7 +225,7 @@ fn placeholder(series: &Series) -> (u8, u8) {
 
 /// Puts classes in place of the placeholder colours, and lets the page decide
 /// on the size.
-fn style(svg: &str, description: &str) -> String {
+pub(crate) fn style(svg: &str, description: &str) -> String {
     let mut styled = svg.to_string();
     let mut put = |role: u8, number: u8, attribute: &str, class: &str| {
         let colour = format!("{attribute}=\"#01{role:02X}{number:02X}\"");
@@ -264,7 +264,7 @@ fn thin<T: Copy>(points: &[T]) -> Vec<T> {
 }
 
 /// A label of a logarithmic axis.
-fn power(value: f64) -> String {
+pub(crate) fn power(value: f64) -> String {
     match value {
         0.001..1000.0 => short_number(value),
         _ => format!("{value:.0e}").replace('-', "−"),

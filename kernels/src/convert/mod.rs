@@ -1,4 +1,4 @@
-//! Integers to floats, counters, and ramps: small work at the edges of a step.
+//! Integers to floats and back, counters, and ramps: small work at the edges of a step.
 
 mod scalar;
 
@@ -10,6 +10,12 @@ use crate::variant::{Kernel, KernelStatus, Signature, Variant};
 pub struct FromInteger;
 impl Signature for FromInteger {
     type Run<T: Real> = fn(x: &[i32], out: &mut [T]);
+}
+
+/// From floats to integers, element by element.
+pub struct ToInteger;
+impl Signature for ToInteger {
+    type Run<T: Real> = fn(x: &[T], out: &mut [i32]);
 }
 
 /// From integers to integers, element by element.
@@ -31,6 +37,14 @@ pub static FROM_INTEGER: Kernel<FromInteger> = Kernel {
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::from_integer }],
 };
 
+/// out = x without its fraction; beyond the integers the nearest of them, and
+/// -1 for NaN, which as an index lies outside of everything.
+pub static TO_INDEX: Kernel<ToInteger> = Kernel {
+    name: "to_index",
+    f32: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::to_index }],
+    f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::to_index }],
+};
+
 /// out = x + 1, wrapping.
 pub static INCREMENT: Kernel<Integer> = Kernel {
     name: "increment",
@@ -47,7 +61,7 @@ pub static IOTA: Kernel<Fill> = Kernel {
 
 /// The kernels of this family.
 pub fn kernels() -> Vec<KernelStatus> {
-    vec![FROM_INTEGER.status(), INCREMENT.status(), IOTA.status()]
+    vec![FROM_INTEGER.status(), TO_INDEX.status(), INCREMENT.status(), IOTA.status()]
 }
 
 #[cfg(test)]
@@ -59,6 +73,10 @@ mod tests {
         let mut floats = [0.0f32; 3];
         scalar::from_integer(&[-1, 0, 16_777_217], &mut floats);
         assert_eq!(floats, [-1.0, 0.0, 16_777_216.0]);
+        let mut indices = [7; 6];
+        let floats = [2.9, -2.9, f64::NAN, 1e10, f64::NEG_INFINITY, -0.0];
+        scalar::to_index(&floats, &mut indices);
+        assert_eq!(indices, [2, -2, -1, i32::MAX, i32::MIN, 0]);
         let mut integers = [0; 2];
         scalar::increment(&[4, i32::MAX], &mut integers);
         assert_eq!(integers, [5, i32::MIN]);

@@ -9,6 +9,14 @@ pub fn from_integer<T: Real>(x: &[i32], out: &mut [T]) {
     }
 }
 
+/// out = x truncated, saturating; -1 for NaN.
+pub fn to_index<T: Real>(x: &[T], out: &mut [i32]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        // The conversion of floats to integers saturates.
+        *out = if x.is_nan() { -1 } else { x.wide() as i32 };
+    }
+}
+
 /// out = x + 1, wrapping.
 pub fn increment(x: &[i32], out: &mut [i32]) {
     for (out, x) in out.iter_mut().zip(x) {

@@ -1,12 +1,13 @@
 //! Moving elements: strided copies, gathering and scattering along an axis.
 //!
 //! Elements travel bit for bit, so integers may be moved disguised as floats;
-//! only [`SCATTER_ADD`] does arithmetic.
+//! only [`SCATTER_ADD`], [`INDEX_ADD`] and [`SEGMENT_MAX`] do arithmetic.
 //!
 //! The routines of this family check their arguments: lengths that do not
 //! match the shape, or a layout that leaves its slice, panic before anything
 //! is read or written.
 
+mod rows;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -82,7 +83,7 @@ const fn write_strided<T: Real>() -> [Variant<<StridedCopy as Signature>::Run<T>
     ]
 }
 
-/// The shapes of [`GATHER`] and [`SCATTER_ADD`].
+/// The shapes of the kernels that take indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gathering {
     /// Product of the axes before the indexed one.
@@ -101,6 +102,12 @@ impl Gathering {
         assert_eq!(source, self.outer * self.source * self.inner, "length of the source");
         assert_eq!(index, self.outer * self.picks * self.inner, "length of the index");
         assert_eq!(picks, index, "the picked values are as many as the indices");
+    }
+
+    fn check_rows(&self, source: usize, index: usize, picks: usize) {
+        assert_eq!(source, self.outer * self.source * self.inner, "length of the source");
+        assert_eq!(index, self.picks, "length of the index");
+        assert_eq!(picks, self.outer * self.picks * self.inner, "length of the picked values");
     }
 }
 
@@ -138,7 +145,55 @@ const fn scatter_add<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
     ]
 }
 
+/// `out[o, p, i] = x[o, index[p], i]` with `x` `[outer, source, inner]`, `index`
+/// `[picks]` and `out` `[outer, picks, inner]`. An index outside `0..source`
+/// gives NaN.
+pub static INDEX_SELECT: Kernel<Gather> =
+    Kernel { name: "index_select", f32: &index_select(), f64: &index_select() };
+
+const fn index_select<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
+    [
+        Variant { name: "rows", isa: Isa::Portable, run: rows::index_select::<T> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::index_select::<T> },
+    ]
+}
+
+/// The adjoint of [`INDEX_SELECT`]: `out` `[outer, source, inner]` is set to
+/// zero, then `out[o, index[p], i] += x[o, p, i]` for `p` in ascending order,
+/// `x` being `[outer, picks, inner]` and `index` `[picks]`. An index outside
+/// `0..source` is ignored.
+pub static INDEX_ADD: Kernel<Gather> =
+    Kernel { name: "index_add", f32: &index_add(), f64: &index_add() };
+
+const fn index_add<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
+    [
+        Variant { name: "rows", isa: Isa::Portable, run: rows::index_add::<T> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::index_add::<T> },
+    ]
+}
+
+/// `out` `[outer, source, inner]` is set to -∞, then to the largest of the
+/// `x[o, p, i]` with that `index[p]`; `x` and `index` as in [`INDEX_ADD`]. NaN
+/// wins, and an index outside `0..source` is ignored.
+pub static SEGMENT_MAX: Kernel<Gather> =
+    Kernel { name: "segment_max", f32: &segment_max(), f64: &segment_max() };
+
+const fn segment_max<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
+    [
+        Variant { name: "rows", isa: Isa::Portable, run: rows::segment_max::<T> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::segment_max::<T> },
+    ]
+}
+
 /// The kernels of this family.
 pub fn kernels() -> Vec<KernelStatus> {
-    vec![READ_STRIDED.status(), WRITE_STRIDED.status(), GATHER.status(), SCATTER_ADD.status()]
+    vec![
+        READ_STRIDED.status(),
+        WRITE_STRIDED.status(),
+        GATHER.status(),
+        SCATTER_ADD.status(),
+        INDEX_SELECT.status(),
+        INDEX_ADD.status(),
+        SEGMENT_MAX.status(),
+    ]
 }

@@ -2,6 +2,7 @@
 
 use super::{Gathering, Strided};
 use crate::Real;
+use crate::elementwise::scalar::{BinaryRule, Maximum};
 
 pub(super) fn read<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
     assert_eq!(out.len(), layout.elements(), "length of the output");
@@ -43,6 +44,53 @@ pub(super) fn scatter_add<T: Real>(shape: &Gathering, x: &[T], index: &[i32], ou
                 let pick = index[at] as usize;
                 if pick < source {
                     out[(o * source + pick) * inner + i] += x[at];
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn index_select<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    shape.check_rows(x.len(), index.len(), out.len());
+    let Gathering { outer, source, picks, inner } = *shape;
+    for o in 0..outer {
+        for p in 0..picks {
+            let pick = index[p] as usize;
+            for i in 0..inner {
+                out[(o * picks + p) * inner + i] =
+                    if pick < source { x[(o * source + pick) * inner + i] } else { T::nan() };
+            }
+        }
+    }
+}
+
+pub(super) fn index_add<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    shape.check_rows(out.len(), index.len(), x.len());
+    let Gathering { outer, source, picks, inner } = *shape;
+    out.fill(T::zero());
+    for o in 0..outer {
+        for p in 0..picks {
+            let pick = index[p] as usize;
+            if pick < source {
+                for i in 0..inner {
+                    out[(o * source + pick) * inner + i] += x[(o * picks + p) * inner + i];
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn segment_max<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    shape.check_rows(out.len(), index.len(), x.len());
+    let Gathering { outer, source, picks, inner } = *shape;
+    out.fill(T::neg_infinity());
+    for o in 0..outer {
+        for p in 0..picks {
+            let pick = index[p] as usize;
+            if pick < source {
+                for i in 0..inner {
+                    let at = (o * source + pick) * inner + i;
+                    out[at] = Maximum::value(out[at], x[(o * picks + p) * inner + i]);
                 }
             }
         }

@@ -264,6 +264,53 @@ fn writing_is_the_adjoint_of_reading() {
     }
 }
 
+fn rows_match<T: Real>() {
+    let mut shapes = gatherings();
+    shapes.push(Gathering { outer: 2, source: 900, picks: 1500, inner: 65 });
+    for shape in shapes {
+        let Gathering { outer, source, picks, inner } = shape;
+        let index = indices(&Gathering { outer: 1, inner: 1, ..shape }, true);
+        // The same indices for every row, as gather takes them.
+        let every = |flat: usize| index[flat / inner % picks];
+        let spread: Vec<i32> = (0..outer * picks * inner).map(every).collect();
+        let x = random::<T>(11, outer * source * inner, -1.0, 1.0);
+        let y = random::<T>(12, spread.len(), -1.0, 1.0);
+        let (mut want, mut sums) = (vec![T::of(7.0); y.len()], poisoned(x.len()));
+        scalar::gather(&shape, &x, &spread, &mut want);
+        scalar::scatter_add(&shape, &y, &spread, &mut sums);
+        for (select, add) in T::variants(&INDEX_SELECT).iter().zip(T::variants(&INDEX_ADD)) {
+            let (mut picked, mut added) = (vec![T::of(7.0); y.len()], poisoned(x.len()));
+            // SAFETY: portable variants.
+            unsafe {
+                (select.run)(&shape, &x, &index, &mut picked);
+                (add.run)(&shape, &y, &index, &mut added);
+            }
+            assert_same(&picked, &want, &format!("select {} {shape:?}", select.name));
+            assert_same(&added, &sums, &format!("add {} {shape:?}", add.name));
+        }
+        let mut largest = vec![T::neg_infinity(); x.len()];
+        for (at, &value) in y.iter().enumerate() {
+            let (o, i, pick) = (at / inner / picks, at % inner, spread[at] as usize);
+            if pick < source {
+                let place = &mut largest[(o * source + pick) * inner + i];
+                *place = place.max(value);
+            }
+        }
+        for variant in T::variants(&SEGMENT_MAX) {
+            let mut out = poisoned::<T>(x.len());
+            // SAFETY: portable variants.
+            unsafe { (variant.run)(&shape, &y, &index, &mut out) };
+            assert_same(&out, &largest, &format!("max {} {shape:?}", variant.name));
+        }
+    }
+}
+
+#[test]
+fn rows_are_picked_and_folded_as_their_elements_would_be() {
+    rows_match::<f32>();
+    rows_match::<f64>();
+}
+
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let work = || {
@@ -286,6 +333,14 @@ fn the_number_of_threads_changes_no_bit() {
         tiled::gather(&shape, &x[..3500], &index, &mut picked);
         tiled::scatter_add(&shape, &x, &index, &mut sums);
         results.extend([picked, sums]);
+        let shape = Gathering { outer: 1, source: 300, picks: 7_000, inner: 70 };
+        let index = indices(&Gathering { inner: 1, ..shape }, false);
+        let (mut picked, mut sums) = (poisoned(490_000), poisoned(21_000));
+        let mut largest = poisoned(21_000);
+        rows::index_select(&shape, &x[..21_000], &index, &mut picked);
+        rows::index_add(&shape, &x, &index, &mut sums);
+        rows::segment_max(&shape, &x, &index, &mut largest);
+        results.extend([picked, sums, largest]);
         results
     };
     let [one, two] = on_one_and_two_threads(work);

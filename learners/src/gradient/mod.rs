@@ -1,25 +1,23 @@
 //! Gradient descent: a step is one program that renders the batch, runs the
 //! model, takes the loss, its gradient, and the optimizer's update.
 
-mod losses;
+pub mod losses;
 pub mod optimizers;
 pub mod schedules;
+mod step;
+
+pub use step::Step;
 
 use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::Predictor;
 use crate::trainer::Trainer;
 use crate::{
-    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEP, STEPS, Setup,
-    screen,
+    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEPS, Setup, port,
 };
-use losses::Loss;
-use optimizers::Update;
 use schedules::Schedule;
-use speck_engine::{
-    DType, Graph, Initial, Options, Program, RunError, State, StepTiming, Tensor, TensorType,
-};
+use speck_engine::{Options, Program, RunError, State, StepTiming, Tensor};
 use speck_models::settings::{DefaultValue, Kind};
-use speck_models::{Builder, Dimension, Mode, Settings};
+use speck_models::{Dimension, Settings};
 use std::sync::Arc;
 
 pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
@@ -79,9 +77,27 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         },
         Dimension {
             name: "loss",
-            doc: "softmax cross-entropy of each axis, binary cross-entropy, or squared error",
-            kind: Kind::Choice(Loss::NAMES),
+            doc: "softmax cross-entropy of each axis, binary cross-entropy, squared error, or squared distance of the coordinates",
+            kind: Kind::Choice(losses::NAMES),
             default: DefaultValue::Text("cross-entropy"),
+        },
+        Dimension {
+            name: "heat_regularizer",
+            doc: "what draws the softmax of each axis together: its variance, or a divergence from a Gaussian around the target (loss coordinate)",
+            kind: Kind::Choice(losses::REGULARIZERS),
+            default: DefaultValue::Text("none"),
+        },
+        Dimension {
+            name: "heat_weight",
+            doc: "what the heat regularizer is multiplied by (loss coordinate)",
+            kind: Kind::Float { min: 0.0, max: 1e6 },
+            default: DefaultValue::Float(1.0),
+        },
+        Dimension {
+            name: "heat_deviation",
+            doc: "standard deviation in pixels that the heat regularizer wants (loss coordinate)",
+            kind: Kind::Float { min: 0.01, max: 64.0 },
+            default: DefaultValue::Float(1.0),
         },
     ],
     models: &[],
@@ -97,34 +113,9 @@ struct Gradient {
 
 impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
-        let Setup { model, shape, seed, kernels } = setup;
-        let loss = Loss::named(settings.text("loss"));
-        let graph = Graph::new(DType::F32);
-        let screen = screen::declare(&graph, shape)?;
-        let words = TensorType::new(DType::I32, &[2]);
-        let counter = TensorType::new(DType::I32, &[]);
-        let seed_node = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
-        let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
-        let mode = Mode::Training { seed: seed_node, step };
-        let builder = Builder::new(&graph, mode);
-        let outputs = model.append(&builder, screen.image)?;
-        let value = graph.scoped("loss", |g| loss.build(g, outputs, screen.targets))?;
-        graph.output("loss", value)?;
-
-        let parameters = builder.parameters();
-        let nodes: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
-        let gradients = graph.gradient(value, &nodes)?;
-        let optimizer = optimizers::find(settings.text("optimizer")).map(|entry| entry.make);
-        let optimizer = optimizer.unwrap_or(optimizers::ALL[0].make)(settings);
-        graph.scoped("optimizer", |g| {
-            let rate = g.input("rate", DType::F32, &[])?;
-            let next = g.increment(step)?;
-            let count = g.cast(next)?;
-            let update = Update { graph: g, rate, count };
-            optimizer.build(&update, &parameters, &gradients)?;
-            g.update(step, next)
-        })?;
-
+        let Setup { model, shape, seed, kernels, float } = setup;
+        let Step { graph, parameters, .. } = Step::new(settings, &*model, shape, float)?;
+        let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
         let program = Program::compile(&graph, &options)?;
@@ -135,10 +126,10 @@ impl Gradient {
         Ok(Gradient {
             trainer: Trainer {
                 program,
-                predictor: Predictor::new(model, loss.readout(), kernels),
+                predictor: Predictor::new(model, loss.readout, kernels, float),
                 state,
                 batch: SpeckBatch::new(shape),
-                parameters: nodes.iter().map(|node| graph.ty(*node).elements()).sum(),
+                parameters: parameters.iter().map(|(_, node)| graph.ty(*node).elements()).sum(),
             },
             schedule: schedule.unwrap_or(schedules::ALL[0].make)(settings).into(),
             rate: settings.float("rate"),
@@ -152,8 +143,7 @@ impl Gradient {
     fn prepare(&self) -> impl Fn(&mut Program, u64) -> Result<(), RunError> + use<> {
         let (rate, total, schedule) = (self.rate, self.total, self.schedule.clone());
         move |program, step| {
-            program.input_mut::<f32>("rate")?[0] = (rate * schedule.factor(step, total)) as f32;
-            Ok(())
+            port::write_number(program, "rate", rate * schedule.factor(step, total))
         }
     }
 }

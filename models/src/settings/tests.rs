@@ -28,7 +28,7 @@ const DIMENSIONS: &[Dimension] = &[
     Dimension {
         name: "channels",
         doc: "channels of each layer",
-        kind: Kind::IntList { min: 1, max: 64, longest: 3 },
+        kind: Kind::IntList { min: 1, max: 64, shortest: 1, longest: 3 },
         default: DefaultValue::IntList(&[8, 16]),
     },
     Dimension {

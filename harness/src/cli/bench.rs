@@ -1,0 +1,254 @@
+//! `speck bench`.
+
+use super::{complain, say};
+use crate::RunError;
+use crate::bench::ops::{self, Row, Settings};
+use crate::bench::steps::{Subject, Timing, WORKS};
+use crate::bench::{self, Peaks};
+use crate::files::write_atomically;
+use clap::{Args, Subcommand, ValueEnum};
+use speck_engine::OpInfo;
+use speck_engine::kernels::Choice;
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub(super) enum Bench {
+    /// Time the kernel variants of ops against each other and the machine.
+    Ops(OpsArguments),
+    /// Time training steps of fixed works.
+    Steps(StepsArguments),
+}
+
+#[derive(Args)]
+pub(super) struct OpsArguments {
+    /// Only these ops, separated by commas [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "OP")]
+    op: Vec<String>,
+    /// Only variants of this name.
+    #[arg(long)]
+    variant: Option<String>,
+    /// Shapes of the op's inputs, as in 256x512,512x128 [default: those of the
+    /// lab's models]; needs one --op.
+    #[arg(long, value_delimiter = ',', value_name = "SHAPE")]
+    shape: Vec<String>,
+    /// Threads.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// Rounds over all variants.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// One JSON object a row.
+    #[arg(long)]
+    json: bool,
+    /// A page with the roofline, to be written here.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct StepsArguments {
+    /// Only these works, separated by commas [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "WORK")]
+    work: Vec<String>,
+    /// How the screens are computed.
+    #[arg(long, value_enum, default_value_t = Mode::Dense)]
+    mode: Mode,
+    /// Threads [default: as many as the machine has].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Seconds for each work.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar.
+    #[arg(long, value_name = "KERNEL:VARIANT")]
+    kernel: Option<String>,
+    /// One JSON object a work.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    /// Every pixel.
+    Dense,
+}
+
+/// Fewest steps timed of a work, however long they take.
+const FEWEST: usize = 5;
+
+pub(super) fn bench(command: &Bench) -> Result<(), RunError> {
+    match command {
+        Bench::Ops(arguments) => ops(arguments),
+        Bench::Steps(arguments) => steps(arguments),
+    }
+}
+
+fn usage(message: String) -> RunError {
+    RunError::Usage(message)
+}
+
+/// The entries called `names`, in the registry's order; all if there are none.
+fn named<'a, T>(
+    all: &'a [T],
+    names: &[String],
+    what: &str,
+    name_of: impl Fn(&'a T) -> &'static str,
+) -> Result<Vec<&'a T>, RunError> {
+    for name in names {
+        if !all.iter().any(|entry| name_of(entry) == name) {
+            let known = all.iter().map(&name_of);
+            let near = speck_models::settings::nearest(name, known);
+            let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            return Err(usage(format!("there is no {what} `{name}`{hint}")));
+        }
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    Ok(all.iter().filter(|entry| wanted(name_of(entry))).collect())
+}
+
+fn shapes(texts: &[String]) -> Result<Option<Vec<Vec<usize>>>, RunError> {
+    let shape = |text: &String| {
+        let sizes = text.split('x').map(|size| size.trim().parse::<usize>());
+        sizes.collect::<Result<Vec<_>, _>>().map_err(|_| {
+            usage(format!("--shape {text}: sizes are whole numbers with x between, as in 64x128"))
+        })
+    };
+    let shapes = texts.iter().map(shape).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(shapes).filter(|shapes| !shapes.is_empty()))
+}
+
+fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
+    let with_kernels: Vec<&OpInfo> =
+        speck_engine::ops::ALL.iter().copied().filter(|op| !(op.kernels)().is_empty()).collect();
+    let chosen = named(&with_kernels, &arguments.op, "op with kernels", |op| op.name)?;
+    if !arguments.shape.is_empty() && chosen.len() != 1 {
+        return Err(usage("--shape needs exactly one --op".to_owned()));
+    }
+    if let Some(variant) = &arguments.variant {
+        // The parser of forced variants knows the names and the nearest one.
+        Choice::parse(&format!("*:{variant}"))?;
+    }
+    let settings = Settings {
+        variant: arguments.variant.clone(),
+        shapes: shapes(&arguments.shape)?,
+        rounds: usize::from(arguments.rounds),
+        ..Settings::default()
+    };
+    let timed = bench::on_threads(usize::from(arguments.threads), || -> Result<_, RunError> {
+        let peaks = Peaks::measure();
+        if arguments.json {
+            say(&format!("{}\n", serde_json::json!(peaks)))?;
+        } else {
+            say(&format!("{}\n{}\n", peaks_line(&peaks), heading()))?;
+        }
+        let mut all = Vec::new();
+        for op in chosen {
+            let rows = ops::run(op, &settings, &peaks).map_err(|error| usage(error.to_string()))?;
+            for row in &rows {
+                match arguments.json {
+                    true => say(&format!("{}\n", serde_json::json!(row)))?,
+                    false => say(&line(row))?,
+                }
+            }
+            all.extend(rows);
+        }
+        Ok((peaks, all))
+    });
+    let (peaks, rows) = timed.map_err(usage)??;
+    if let Some(path) = &arguments.html {
+        let page = bench::page(&rows, &peaks);
+        write_atomically(path, page.as_bytes())
+            .map_err(|source| RunError::File { path: path.clone(), source })?;
+        complain(&format!("wrote {}", path.display()));
+    }
+    Ok(())
+}
+
+fn peaks_line(peaks: &Peaks) -> String {
+    format!(
+        "{} thread{}: {:.0} GFLOP/s of multiply-adds ({}), {:.1} GB/s of a copy",
+        peaks.threads,
+        if peaks.threads == 1 { "" } else { "s" },
+        peaks.flops / 1e9,
+        peaks.variant,
+        peaks.bandwidth / 1e9
+    )
+}
+
+fn heading() -> String {
+    format!(
+        "{:24}{:30}{:16}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}",
+        "op", "case", "variant", "us", "GFLOP/s", "GB/s", "roof", "ratio", "error"
+    )
+}
+
+fn line(row: &Row) -> String {
+    format!(
+        "{:24}{:30}{:16}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}\n",
+        row.op,
+        row.case,
+        row.variant,
+        row.seconds * 1e6,
+        bench::rate(row.flops, row.seconds),
+        bench::rate(row.bytes, row.seconds),
+        row.share * 100.0,
+        row.ratio,
+        bench::error(row.error),
+    )
+}
+
+fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
+    let chosen = named(WORKS, &arguments.work, "work", |work| work.name)?;
+    if !(arguments.seconds >= 0.0 && arguments.seconds.is_finite()) {
+        return Err(usage(format!("--seconds {} is no length of time", arguments.seconds)));
+    }
+    let kernels = super::run::choice(arguments.kernel.as_deref())?;
+    let Mode::Dense = arguments.mode;
+    let here = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.map_or(here, usize::from);
+    bench::on_threads(threads, || -> Result<(), RunError> {
+        let peaks = Peaks::measure();
+        if !arguments.json {
+            say(&format!(
+                "{}\n{:10}{:>7}{:>12}{:>12}{:>7}{:>14}{:>10}{:>7}\n",
+                peaks_line(&peaks),
+                "work",
+                "batch",
+                "median ms",
+                "least ms",
+                "steps",
+                "samples/s",
+                "GFLOP/s",
+                "peak"
+            ))?;
+        }
+        for work in chosen {
+            let failed = |error: bench::steps::WorkError| usage(error.to_string());
+            let mut subject = Subject::new(work, kernels.clone()).map_err(failed)?;
+            while subject.timed().0 < arguments.seconds || subject.timed().1 < FEWEST {
+                subject.step().map_err(failed)?;
+            }
+            let timing = subject.timing(&peaks);
+            match arguments.json {
+                true => say(&format!("{}\n", serde_json::json!(timing)))?,
+                false => say(&step_line(&timing))?,
+            }
+        }
+        Ok(())
+    })
+    .map_err(usage)?
+}
+
+fn step_line(timing: &Timing) -> String {
+    format!(
+        "{:10}{:>7}{:>12.2}{:>12.2}{:>7}{:>14.0}{:>10.1}{:>6.0}%\n",
+        timing.work,
+        timing.batch,
+        timing.ms_median,
+        timing.ms_min,
+        timing.n,
+        timing.samples_per_s,
+        timing.gflops,
+        timing.share_of_peak * 100.0
+    )
+}

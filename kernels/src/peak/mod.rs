@@ -1,0 +1,113 @@
+//! The machine's own limits: what a roofline is drawn from.
+//!
+//! Arithmetic: fused multiply-adds on registers, as many independent chains as
+//! hide their latency, nothing else in the loop. Memory: a copy of arrays that
+//! no cache holds. Both are measured, never looked up: what counts is what this
+//! machine gives in this run, with whatever else runs on it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+
+use crate::parallel::{Shared, for_parts};
+use crate::{Isa, Variant};
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Runs `rounds` rounds of multiply-adds and returns a value that depends on
+/// all of them; each round is a multiply-add a chain and lane.
+type Run = unsafe fn(rounds: usize) -> f32;
+
+/// Independent chains of multiply-adds. Two units with a latency of four
+/// cycles need eight; more cost nothing while registers last.
+const CHAINS: usize = 12;
+
+/// The loops, the widest first, with their lanes.
+const VARIANTS: &[(usize, Variant<Run>)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (16, Variant { name: "avx512", isa: Isa::Avx512, run: avx512::multiply_add }),
+    #[cfg(target_arch = "x86_64")]
+    (8, Variant { name: "avx2", isa: Isa::Avx2, run: avx2::multiply_add }),
+    (1, Variant { name: "scalar", isa: Isa::Portable, run: scalar::multiply_add }),
+];
+
+/// What one measurement found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Arithmetic {
+    /// The loop that ran.
+    pub variant: &'static str,
+    /// f32 operations a second, on all threads of the current pool.
+    pub flops: f64,
+}
+
+/// Multiply-adds a second on all threads of the current rayon pool, for about
+/// `seconds`: the best of several bursts.
+pub fn arithmetic(seconds: f64) -> Arithmetic {
+    let supported = VARIANTS.iter().find(|(_, variant)| variant.isa.supported().is_ok());
+    let Some((lanes, variant)) = supported else { unreachable!("the scalar loop always runs") };
+    let threads = rayon::current_num_threads();
+    // About a millisecond.
+    let rounds = 100_000;
+    let work = (threads * rounds * CHAINS * 2 * lanes) as f64;
+    let mut best = f64::INFINITY;
+    let begin = Instant::now();
+    while begin.elapsed().as_secs_f64() < seconds || best.is_infinite() {
+        let start = Instant::now();
+        for_parts(threads, 1, |_| {
+            // SAFETY: the instruction set is there.
+            black_box(unsafe { (variant.run)(black_box(rounds)) });
+        });
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Arithmetic { variant: variant.name, flops: work / best }
+}
+
+/// Values in each array of the copy: 128 MiB, beyond any cache.
+const COPIED: usize = 32 << 20;
+/// Values a thread copies at a time.
+const PART: usize = 1 << 18;
+
+/// Bytes a second that a copy moves, read and written counted, on all threads
+/// of the current rayon pool: the best of `rounds` copies of 128 MiB.
+pub fn copy(rounds: usize) -> f64 {
+    let from = vec![1.0f32; COPIED];
+    let mut to = vec![0.0f32; COPIED];
+    let mut best = f64::INFINITY;
+    for _ in 0..rounds.max(1) {
+        let target = Shared::new(&mut to);
+        let start = Instant::now();
+        for_parts(COPIED, PART, |range| {
+            // SAFETY: the ranges lie in the array and do not overlap.
+            let part = unsafe { target.part(range.clone()) };
+            part.copy_from_slice(&from[range]);
+        });
+        best = best.min(start.elapsed().as_secs_f64());
+        black_box(&mut to);
+    }
+    (COPIED * 2 * size_of::<f32>()) as f64 / best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_loop_does_its_work() {
+        for (lanes, variant) in VARIANTS.iter().filter(|(_, v)| v.isa.supported().is_ok()) {
+            // SAFETY: the instruction set is there.
+            let found = unsafe { (variant.run)(3) };
+            // Each chain starts at its number and gains 1/2 · itself + 1 three times.
+            let chain = |start: f32| (0..3).fold(start, |x, _| x.mul_add(0.5, 1.0));
+            let expected: f32 = (0..CHAINS).map(|i| chain(i as f32)).sum::<f32>() * *lanes as f32;
+            assert!((found - expected).abs() < 1e-3, "{}: {found} {expected}", variant.name);
+        }
+    }
+
+    #[test]
+    fn peaks_are_positive() {
+        assert!(arithmetic(0.001).flops > 1e6);
+        assert!(copy(1) > 1e6);
+    }
+}

@@ -1,0 +1,43 @@
+//! Reading and writing programs of either element type as `f32`.
+
+use speck_engine::{Program, RunError};
+
+/// Copies `values` into a floating-point input.
+pub(crate) fn write(program: &mut Program, name: &str, values: &[f32]) -> Result<(), RunError> {
+    if let Ok(input) = program.input_mut::<f32>(name) {
+        input.copy_from_slice(values);
+        return Ok(());
+    }
+    let input = program.input_mut::<f64>(name)?.iter_mut();
+    input.zip(values).for_each(|(slot, value)| *slot = f64::from(*value));
+    Ok(())
+}
+
+/// Sets a floating-point input without dimensions.
+pub(crate) fn write_number(program: &mut Program, name: &str, value: f64) -> Result<(), RunError> {
+    if let Ok(input) = program.input_mut::<f32>(name) {
+        input[0] = value as f32;
+        return Ok(());
+    }
+    program.input_mut::<f64>(name)?[0] = value;
+    Ok(())
+}
+
+/// Copies the beginning of a floating-point output into `values`.
+pub(crate) fn read(program: &Program, name: &str, values: &mut [f32]) -> Result<(), RunError> {
+    if let Ok(output) = program.values::<f32>(name) {
+        values.copy_from_slice(&output[..values.len()]);
+        return Ok(());
+    }
+    let output = program.values::<f64>(name)?;
+    values.iter_mut().zip(output).for_each(|(slot, value)| *slot = *value as f32);
+    Ok(())
+}
+
+/// A floating-point output without dimensions.
+pub(crate) fn read_number(program: &Program, name: &str) -> Result<f64, RunError> {
+    match program.values::<f32>(name) {
+        Ok(output) => Ok(f64::from(output[0])),
+        Err(_) => Ok(program.values::<f64>(name)?[0]),
+    }
+}
