@@ -219,7 +219,7 @@ mod tests {
     use crate::conform::adapters::build;
     use serde_json::{Value, json};
     use speck_engine::{DType, Graph, Options, Program, State, Tensor};
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     const INF: f64 = f64::INFINITY;
 
@@ -236,7 +236,9 @@ mod tests {
             nodes.insert((*name).to_owned(), node);
         }
         let attributes = attributes.as_object().expect("attributes");
-        let output = build(op, &Arguments { graph: &graph, inputs: nodes, attributes })?[0];
+        let truths = BTreeSet::new();
+        let arguments = Arguments { graph: &graph, inputs: nodes, attributes, truths };
+        let output = build(op, &arguments)?[0];
         graph.output("y", output)?;
         let mut program = Program::compile(&graph, &Options::default()).expect("a program");
         for (name, tensor) in inputs {
