@@ -130,6 +130,30 @@ pub(super) const ALL: &[Composition] = &[
             graph.concat_any(&[x[0], squares, squares], -1)
         })]
     }),
+    Composition::new("squeeze", "x without dimensions of size 1", || {
+        vec![Case::new("some of them", &[(&[1, 3, 1, 2], DRAW)], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.squeeze(squares, &[0, 1])
+        })]
+    }),
+    Composition::new("unsqueeze", "x with a new dimension of size 1", || {
+        vec![Case::new("last", &[(&[3, 2], DRAW)], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.unsqueeze(squares, 2)
+        })]
+    }),
+    Composition::new("expand_to", "expand, where -1 stands for the size that x has", || {
+        vec![Case::new("with a new dimension", &[(&[3, 1], DRAW)], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.expand_to(squares, &[2, -1, 4])
+        })]
+    }),
+    Composition::new("reshape_to", "reshape, where -1 stands for what is left", || {
+        vec![Case::new("to rows", &[(&[3, 4], DRAW)], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.reshape_to(squares, &[-1, 2])
+        })]
+    }),
     Composition::new("transpose", "x with two dimensions exchanged", || {
         vec![Case::new("outer ones", &[(&[2, 3, 4], DRAW)], |graph, x| {
             let squares = graph.square(x[0])?;

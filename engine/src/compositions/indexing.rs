@@ -27,6 +27,22 @@ pub(super) const ALL: &[Composition] = &[
                 .gradients(&[&[0.0, 0.0, 0.0, 1.0]]),
         ]
     }),
+    Composition::new("take_fixed", "y[…, i, …] = x[…, positionᵢ, …], the positions fixed", || {
+        vec![Case::new("columns", &[(&[2, 4], Draw::Uniform(-1.0, 1.0))], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.take_fixed(squares, 1, &[3, 0, 3])
+        })]
+    }),
+    Composition::new("select_slices", "index_select, also of and by tensors without dimensions", || {
+        vec![Case::new(
+            "of a number",
+            &[(&[], Draw::Uniform(-1.0, 1.0)), (&[], Draw::Index(1))],
+            |graph, x| {
+                let square = graph.square(x[0])?;
+                graph.select_slices(square, 0, x[1])
+            },
+        )]
+    }),
     Composition::new(
         "take_along",
         "y[…, i, …] = x[…, index[…, i, …], …], index no larger than x in the other dimensions",
