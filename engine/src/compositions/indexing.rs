@@ -358,12 +358,13 @@ impl Graph {
         options: &Embedding,
     ) -> Result<NodeId, GraphError> {
         let table = self.shape(weight);
-        let wrong = |message: &str| self.error("embedding", &[weight, index], message.to_owned());
         let Some((rows, row)) = table.split_first() else {
-            return Err(wrong("the table has no rows"));
+            let message = "the table has no rows".to_owned();
+            return Err(self.error("embedding", &[weight, index], message));
         };
         if options.padding.is_some_and(|padding| padding >= *rows) {
-            return Err(wrong("the padding row does not exist"));
+            let message = "the padding row does not exist".to_owned();
+            return Err(self.error("embedding", &[weight, index], message));
         }
         let shape = self.shape(index);
         let count: usize = shape.iter().product();

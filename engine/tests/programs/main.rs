@@ -2,6 +2,7 @@
 
 #[path = "../common/adam.rs"]
 mod adam;
+mod arrangement;
 mod compositions;
 mod errors;
 mod gradients;
