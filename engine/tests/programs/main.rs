@@ -3,6 +3,7 @@
 #[path = "../common/adam.rs"]
 mod adam;
 mod checkpoints;
+mod arrangement;
 mod compositions;
 mod errors;
 mod gradients;
