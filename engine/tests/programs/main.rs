@@ -6,6 +6,7 @@ mod checkpoints;
 mod compositions;
 mod errors;
 mod gradients;
+mod images;
 mod passes;
 mod print;
 mod random;
