@@ -7,6 +7,7 @@ mod arrangement;
 mod compositions;
 mod errors;
 mod gradients;
+mod images;
 mod passes;
 mod print;
 mod products;
