@@ -4,6 +4,7 @@
 mod adam;
 mod checkpoints;
 mod compositions;
+mod coordinates;
 mod errors;
 mod gradients;
 mod passes;
