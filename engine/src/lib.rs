@@ -35,7 +35,10 @@ mod shape;
 mod state;
 mod tensor;
 
-pub use compositions::{Divergence, HeatRegularizer, RunningStatistics};
+pub use compositions::{Divergence, Embedding, HeatRegularizer, Padding, RunningStatistics, Sorted, Surrogate};
+pub use compositions::{
+    Attention, ClassLoss, Divergence, HeatRegularizer, Reduction, RunningStatistics,
+};
 pub use dtype::{DType, Element};
 pub use graph::{Graph, GraphError, Node, NodeId, StateSlot};
 pub use op::{Composition, Cost, Op, OpInfo};

@@ -6,7 +6,7 @@ use super::file::{CaseSpec, File, Stored, Values};
 use serde::Serialize;
 use speck_engine::kernels::Choice;
 use speck_engine::{DType, Graph, NodeId, Options, Program, State, Tensor, TensorType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which kernels a case runs on.
 #[derive(Clone, Debug)]
@@ -130,12 +130,19 @@ fn check(
     };
     let mut inputs = BTreeMap::new();
     let mut values = Vec::new();
+    let mut truths = BTreeSet::new();
     for name in &case.inputs {
-        let tensor = host(stored("in", name)?, float)?;
+        let input = stored("in", name)?;
+        if input.truth {
+            truths.insert(name.clone());
+        }
+        let tensor = host(input, float)?;
         let node = graph.input(name, tensor.ty().dtype, tensor.shape()).map_err(failed)?;
         inputs.insert(name.clone(), node);
         values.push((name, tensor));
     }
+    let arguments = Arguments { graph: &graph, inputs, attributes: &case.attributes, truths };
+    let outputs = adapters::build(&file.op, &arguments)?;
     let arguments = Arguments { graph: &graph, inputs, attributes: &case.attributes };
     let outputs = adapters::build(op, &arguments)?;
     if outputs.len() != case.outputs {

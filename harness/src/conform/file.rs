@@ -42,6 +42,8 @@ pub(super) enum Values {
 pub(super) struct Stored {
     pub shape: Vec<usize>,
     pub values: Values,
+    /// Whether they are truth values.
+    pub truth: bool,
 }
 
 impl Stored {
@@ -126,7 +128,8 @@ pub(super) fn read(path: &Path) -> Result<File, FileError> {
     for (name, view) in stored.tensors() {
         let values = values(view.dtype(), view.data())
             .ok_or_else(|| malformed(format!("tensor `{name}` is of type {}", view.dtype())))?;
-        tensors.insert(name, Stored { shape: view.shape().to_vec(), values });
+        let truth = view.dtype() == Dtype::BOOL;
+        tensors.insert(name, Stored { shape: view.shape().to_vec(), values, truth });
     }
     Ok(File { content, tensors })
 }

@@ -17,6 +17,7 @@ mod adapters;
 mod arguments;
 mod case;
 mod file;
+mod twister;
 mod train;
 
 pub use arguments::{Arguments, Problem};
