@@ -35,9 +35,9 @@ mod shape;
 mod state;
 mod tensor;
 
-pub use compositions::{Divergence, Embedding, HeatRegularizer, Padding, RunningStatistics, Sorted, Surrogate};
 pub use compositions::{
-    Attention, ClassLoss, Divergence, HeatRegularizer, Reduction, RunningStatistics,
+    Attention, ClassLoss, Divergence, Embedding, HeatRegularizer, Padding, Reduction,
+    RunningStatistics, Sorted, Surrogate,
 };
 pub use dtype::{DType, Element};
 pub use graph::{Graph, GraphError, Node, NodeId, StateSlot};

@@ -167,14 +167,6 @@ impl Cnn {
             _ => y,
         };
         self.pool.apply(graph, y)
-        match self.pool {
-            Pool::None => Ok(y),
-            Pool::Max => graph.max_pool2d(y, [2, 2], [2, 2], [0, 0]),
-            Pool::Average => graph.average_pool2d(
-                y,
-                AveragePool2d { kernel: [2, 2], stride: [2, 2], ..AveragePool2d::default() },
-            ),
-        }
     }
 }
 

@@ -196,7 +196,7 @@ impl Graph {
                 for (source, size) in sources.iter_mut().zip(sizes) {
                     *source = self.half_to_even(self.confine(*source, *size, form)?)?;
                 }
-                self.pick(x, &sources)?
+                self.pick_pixels(x, &sources)?
             }
             Interpolation::Cubic if dimensions == 2 => self.sample_cubic(x, &sources, form)?,
             _ => {
@@ -252,12 +252,12 @@ impl Graph {
     fn confine(&self, x: NodeId, size: usize, form: Sampling) -> Result<NodeId, GraphError> {
         match form.outside {
             Outside::Zeros => Ok(x),
-            Outside::Border => self.clip(x, size),
+            Outside::Border => self.clip_coordinate(x, size),
             Outside::Reflection => {
                 let (low, span) =
                     if form.align_corners { (0.0, size as f64 - 1.0) } else { (-0.5, size as f64) };
                 if span == 0.0 {
-                    return self.scale(self.clip(x, size)?, 0.0);
+                    return self.scale(self.clip_coordinate(x, size)?, 0.0);
                 }
                 let distance = self.abs(self.offset(x, -low)?)?;
                 let flips = self.floor(self.scale(distance, 1.0 / span)?)?;
@@ -265,7 +265,7 @@ impl Graph {
                 let pairs = self.floor(self.scale(flips, 0.5)?)?;
                 let odd = self.sub(flips, self.scale(pairs, 2.0)?)?;
                 let back = self.sub(self.scalar(span)?, within)?;
-                self.clip(self.offset(self.select(odd, back, within)?, low)?, size)
+                self.clip_coordinate(self.offset(self.select(odd, back, within)?, low)?, size)
             }
         }
     }
@@ -273,7 +273,7 @@ impl Graph {
     /// A coordinate cut off at the outermost elements, without a gradient there
     /// and beyond; NaN counts as below.
     #[track_caller]
-    fn clip(&self, x: NodeId, size: usize) -> Result<NodeId, GraphError> {
+    fn clip_coordinate(&self, x: NodeId, size: usize) -> Result<NodeId, GraphError> {
         let (zero, last) = (self.scalar(0.0)?, self.scalar(size as f64 - 1.0)?);
         let x = self.select(self.greater(x, zero)?, x, zero)?;
         self.select(self.greater(last, x)?, x, last)
@@ -385,7 +385,7 @@ impl Graph {
     ) -> Result<NodeId, GraphError> {
         let [batch, points] = [self.shape(weight)[0], self.shape(weight)[1]];
         let weight = self.reshape(weight, &[batch, 1, points])?;
-        let share = self.mul(self.pick(x, positions)?, weight)?;
+        let share = self.mul(self.pick_pixels(x, positions)?, weight)?;
         match total {
             Some(total) => self.add(total, share),
             None => Ok(share),
@@ -395,7 +395,7 @@ impl Graph {
     /// The elements of images [N,C,…] at whole coordinates [N,P], one for each
     /// dimension: [N,C,P]; zero outside and where a coordinate is NaN.
     #[track_caller]
-    fn pick(&self, x: NodeId, coordinates: &[NodeId]) -> Result<NodeId, GraphError> {
+    fn pick_pixels(&self, x: NodeId, coordinates: &[NodeId]) -> Result<NodeId, GraphError> {
         let shape = self.shape(x);
         let sizes = &shape[2..];
         let elements: usize = sizes.iter().product();

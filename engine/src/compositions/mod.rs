@@ -29,17 +29,17 @@ mod vectors;
 mod windows;
 
 pub use attention::Attention;
+pub use convolution::{Border, Convolution, TransposedConvolution};
 pub use coordinates::{Divergence, HeatRegularizer};
+pub use grids::{Outside, Sampling};
+pub use indexing::Embedding;
 pub use losses::Reduction;
 pub use losses::classification::ClassLoss;
 pub use norms::RunningStatistics;
-pub use surrogates::Surrogate;
-pub use indexing::Embedding;
 pub use padding::Padding;
-pub use sorting::Sorted;
-pub use convolution::{Border, Convolution, TransposedConvolution};
-pub use grids::{Outside, Sampling};
 pub use resampling::{Interpolation, Resampling, Target};
+pub use sorting::Sorted;
+pub use surrogates::Surrogate;
 pub use windows::Deformation;
 
 use crate::op::Composition;

@@ -142,8 +142,6 @@ fn check(
         values.push((name, tensor));
     }
     let arguments = Arguments { graph: &graph, inputs, attributes: &case.attributes, truths };
-    let outputs = adapters::build(&file.op, &arguments)?;
-    let arguments = Arguments { graph: &graph, inputs, attributes: &case.attributes };
     let outputs = adapters::build(op, &arguments)?;
     if outputs.len() != case.outputs {
         return Err(failed(format!("{} outputs instead of {}", outputs.len(), case.outputs)));

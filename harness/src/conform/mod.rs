@@ -17,8 +17,8 @@ mod adapters;
 mod arguments;
 mod case;
 mod file;
-mod twister;
 mod train;
+mod twister;
 
 pub use arguments::{Arguments, Problem};
 pub use case::{Kernels, Outcome, Status};
