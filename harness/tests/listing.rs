@@ -78,7 +78,6 @@ fn listings_hold_every_dimension() {
     let lists = [
         ("models", all.models),
         ("learners", all.learners),
-        ("losses", losses::ALL.iter().map(|entry| entry.name).collect()),
         ("data", vec![all.data]),
         ("batteries", all.batteries),
         ("protocols", all.protocols),

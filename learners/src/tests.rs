@@ -80,6 +80,8 @@ fn every_optimizer_schedule_and_loss_lowers_the_loss() {
     variants.extend(gradient::optimizers::NAMES.iter().map(|n| vec![("optimizer", text(n))]));
     variants.extend(gradient::schedules::NAMES.iter().map(|n| vec![("schedule", text(n))]));
     variants.extend(gradient::losses::NAMES.iter().map(|n| vec![("loss", text(n))]));
+    let regularized = |n: &&str| vec![("loss", text("coordinate")), ("heat_regularizer", text(n))];
+    variants.extend(gradient::losses::REGULARIZERS.iter().map(regularized));
     for mut given in variants {
         given.push(("steps", Value::Int(64)));
         given.push(("rate", Value::Float(0.01)));

@@ -2,7 +2,7 @@
 
 use crate::{Builder, Mode};
 use speck_engine::ops::Window;
-use speck_engine::{GraphError, Initial, NodeId, RunningStatistics};
+use speck_engine::{Attention, GraphError, Initial, NodeId, RunningStatistics};
 
 /// What batch and layer norm add to a variance before its root.
 const EPSILON: f64 = 1e-5;
@@ -119,10 +119,8 @@ impl Builder<'_> {
                 graph.reshape(part, &[samples * heads, tokens, width])
             };
             let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-            let queries = graph.scale(queries, 1.0 / (width as f64).sqrt())?;
-            let scores = graph.matmul_with(queries, keys, false, true)?;
-            let weights = graph.softmax(scores, 2)?;
-            let mixed = graph.matmul(weights, values)?;
+            let plain = Attention::default();
+            let mixed = graph.scaled_dot_product_attention(queries, keys, values, &plain)?;
             let mixed = graph.reshape(mixed, &[samples, heads, tokens, width])?;
             let mixed = graph.permute(mixed, &[0, 2, 1, 3])?;
             graph.reshape(mixed, &[rows, dim])

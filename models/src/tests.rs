@@ -1,7 +1,7 @@
 //! Tests that walk the registry of models.
 
 use super::*;
-use speck_engine::{DType, Graph};
+use speck_engine::{DType, Graph, Options, Program, State};
 
 fn build(entry: &ModelEntry, given: &[(&str, settings::Value)]) -> (Graph, NodeId, Vec<String>) {
     let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
@@ -73,18 +73,58 @@ fn parameters_have_pytorch_names() {
     assert_eq!(graph.shape(head), [128, 16 * 8 * 8]);
 }
 
+#[test]
+fn hidden_widths_take_the_place_of_depth_and_width() {
+    let list = |widths: &[i64]| {
+        settings::Value::List(widths.iter().map(|width| settings::Value::Int(*width)).collect())
+    };
+    let sizes = |given: &[(&str, settings::Value)]| -> Vec<usize> {
+        let (graph, _, names) = build(find("mlp").unwrap(), given);
+        let biases = names.iter().filter(|name| name.ends_with("bias"));
+        biases.map(|name| graph.shape(graph.state_node(name).unwrap())[0]).collect()
+    };
+    assert_eq!(sizes(&[]), [128, 128, 128]);
+    let three = settings::Value::Int(3);
+    assert_eq!(sizes(&[("depth", three.clone())]), [128, 128, 128, 128]);
+    assert_eq!(sizes(&[("hidden", list(&[24, 16])), ("depth", three)]), [24, 16, 128]);
+}
+
+#[test]
+fn outputs_of_dsnt_are_log_marginals() {
+    let (graph, output, _) = build(find("dsnt").unwrap(), &[]);
+    let masses = [0, 64].map(|start| {
+        let axis = graph.narrow(output, 1, start, 1, 64).unwrap();
+        graph.sum(graph.exp(axis).unwrap(), &[1]).unwrap()
+    });
+    let masses = graph.concat(&masses, 0).unwrap();
+    graph.output("masses", masses).unwrap();
+    let mut program = Program::compile(&graph, &Options::default()).unwrap();
+    for (i, value) in program.input_mut::<f32>("image").unwrap().iter_mut().enumerate() {
+        *value = (i % 97) as f32;
+    }
+    program.run(&mut State::initialise(&graph, 5)).unwrap();
+    for mass in program.values::<f32>("masses").unwrap() {
+        assert!((mass - 1.0).abs() < 1e-5, "{mass}");
+    }
+}
+
 fn text(value: &str) -> settings::Value {
     settings::Value::Text(value.to_owned())
 }
 
 #[test]
 fn impossible_settings_are_refused() {
-    let entry = find("cnn").unwrap();
-    let refused = |key: &str, value| {
+    let refused_by = |model: &str, key: &str, value| {
+        let entry = find(model).unwrap();
         let settings = settings::resolve(entry.dimensions, &[(key.to_owned(), value)]).unwrap();
         (entry.make)(&settings).err().expect("refused").key
     };
+    let refused = |key: &str, value| refused_by("cnn", key, value);
     assert_eq!(refused("kernel", settings::Value::Int(4)), "kernel");
+    assert_eq!(refused_by("dsnt", "kernel", settings::Value::Int(4)), "kernel");
+    assert_eq!(refused_by("resnet", "blocks", settings::Value::Int(7)), "blocks");
+    assert_eq!(refused_by("vit", "heads", settings::Value::Int(3)), "heads");
+    assert_eq!(refused_by("vit", "patch", settings::Value::Int(12)), "patch");
     let seven = settings::Value::List(vec![settings::Value::Int(2); 7]);
     assert_eq!(refused("channels", seven), "channels");
 }

@@ -8,7 +8,7 @@ use speck_engine::op::Gradient;
 use speck_engine::{ops, passes};
 use speck_harness::config::{Experiment, RegistryEntry};
 use speck_harness::{metrics, registries};
-use speck_learners::gradient::{optimizers, schedules};
+use speck_learners::gradient::{losses, optimizers, schedules};
 use toml_edit::DocumentMut;
 
 /// Each crate with the crates of this workspace that it may use.
@@ -341,7 +341,7 @@ fn every_file_of_a_registry_is_an_entry() {
     let named = |entries: &[RegistryEntry]| -> BTreeSet<String> {
         entries.iter().map(|entry| entry.name.to_owned()).collect()
     };
-    let shared = ["activation", "layers", "lib", "residual", "settings", "tests"];
+    let shared = ["activation", "layers", "lib", "pool", "residual", "settings", "tests"];
     assert_eq!(stems("models/src", &shared), named(&all.models));
     assert_eq!(stems("harness/src/batteries", &[]), named(&all.batteries));
     assert_eq!(stems("harness/src/protocols", &[]), named(&all.protocols));
@@ -379,6 +379,7 @@ fn every_registry_entry_is_documented() {
         pairs.chain(metrics::LIST.iter().map(|entry| ("metric", entry.name, entry.summary)));
     let pairs = pairs.chain(optimizers::ALL.iter().map(|e| ("optimizer", e.name, e.summary)));
     let pairs = pairs.chain(schedules::ALL.iter().map(|e| ("schedule", e.name, e.summary)));
+    let pairs = pairs.chain(losses::ALL.iter().map(|e| ("loss", e.name, e.summary)));
     pairs.for_each(|(what, name, summary)| told(what, name, summary));
 
     let all = registries();

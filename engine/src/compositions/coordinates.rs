@@ -284,15 +284,7 @@ impl Graph {
         let log = self.log_spatial_softmax(heat)?;
         let mut parts = Vec::new();
         for axis in 0..sizes.len() {
-            let others = other_axes(&sizes, axis);
-            // The largest is taken out of the sum, as a constant: its own
-            // derivative is zero in exact arithmetic.
-            let largest = self.max(log, &others)?;
-            let largest = self.detach(largest)?;
-            let kept = self.restore_axes(largest, &self.shape(log), &others)?;
-            let shifted = self.sub(log, kept)?;
-            let sum = self.sum(self.exp(shifted)?, &others)?;
-            parts.push(self.add(self.log(sum)?, largest)?);
+            parts.push(self.log_sum_exp(log, &other_axes(&sizes, axis))?);
         }
         self.concat(&parts, 2)
     }

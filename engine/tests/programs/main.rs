@@ -5,6 +5,7 @@ mod adam;
 mod checkpoints;
 mod arrangement;
 mod compositions;
+mod coordinates;
 mod errors;
 mod gradients;
 mod images;

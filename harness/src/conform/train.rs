@@ -168,12 +168,15 @@ fn optimizer(spec: &Map<String, Json>) -> Result<Vec<(String, Value)>, Failed> {
     let name = if name == "sgd" && spec.contains_key("momentum") { "momentum" } else { name };
     let mut given = vec![("optimizer".to_owned(), Value::Text(name.to_owned()))];
     for (key, value) in spec.iter().filter(|(key, _)| *key != "name") {
-        let known = match key.as_str() {
-            "lr" => "rate",
-            "eps" => "epsilon",
-            other => other,
-        };
-        given.push((known.to_owned(), setting(key, value)?));
+        match (key.as_str(), value) {
+            ("lr", _) => given.push(("rate".to_owned(), setting(key, value)?)),
+            ("eps", _) => given.push(("epsilon".to_owned(), setting(key, value)?)),
+            ("betas", Json::Array(betas)) if betas.len() == 2 => {
+                given.push(("beta1".to_owned(), setting(key, &betas[0])?));
+                given.push(("beta2".to_owned(), setting(key, &betas[1])?));
+            }
+            _ => given.push((key.clone(), setting(key, value)?)),
+        }
     }
     Ok(given)
 }

@@ -59,7 +59,7 @@ const COORDINATE: LossEntry = LossEntry {
 };
 
 /// The names of the heat regularizers.
-pub(super) const REGULARIZERS: &[&str] =
+pub(crate) const REGULARIZERS: &[&str] =
     &["none", "variance", "kullback-leibler", "jensen-shannon"];
 
 fn regularizer(settings: &Settings) -> Option<HeatRegularizer> {
