@@ -163,3 +163,130 @@ fn masks_of_attention() {
         reals(&[2, 1], &[1.0, 2.0]),
     );
 }
+
+#[test]
+fn movement() {
+    let x = || [("input", reals(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))];
+    let scalar = || [("input", reals(&[], &[7.0]))];
+    let none = |shape: &[usize]| [("input", zeros(shape))];
+    let with = |name: &'static str, tensor: Stored| [x(), [(name, tensor)]].concat();
+    passes("roll", json!({"shifts": [1, -1], "dims": [0, -1]}), &x(), {
+        reals(&[2, 3], &[5.0, 6.0, 4.0, 2.0, 3.0, 1.0])
+    });
+    passes("roll", json!({"shifts": [7]}), &x(), {
+        reals(&[2, 3], &[6.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    });
+    passes("roll", json!({"shifts": 10000, "dims": 1}), &none(&[0, 0, 0]), zeros(&[0, 0, 0]));
+    passes("flip", json!({"dims": -1}), &x(), reals(&[2, 3], &[3.0, 2.0, 1.0, 6.0, 5.0, 4.0]));
+    passes("flip", json!({"dims": [0, 2]}), &none(&[5, 0, 4]), zeros(&[5, 0, 4]));
+    passes("repeat", json!({"repeats": [0, 2]}), &scalar(), zeros(&[0, 2]));
+    passes(
+        "diagonal",
+        json!({"offset": -1, "dim1": -1, "dim2": 0}),
+        &x(),
+        reals(&[2], &[2.0, 6.0]),
+    );
+    passes("diagonal", json!({"offset": -7}), &x(), zeros(&[0]));
+    passes(
+        "narrow",
+        json!({"dim": 1, "start": -2, "length": 1}),
+        &x(),
+        reals(&[2, 1], &[2.0, 5.0]),
+    );
+    let start = with("start", labels(&[], &[-2]));
+    passes("narrow", json!({"dim": -1, "length": 1}), &start, reals(&[2, 1], &[2.0, 5.0]));
+    passes("squeeze", json!({"dim": [0, -1, 1]}), &none(&[1, 0, 1]), zeros(&[0]));
+    passes("squeeze", json!({"dim": 0}), &scalar(), reals(&[], &[7.0]));
+    passes("reshape", json!({"shape": [-1, 3]}), &none(&[0, 3]), zeros(&[0, 3]));
+    passes("transpose", json!({"dim0": 0, "dim1": -1}), &scalar(), reals(&[], &[7.0]));
+    passes("permute", json!({"dims": [-1, 0]}), &x(), {
+        reals(&[3, 2], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0])
+    });
+    passes("pixel_shuffle", json!({"upscale_factor": 2}), &none(&[4, 0, 1]), zeros(&[1, 0, 2]));
+    passes("triu", json!({"diagonal": -1}), &none(&[3, 0, 2]), zeros(&[3, 0, 2]));
+    let lists = [("input.0", zeros(&[0])), ("input.1", x()[0].1.clone())];
+    passes("cat", json!({"dim": 1}), &lists, x()[0].1.clone());
+    let lists = [("tensors.0", scalar()[0].1.clone()), ("tensors.1", zeros(&[]))];
+    passes("stack", json!({"dim": -1}), &lists, reals(&[2], &[7.0, 0.0]));
+    fails("roll", json!({"shifts": [1, 2], "dims": 0}), &x());
+    fails("flip", json!({"dims": [0, -2]}), &x());
+    fails("narrow", json!({"dim": 1, "start": 2, "length": 2}), &x());
+    fails("narrow", json!({"dim": 1, "start": -4, "length": 1}), &x());
+    fails("expand", json!({"size": [-1, 2, 3]}), &x());
+    fails("permute", json!({"dims": [0, 0]}), &x());
+    fails("cat", json!({}), &[("input.0", zeros(&[])), ("input.1", zeros(&[]))]);
+    fails("tril", json!({}), &none(&[3]));
+    fails("stack", json!({}), &[]);
+    fails("unsqueeze", json!({"dim": 3}), &x());
+}
+
+#[test]
+fn picking_and_adding() {
+    let x = || ("input", reals(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    let scalar = || ("input", reals(&[], &[7.0]));
+    let index = |shape: &[usize], values: &[i64]| ("index", labels(shape, values));
+    let corner = [x(), index(&[1, 2], &[2, 0])];
+    passes("gather", json!({"dim": -1}), &corner, reals(&[1, 2], &[3.0, 1.0]));
+    let one = [scalar(), index(&[1], &[0])];
+    passes("gather", json!({"dim": 0}), &one, reals(&[1], &[7.0]));
+    passes("index_select", json!({"dim": -1}), &one, reals(&[], &[7.0]));
+    let source = ("src", reals(&[2, 2], &[10.0, 20.0, 30.0, 40.0]));
+    let sum = reals(&[2, 3], &[21.0, 2.0, 13.0, 4.0, 5.0, 6.0]);
+    let [first, second] = corner;
+    passes("scatter_add", json!({"dim": 1}), &[first, second, source], sum);
+    let source = ("source", reals(&[2, 1], &[10.0, 20.0]));
+    let sum = reals(&[2, 3], &[1.0, 2.0, -2.0, 4.0, 5.0, -4.0]);
+    let inputs = [x(), index(&[], &[2]), source];
+    passes("index_add", json!({"dim": 1, "alpha": -0.5}), &inputs, sum);
+    // The table by either name.
+    let rows = reals(&[2, 3], &[4.0, 5.0, 6.0, 1.0, 2.0, 3.0]);
+    let table = [("weight", x().1), ("input", labels(&[2], &[1, 0]))];
+    passes("embedding", json!({"padding_idx": -1, "max_norm": null}), &table, rows.clone());
+    let table = [x(), ("weight", labels(&[2], &[1, 0]))];
+    passes("embedding", json!({"scale_grad_by_freq": true, "sparse": true}), &table, rows);
+    fails("embedding", json!({"padding_idx": -3}), &table);
+    fails("gather", json!({"dim": 0}), &[x(), index(&[2], &[0, 1])]);
+    fails("gather", json!({"dim": 0}), &[x(), index(&[1, 4], &[0; 4])]);
+    fails("index_select", json!({"dim": 0}), &[x(), index(&[1, 1], &[0])]);
+    fails("index_add", json!({"dim": 0}), &[x(), index(&[1], &[0]), ("source", zeros(&[1, 2]))]);
+}
+
+#[test]
+fn borders() {
+    let x = || [("input", reals(&[1, 3], &[1.0, 2.0, 3.0]))];
+    let row = |values: &[f64]| reals(&[1, values.len()], values);
+    passes("pad", json!({"pad": [1, -1], "value": null}), &x(), row(&[0.0, 1.0, 2.0]));
+    let infinite = json!({"pad": [-1, 1], "mode": "constant", "value": "-Infinity"});
+    passes("pad", infinite, &x(), row(&[2.0, 3.0, f64::NEG_INFINITY]));
+    let circular = json!({"pad": [3, 1], "mode": "circular"});
+    passes("pad", circular, &x(), row(&[1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0]));
+    passes("pad_reflect", json!({"pad": [-1, 2]}), &x(), row(&[2.0, 3.0, 2.0, 1.0]));
+    let replicate = json!({"pad": [0, 0, 0, 1], "mode": "replicate"});
+    passes("pad", replicate, &x(), reals(&[2, 3], &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0]));
+    passes("pad", json!({"pad": []}), &[("input", zeros(&[]))], zeros(&[]));
+    let empty = [("input", zeros(&[0, 3]))];
+    passes("pad_replicate", json!({"pad": [1, 1]}), &empty, zeros(&[0, 5]));
+    fails("pad", json!({"pad": [1]}), &x());
+    fails("pad", json!({"pad": [1, 1, 1, 1, 1, 1]}), &x());
+    fails("pad", json!({"pad": [1, 1], "mode": "wrap"}), &x());
+    fails("pad", json!({"pad": [-2, -2]}), &x());
+    fails("pad_reflect", json!({"pad": [3, 0]}), &x());
+}
+
+#[test]
+fn order() {
+    let x = || [("input", labels(&[2, 2], &[3, 1, 4, 4]))];
+    let scalar = || [("input", reals(&[], &[7.0]))];
+    passes("argmax", json!({"keepdim": true}), &x(), labels(&[1, 1], &[2]));
+    passes("argmax", json!({"dim": -1}), &x(), labels(&[2], &[0, 0]));
+    passes("argmax", json!({"dim": -1, "keepdim": true}), &scalar(), labels(&[], &[0]));
+    passes("argmax", json!({}), &[("input", truths(&[2], &[0, 1]))], labels(&[], &[1]));
+    passes("cumsum", json!({"dim": -1}), &x(), reals(&[2, 2], &[3.0, 4.0, 4.0, 8.0]));
+    passes("cumsum", json!({"dim": 0}), &[("input", zeros(&[0, 2]))], zeros(&[0, 2]));
+    fails("argmax", json!({"dim": 1}), &scalar());
+    fails("argmax", json!({"dim": 0}), &[("input", zeros(&[0, 2]))]);
+    fails("cumsum", json!({"dim": 2}), &x());
+    fails("sort", json!({"dim": 2}), &x());
+    fails("topk", json!({"k": 3}), &x());
+    fails("topk", json!({"k": -1}), &x());
+}

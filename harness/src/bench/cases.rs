@@ -167,6 +167,39 @@ fn standard(name: &str) -> Vec<Case> {
             &[(&[512, 1024], value), (&[512, 1024], Draw::Index(4096))],
             |g, x| g.scatter_add(x[0], 1, x[1], 4096),
         )],
+        // Looking up and training 64 features each of 4096 tokens.
+        "index_select" => vec![Case::new(
+            "4096 rows of 1024×64",
+            &[(&[1024, 64], value), (&[4096], Draw::Index(1024))],
+            |g, x| g.index_select(x[0], 0, x[1]),
+        )],
+        "index_add" => vec![Case::new(
+            "4096 rows to 1024×64",
+            &[(&[4096, 64], value), (&[4096], Draw::Index(1024))],
+            |g, x| g.index_add(x[0], 0, x[1], 1024),
+        )],
+        "segment_max" => vec![Case::new(
+            "4096 rows to 1024×64",
+            &[(&[4096, 64], value), (&[4096], Draw::Index(1024))],
+            |g, x| g.segment_max(x[0], 0, x[1], 1024),
+        )],
+        "argsort" => vec![
+            Case::new("rows of 256×1024", &[(&[256, 1024], value)], |g, x| {
+                g.argsort(x[0], 1, false, 1024)
+            }),
+            // Sparse winners: one in fifty.
+            Case::new("20 largest in rows of 256×1024", &[(&[256, 1024], value)], |g, x| {
+                g.argsort(x[0], 1, true, 20)
+            }),
+        ],
+        "cumulative_sum" => vec![
+            Case::new("rows of 256×1024", &[(&[256, 1024], value)], |g, x| {
+                g.cumulative_sum(x[0], 1, false)
+            }),
+            Case::new("columns of 1024×256", &[(&[1024, 256], value)], |g, x| {
+                g.cumulative_sum(x[0], 0, false)
+            }),
+        ],
         _ => Vec::new(),
     }
 }
