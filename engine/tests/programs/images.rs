@@ -7,7 +7,9 @@ use speck_engine::compositions::{
     TransposedConvolution,
 };
 use speck_engine::ops::{AveragePool2d, PoolWindow, Window};
-use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State, Tensor};
+use speck_engine::{
+    DType, Graph, GraphError, NodeId, Options, Program, RunningStatistics, State, Tensor,
+};
 
 /// Values in no pattern.
 fn values(n: usize, seed: usize) -> Vec<f64> {
@@ -333,6 +335,8 @@ fn nothing_in_gives_nothing_out_and_no_gradient() {
     let input = |name: &str, shape: &[usize]| graph.input(name, DType::F32, shape).expect("input");
     let (x, w, b) = (input("x", &[0, 2, 5, 4]), input("w", &[2, 2, 3, 3]), input("b", &[2]));
     let (channels, grid) = (input("channels", &[2]), input("grid", &[0, 3, 3, 2]));
+    let (line, none) = (input("line", &[0]), input("none", &[0]));
+    let running = RunningStatistics { mean: none, variance: none, momentum: 0.1 };
     let form = Sampling {
         mode: Interpolation::Linear,
         outside: Outside::Reflection,
@@ -345,6 +349,8 @@ fn nothing_in_gives_nothing_out_and_no_gradient() {
         graph.average_pool2d(x, AveragePool2d { kernel: [2, 2], ..AveragePool2d::default() }),
         graph.adaptive_average_pool(x, &[Some(3), None]),
         graph.batch_norm_of(x, Some(channels), Some(b), 1e-5),
+        graph.batch_norm_of(line, None, None, 1e-5),
+        graph.batch_norm_evaluation(line, None, None, running, 1e-5),
         graph.group_norm(x, 2, Some(channels), Some(b), 1e-5),
         graph.instance_norm(x, Some(channels), Some(b), 1e-5),
         graph.layer_norm_over(x, &[5, 4], None, None, 1e-5),
