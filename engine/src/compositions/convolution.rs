@@ -227,6 +227,7 @@ impl Graph {
         };
         let y = self.convolution2d(x, weight, bias, &flat)?;
         let y = self.unrow(y)?;
+        let y = self.without_row(y)?;
         self.without_batch(y, single)
     }
 
@@ -323,6 +324,7 @@ impl Graph {
         };
         let y = self.transposed_convolution2d(x, weight, bias, &flat)?;
         let y = self.unrow(y)?;
+        let y = self.without_row(y)?;
         self.without_batch(y, single)
     }
 
@@ -365,6 +367,7 @@ impl Graph {
 
     #[track_caller]
     fn unrow(&self, y: NodeId) -> Result<NodeId, GraphError> {
+    fn without_row(&self, y: NodeId) -> Result<NodeId, GraphError> {
         let mut shape = self.shape(y);
         shape.remove(2);
         self.reshape(y, &shape)
