@@ -130,6 +130,30 @@ pub(super) const ALL: &[Composition] = &[
             graph.concat_any(&[x[0], squares, squares], -1)
         })]
     }),
+    Composition::new("squeeze", "x without dimensions of size 1", || {
+        vec![Case::new("some of them", &[(&[1, 3, 1, 2], DRAW)], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.squeeze(squares, &[0, 1])
+        })]
+    }),
+    Composition::new("unsqueeze", "x with a new dimension of size 1", || {
+        vec![Case::new("last", &[(&[3, 2], DRAW)], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.unsqueeze(squares, 2)
+        })]
+    }),
+    Composition::new("expand_to", "expand, where -1 stands for the size that x has", || {
+        vec![Case::new("with a new dimension", &[(&[3, 1], DRAW)], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.expand_to(squares, &[2, -1, 4])
+        })]
+    }),
+    Composition::new("reshape_to", "reshape, where -1 stands for what is left", || {
+        vec![Case::new("to rows", &[(&[3, 4], DRAW)], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.reshape_to(squares, &[-1, 2])
+        })]
+    }),
     Composition::new("transpose", "x with two dimensions exchanged", || {
         vec![Case::new("outer ones", &[(&[2, 3, 4], DRAW)], |graph, x| {
             let squares = graph.square(x[0])?;
@@ -339,9 +363,11 @@ impl Graph {
     /// No parts, shapes that differ, or an axis past the end.
     #[track_caller]
     pub fn stack(&self, parts: &[NodeId], axis: usize) -> Result<NodeId, GraphError> {
-        let slices: Result<Vec<_>, _> =
-            parts.iter().map(|part| self.unsqueeze(*part, axis)).collect();
-        self.concat(&slices?, axis)
+        let mut slices = Vec::new();
+        for part in parts {
+            slices.push(self.unsqueeze(*part, axis)?);
+        }
+        self.concat(&slices, axis)
     }
 
     /// [`Graph::concat`] along an axis that counts from the end if negative;
@@ -442,19 +468,22 @@ impl Graph {
     /// another number of elements.
     #[track_caller]
     pub fn reshape_to(&self, x: NodeId, sizes: &[i64]) -> Result<NodeId, GraphError> {
-        let wrong = || {
-            let message = format!("cannot be given the shape {sizes:?}");
-            self.error("reshape_to", &[x], message)
-        };
         let known = sizes.iter().filter(|size| **size != -1);
         let known: Option<Vec<_>> = known.map(|size| usize::try_from(*size).ok()).collect();
-        let known = known.ok_or_else(wrong)?;
-        let product = known.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
+        let unknown = sizes.iter().filter(|size| **size == -1).count();
+        let product = known.and_then(|known| {
+            known.iter().try_fold(1usize, |product, size| product.checked_mul(*size))
+        });
         let elements = self.ty(x).elements();
-        let rest = match (product, sizes.len() - known.len()) {
+        let rest = match (product, unknown) {
             (Some(_), 0) => 0,
-            (Some(product), 1) if product > 0 && elements % product == 0 => elements / product,
-            _ => return Err(wrong()),
+            (Some(product), 1) if product > 0 && elements.is_multiple_of(product) => {
+                elements / product
+            }
+            _ => {
+                let message = format!("cannot be given the shape {sizes:?}");
+                return Err(self.error("reshape_to", &[x], message));
+            }
         };
         let size = |size: &i64| usize::try_from(*size).unwrap_or(rest);
         self.reshape(x, &sizes.iter().map(size).collect::<Vec<_>>())
@@ -474,7 +503,7 @@ impl Graph {
         else {
             return Err(self.error("pixel_shuffle", &[x], format!("by {factor}")));
         };
-        if channels % square != 0 {
+        if !channels.is_multiple_of(square) {
             let message = format!("{channels} channels are no multiple of {square}");
             return Err(self.error("pixel_shuffle", &[x], message));
         }
@@ -497,7 +526,7 @@ impl Graph {
         let &[ref batch @ .., channels, height, width] = shape.as_slice() else {
             return Err(self.error("pixel_unshuffle", &[x], "takes images".to_owned()));
         };
-        if factor == 0 || height % factor != 0 || width % factor != 0 {
+        if factor == 0 || !height.is_multiple_of(factor) || !width.is_multiple_of(factor) {
             let message = format!("{height} × {width} is no multiple of {factor}");
             return Err(self.error("pixel_unshuffle", &[x], message));
         }

@@ -173,7 +173,7 @@ impl Graph {
         bias: Option<NodeId>,
         form: &Convolution<2>,
     ) -> Result<NodeId, GraphError> {
-        let Batched { mut x, single } = self.with_batch(x, 4)?;
+        let Batched { mut x, single } = self.with_batch("convolution2d", x, 4)?;
         let mut padding = [0; 2];
         match form.border {
             Border::Zeros(zeros) => padding = zeros,
@@ -214,8 +214,8 @@ impl Graph {
         bias: Option<NodeId>,
         form: &Convolution<1>,
     ) -> Result<NodeId, GraphError> {
-        let Batched { x, single } = self.with_batch(x, 3)?;
-        let (x, weight) = (self.as_row(x, 3)?, self.as_row(weight, 3)?);
+        let Batched { x, single } = self.with_batch("convolution1d", x, 3)?;
+        let (x, weight) = (self.as_row("convolution1d", x)?, self.as_row("convolution1d", weight)?);
         let flat = Convolution {
             stride: [1, form.stride[0]],
             border: match form.border {
@@ -246,7 +246,7 @@ impl Graph {
         bias: Option<NodeId>,
         form: &TransposedConvolution<2>,
     ) -> Result<NodeId, GraphError> {
-        let Batched { x, single } = self.with_batch(x, 4)?;
+        let Batched { x, single } = self.with_batch("transposed_convolution2d", x, 4)?;
         let (image, kernel) = (self.shape(x), self.shape(weight));
         let TransposedConvolution { stride, padding, output_padding, dilation, groups } = *form;
         if kernel.len() != 4 {
@@ -309,8 +309,11 @@ impl Graph {
         bias: Option<NodeId>,
         form: &TransposedConvolution<1>,
     ) -> Result<NodeId, GraphError> {
-        let Batched { x, single } = self.with_batch(x, 3)?;
-        let (x, weight) = (self.as_row(x, 3)?, self.as_row(weight, 3)?);
+        let Batched { x, single } = self.with_batch("transposed_convolution1d", x, 3)?;
+        let (x, weight) = (
+            self.as_row("transposed_convolution1d", x)?,
+            self.as_row("transposed_convolution1d", weight)?,
+        );
         let flat = TransposedConvolution {
             stride: [1, form.stride[0]],
             padding: [0, form.padding[0]],
@@ -325,14 +328,19 @@ impl Graph {
 
     /// `x` of rank `rank`, or one example of a rank less as a batch of one.
     #[track_caller]
-    pub(super) fn with_batch(&self, x: NodeId, rank: usize) -> Result<Batched, GraphError> {
+    pub(super) fn with_batch(
+        &self,
+        op: &str,
+        x: NodeId,
+        rank: usize,
+    ) -> Result<Batched, GraphError> {
         let shape = self.shape(x);
         if shape.len() == rank {
             return Ok(Batched { x, single: false });
         }
         if shape.len() + 1 != rank {
             let message = format!("takes {rank} dimensions, or one less for a single example");
-            return Err(self.error("batch", &[x], message));
+            return Err(self.error(op, &[x], message));
         }
         let x = self.reshape(x, &[&[1], shape.as_slice()].concat())?;
         Ok(Batched { x, single: true })
@@ -346,10 +354,10 @@ impl Graph {
 
     /// Sequences as images of one row.
     #[track_caller]
-    fn as_row(&self, x: NodeId, rank: usize) -> Result<NodeId, GraphError> {
+    fn as_row(&self, op: &str, x: NodeId) -> Result<NodeId, GraphError> {
         let mut shape = self.shape(x);
-        if shape.len() != rank {
-            return Err(self.error("convolution1d", &[x], format!("takes {rank} dimensions")));
+        if shape.len() != 3 {
+            return Err(self.error(op, &[x], "takes three dimensions".to_owned()));
         }
         shape.insert(2, 1);
         self.reshape(x, &shape)

@@ -156,10 +156,9 @@ fn plan(equation: &str, shapes: &[Vec<usize>]) -> Result<Plan, String> {
         }
         let labels = term.labels(hidden);
         for (i, (label, size)) in labels.iter().zip(shape).enumerate() {
-            if let Some(twin) = labels[..i].iter().position(|other| other == label) {
-                if shape[twin] != *size {
-                    return Err(format!("a diagonal of sizes {} and {size}", shape[twin]));
-                }
+            let twin = labels[..i].iter().position(|other| other == label);
+            if let Some(other) = twin.map(|twin| shape[twin]).filter(|other| other != size) {
+                return Err(format!("a diagonal of sizes {other} and {size}"));
             }
             let known = sizes.entry(*label).or_insert(*size);
             if *known == 1 {

@@ -27,6 +27,22 @@ pub(super) const ALL: &[Composition] = &[
                 .gradients(&[&[0.0, 0.0, 0.0, 1.0]]),
         ]
     }),
+    Composition::new("take_fixed", "y[…, i, …] = x[…, positionᵢ, …], the positions fixed", || {
+        vec![Case::new("columns", &[(&[2, 4], Draw::Uniform(-1.0, 1.0))], |graph, x| {
+            let squares = graph.square(x[0])?;
+            graph.take_fixed(squares, 1, &[3, 0, 3])
+        })]
+    }),
+    Composition::new("select_slices", "index_select, also of and by tensors without dimensions", || {
+        vec![Case::new(
+            "of a number",
+            &[(&[], Draw::Uniform(-1.0, 1.0)), (&[], Draw::Index(1))],
+            |graph, x| {
+                let square = graph.square(x[0])?;
+                graph.select_slices(square, 0, x[1])
+            },
+        )]
+    }),
     Composition::new(
         "take_along",
         "y[…, i, …] = x[…, index[…, i, …], …], index no larger than x in the other dimensions",
@@ -342,12 +358,13 @@ impl Graph {
         options: &Embedding,
     ) -> Result<NodeId, GraphError> {
         let table = self.shape(weight);
-        let wrong = |message: &str| self.error("embedding", &[weight, index], message.to_owned());
         let Some((rows, row)) = table.split_first() else {
-            return Err(wrong("the table has no rows"));
+            let message = "the table has no rows".to_owned();
+            return Err(self.error("embedding", &[weight, index], message));
         };
         if options.padding.is_some_and(|padding| padding >= *rows) {
-            return Err(wrong("the padding row does not exist"));
+            let message = "the padding row does not exist".to_owned();
+            return Err(self.error("embedding", &[weight, index], message));
         }
         let shape = self.shape(index);
         let count: usize = shape.iter().product();

@@ -161,8 +161,9 @@ impl Graph {
         let grow = |border: i64| if border > 0 { width(border) } else { 0 };
         let mut y = x;
         let mut shape = self.shape(x);
-        if crop(before) + crop(after) > 0 {
-            let kept = shape[axis].checked_sub(crop(before).saturating_add(crop(after)));
+        let cropped = crop(before).saturating_add(crop(after));
+        if cropped > 0 {
+            let kept = shape[axis].checked_sub(cropped);
             let Some(kept) = kept else {
                 let message = format!("cannot crop {} elements so", shape[axis]);
                 return Err(self.error("pad", &[x], message));
@@ -170,7 +171,7 @@ impl Graph {
             y = self.narrow(y, axis, crop(before), 1, kept)?;
             shape[axis] = kept;
         }
-        if value == 0.0 && value.is_sign_positive() && grow(before) + grow(after) > 0 {
+        if value == 0.0 && value.is_sign_positive() && before.max(after) > 0 {
             let size = shape[axis].saturating_add(grow(before)).saturating_add(grow(after));
             return self.embed(y, axis, grow(before), 1, size);
         }

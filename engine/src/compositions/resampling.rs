@@ -7,6 +7,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Composition, Draw};
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
+use std::iter::repeat_n;
 
 /// What a value between the elements of an image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +51,16 @@ pub struct Resampling {
     /// Whether the centres of the outermost elements stay where they are,
     /// instead of the image's edges; for linear and cubic.
     pub align_corners: bool,
+    /// Whether weights are as wide as the new elements where those are larger
+    /// than the old ones; for linear and cubic.
+    pub antialias: bool,
 }
 
 const DRAW: Draw = Draw::Uniform(-1.0, 1.0);
 
 fn sized(sizes: &[usize], mode: Interpolation, align_corners: bool) -> Resampling {
-    Resampling { target: Target::Sizes(sizes.to_vec()), mode, align_corners }
+    let target = Target::Sizes(sizes.to_vec());
+    Resampling { target, mode, align_corners, antialias: false }
 }
 
 pub(super) const ALL: &[Composition] = &[Composition::new(
@@ -71,7 +76,7 @@ pub(super) const ALL: &[Composition] = &[Composition::new(
             }),
             Case::new("linear", &[(&[1, 2, 3, 4], DRAW)], |g, x| {
                 let target = Target::Factors { factors: vec![1.7, 0.6], recompute: false };
-                let form = Resampling { target, mode: Interpolation::Linear, align_corners: false };
+                let form = Resampling { target, ..sized(&[], Interpolation::Linear, false) };
                 g.interpolate(x[0], &form)
             }),
             Case::new("linear, corners aligned", &[(&[1, 2, 3, 4], DRAW)], |g, x| {
@@ -79,6 +84,10 @@ pub(super) const ALL: &[Composition] = &[Composition::new(
             }),
             Case::new("cubic", &[(&[1, 1, 3, 5], DRAW)], |g, x| {
                 g.interpolate(x[0], &sized(&[5, 3], Interpolation::Cubic, false))
+            }),
+            Case::new("cubic, antialiased", &[(&[1, 1, 9], DRAW)], |g, x| {
+                let form = sized(&[3], Interpolation::Cubic, false);
+                g.interpolate(x[0], &Resampling { antialias: true, ..form })
             }),
             Case::new("area", &[(&[1, 1, 3, 5], DRAW)], |g, x| {
                 g.interpolate(x[0], &sized(&[2, 3], Interpolation::Area, false))
@@ -131,6 +140,34 @@ impl Taps {
         Taps { index, weight, elements }
     }
 
+    /// `to` elements out of `from`, `step` apart, each the weighted mean of the
+    /// elements it covers, at least of its neighbours.
+    fn smoothed(from: usize, to: usize, step: f64, mode: Interpolation) -> Self {
+        let (reach, weight): (f64, fn(f64) -> f64) = match mode {
+            Interpolation::Cubic => (2.0, |distance| cubic_weight(distance, CUBIC_ANTIALIAS)),
+            _ => (1.0, linear_weight),
+        };
+        let width = step.max(1.0);
+        let windows: Vec<Vec<_>> = (0..to)
+            .map(|i| {
+                let centre = (i as f64 + 0.5) * step;
+                // Casts of negative numbers give 0.
+                let first = (centre - reach * width + 0.5) as usize;
+                let end = ((centre + reach * width + 0.5) as usize).min(from);
+                let weigh = |at: usize| (at, weight((at as f64 + 0.5 - centre) / width));
+                let taps: Vec<_> = (first.min(end)..end).map(weigh).collect();
+                let total: f64 = taps.iter().map(|(_, weight)| weight).sum();
+                taps.into_iter().map(|(at, weight)| (at, weight / total)).collect()
+            })
+            .collect();
+        let longest = windows.iter().map(Vec::len).max().unwrap_or(0);
+        Taps::new(windows.into_iter().map(|mut taps| {
+            let last = taps.last().map_or(0, |(at, _)| *at);
+            taps.extend(repeat_n((last, 0.0), longest - taps.len()));
+            taps
+        }))
+    }
+
     /// The mean of each window. A short one is filled up with its last place,
     /// which has no weight there.
     pub(super) fn means(windows: &[Vec<usize>]) -> Self {
@@ -143,22 +180,16 @@ impl Taps {
         }))
     }
 
-    /// `to` elements out of `from`, `factor` being the one asked for, if any.
-    /// The conventions are PyTorch's.
+    /// `to` elements out of `from`, at least one, `step` apart. The conventions
+    /// are PyTorch's.
     fn resampled(
         from: usize,
         to: usize,
-        factor: Option<f64>,
+        step: f64,
         mode: Interpolation,
         align_corners: bool,
     ) -> Self {
         let last = from - 1;
-        let step = match factor {
-            _ if align_corners && to < 2 => 0.0,
-            _ if align_corners => last as f64 / (to - 1) as f64,
-            Some(factor) => 1.0 / factor,
-            None => from as f64 / to as f64,
-        };
         let place =
             |i: usize| if align_corners { i as f64 * step } else { (i as f64 + 0.5) * step - 0.5 };
         let nearest = |i: usize| match mode {
@@ -185,7 +216,8 @@ impl Taps {
             let tap = |(k, weight): (usize, f64)| {
                 ((lower + k as f64 - 1.0).clamp(0.0, last as f64) as usize, weight)
             };
-            cubic_weights(place - lower).into_iter().enumerate().map(tap).collect()
+            let distance = |k: usize| place - lower + 1.0 - k as f64;
+            (0..4).map(|k| tap((k, cubic_weight(distance(k), CUBIC)))).collect()
         };
         match mode {
             Interpolation::Nearest | Interpolation::NearestExact => {
@@ -203,14 +235,26 @@ impl Taps {
 
 /// The slope parameter of cubic convolution; PyTorch's choice.
 pub(super) const CUBIC: f64 = -0.75;
+/// The same with antialiasing; Keys' own choice.
+const CUBIC_ANTIALIAS: f64 = -0.5;
 
-/// Weights of the elements at -1, 0, 1 and 2 for a value at `t` in [0,1) by
-/// cubic convolution (Keys, "Cubic Convolution Interpolation for Digital Image
+/// The weight of an element at a distance by linear interpolation.
+fn linear_weight(distance: f64) -> f64 {
+    (1.0 - distance.abs()).max(0.0)
+}
+
+/// The weight of an element at a distance by cubic convolution with slope
+/// parameter `a` (Keys, "Cubic Convolution Interpolation for Digital Image
 /// Processing", 1981).
-fn cubic_weights(t: f64) -> [f64; 4] {
-    let near = |x: f64| ((CUBIC + 2.0) * x - (CUBIC + 3.0)) * x * x + 1.0;
-    let far = |x: f64| ((CUBIC * x - 5.0 * CUBIC) * x + 8.0 * CUBIC) * x - 4.0 * CUBIC;
-    [far(1.0 + t), near(t), near(1.0 - t), far(2.0 - t)]
+fn cubic_weight(distance: f64, a: f64) -> f64 {
+    let x = distance.abs();
+    if x < 1.0 {
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+    } else {
+        0.0
+    }
 }
 
 impl Graph {
@@ -235,16 +279,28 @@ impl Graph {
             let message = format!("takes images [N,C,…] with {} sizes", sizes.len());
             return Err(self.error("interpolate", &[x], message));
         }
-        if old.contains(&0) || sizes.contains(&0) {
-            let message = format!("from [{old:?}] to [{sizes:?}] is without elements");
+        let possible = |size: &usize| (1..=i32::MAX as usize).contains(size);
+        if !old.iter().chain(&sizes).all(possible) {
+            let message = format!("cannot go from {old:?} to {sizes:?}");
             return Err(self.error("interpolate", &[x], message));
         }
         let smooth = matches!(form.mode, Interpolation::Linear | Interpolation::Cubic);
         let align_corners = form.align_corners && smooth;
+        let step = |from: usize, to: usize, factor: Option<f64>| match factor {
+            _ if align_corners && to < 2 => 0.0,
+            _ if align_corners => (from - 1) as f64 / (to - 1) as f64,
+            Some(factor) => 1.0 / factor,
+            None => from as f64 / to as f64,
+        };
         let mut y = x;
         for (i, (from, to)) in old.iter().zip(&sizes).enumerate() {
             let factor = factors.and_then(|factors| factors.get(i).copied());
-            let taps = Taps::resampled(*from, *to, factor, form.mode, align_corners);
+            let step = step(*from, *to, factor);
+            let taps = if form.antialias && smooth {
+                Taps::smoothed(*from, *to, step, form.mode)
+            } else {
+                Taps::resampled(*from, *to, step, form.mode, align_corners)
+            };
             y = self.weigh_taps(y, 2 + i, &taps)?;
         }
         Ok(y)

@@ -36,11 +36,17 @@ pub(super) const ALL: &[Composition] = &[
         vec![
             Expectation::new(
                 "empty",
-                vec![f(&[4], &[1.0, 3.0, 5.0, 9.0]), i(&[2, 2, 0, 7])],
+                vec![f(&[3], &[1.0, 3.0, 5.0]), i(&[2, 2, 0])],
                 |graph, x| graph.segment_mean(x[0], 0, x[1], 3),
                 &[5.0, 0.0, 2.0],
             )
-            .gradients(&[&[0.5, 0.5, 1.0, 0.0]]),
+            .gradients(&[&[0.5, 0.5, 1.0]]),
+            Expectation::new(
+                "outside",
+                vec![f(&[3], &[1.0, 3.0, 5.0]), i(&[0, -1, 2])],
+                |graph, x| graph.segment_mean(x[0], 0, x[1], 2),
+                &[1.0, 0.0],
+            ),
         ]
     }),
     Composition::new(

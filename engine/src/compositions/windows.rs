@@ -139,12 +139,13 @@ impl Taps {
             }
             let padded = window.padding[axis].checked_mul(2);
             let padded = padded.and_then(|padding| padding.checked_add(image[axis]));
+            let padded = padded.filter(|padded| *padded <= i32::MAX as usize);
             let extent = (kernel[axis] - 1).checked_mul(dilation);
             let room = padded
                 .zip(extent)
                 .and_then(|(padded, extent)| padded.checked_sub(extent)?.checked_sub(1));
             let Some(room) = room else {
-                return Err(format!("a window does not fit into {} elements", image[axis]));
+                return Err(format!("windows do not fit into {} elements", image[axis]));
             };
             let count = room / stride + 1;
             taps.output[axis] = count;
@@ -173,8 +174,8 @@ impl Graph {
         kernel: [usize; 2],
         window: Window,
     ) -> Result<NodeId, GraphError> {
-        let Batched { x, single } = self.with_batch(x, 4)?;
-        let [batch, channels, height, width] = self.four(x)?;
+        let Batched { x, single } = self.with_batch("unfold", x, 4)?;
+        let [batch, channels, height, width] = self.four("unfold", x)?;
         let taps = match Taps::new([height, width], kernel, &window) {
             Ok(taps) if window.groups == 1 => taps,
             Ok(_) => return Err(self.error("unfold", &[x], "takes one group".to_owned())),
@@ -208,7 +209,7 @@ impl Graph {
         kernel: [usize; 2],
         window: Window,
     ) -> Result<NodeId, GraphError> {
-        let Batched { x, single } = self.with_batch(columns, 3)?;
+        let Batched { x, single } = self.with_batch("fold", columns, 3)?;
         let shape = self.shape(x);
         let taps = match Taps::new(size, kernel, &window) {
             Ok(taps) => taps,
@@ -244,12 +245,12 @@ impl Graph {
         bias: Option<NodeId>,
         window: Window,
     ) -> Result<NodeId, GraphError> {
-        let Batched { x, single } = self.with_batch(x, 4)?;
+        let Batched { x, single } = self.with_batch("locally_connected2d", x, 4)?;
         let &[outputs, channels, h, w, rows, columns] = self.shape(weight).as_slice() else {
             let message = "takes weights [O,C,h,w,H',W']".to_owned();
             return Err(self.error("locally_connected2d", &[x, weight], message));
         };
-        let [batch, ..] = self.four(x)?;
+        let [batch, ..] = self.four("locally_connected2d", x)?;
         let patches = self.permute(self.unfold(x, [h, w], window)?, &[2, 0, 1])?;
         let weight = self.reshape(weight, &[outputs, channels * h * w, rows * columns])?;
         let weight = self.permute(weight, &[2, 1, 0])?;
@@ -281,9 +282,9 @@ impl Graph {
         window: Window,
     ) -> Result<NodeId, GraphError> {
         let (name, inputs) = ("deformable_convolution2d", [x, weight, form.offsets]);
-        let [batch, channels, height, width] = self.four(x)?;
-        let [outputs, share, h, w] = self.four(weight)?;
-        let [_, moves, ..] = self.four(form.offsets)?;
+        let [batch, channels, height, width] = self.four(name, x)?;
+        let [outputs, share, h, w] = self.four(name, weight)?;
+        let [_, moves, ..] = self.four(name, form.offsets)?;
         let taps = match Taps::new([height, width], [h, w], &window) {
             Ok(taps) => taps,
             Err(message) => return Err(self.error(name, &inputs, message)),
@@ -339,10 +340,10 @@ impl Graph {
 
     /// The sizes of a tensor of four dimensions.
     #[track_caller]
-    fn four(&self, x: NodeId) -> Result<[usize; 4], GraphError> {
+    fn four(&self, op: &str, x: NodeId) -> Result<[usize; 4], GraphError> {
         match self.shape(x).try_into() {
             Ok(sizes) => Ok(sizes),
-            Err(_) => Err(self.error("shape", &[x], "takes four dimensions".to_owned())),
+            Err(_) => Err(self.error(op, &[x], "takes four dimensions".to_owned())),
         }
     }
 }

@@ -3,10 +3,12 @@
 #[path = "../common/adam.rs"]
 mod adam;
 mod checkpoints;
+mod arrangement;
 mod compositions;
 mod coordinates;
 mod errors;
 mod gradients;
+mod images;
 mod passes;
 mod print;
 mod products;

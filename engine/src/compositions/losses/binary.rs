@@ -195,8 +195,6 @@ impl Graph {
             let doubt = self.select(certain, tiny, doubt)?;
             let exponent = self.scalar(gamma)?;
             let factor = self.pow(doubt, exponent)?;
-            let zero = self.scalar(0.0)?;
-            let factor = self.select(certain, zero, factor)?;
             each = self.mul(factor, each)?;
         }
         if let Some(alpha) = alpha {

@@ -64,6 +64,16 @@ pub(in crate::compositions) const ALL: &[Composition] = &[
                         graph.cross_entropy(x[0], x[1], &options)
                     },
                 ),
+                Case::new("outside and ignored", &[(&[3, 4], DRAW), (&[4], UNIT)], |graph, x| {
+                    let targets = graph.constant(Tensor::from_i32(&[3], vec![2, -100, 0]))?;
+                    let options = ClassLoss {
+                        weight: Some(x[1]),
+                        ignore: Some(-100),
+                        smoothing: 0.1,
+                        ..ClassLoss::default()
+                    };
+                    graph.cross_entropy(x[0], targets, &options)
+                }),
                 Case::new(
                     "probabilities",
                     &[(&[2, 3], DRAW), (&[2, 3], UNIT), (&[3], UNIT)],

@@ -128,12 +128,12 @@ impl Graph {
     #[track_caller]
     fn relative_entropy(&self, p: NodeId, base: NodeId) -> Result<NodeId, GraphError> {
         let [zero, one] = [self.scalar(0.0)?, self.scalar(1.0)?];
+        // 1 ln(1 / 1) is 0, and constant.
         let absent = self.equal(p, zero)?;
         let present = self.select(absent, one, p)?;
         let base = self.select(absent, one, base)?;
         let ratio = self.div(present, base)?;
         let log = self.log(ratio)?;
-        let product = self.mul(present, log)?;
-        self.select(absent, zero, product)
+        self.mul(present, log)
     }
 }

@@ -212,3 +212,165 @@ pub(super) const ALL: &[(&str, Adapter)] = &[
         output(call.graph.threshold(input(call)?, threshold, value))
     }),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, Problem};
+    use crate::conform::adapters::build;
+    use serde_json::{Value, json};
+    use speck_engine::{DType, Graph, Options, Program, State, Tensor};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    const INF: f64 = f64::INFINITY;
+
+    /// Shape and values of the one output of a call in f64.
+    fn call(
+        op: &str,
+        attributes: Value,
+        inputs: &[(&str, Tensor)],
+    ) -> Result<(Vec<usize>, Vec<f64>), Problem> {
+        let graph = Graph::new(DType::F64);
+        let mut nodes = BTreeMap::new();
+        for (name, tensor) in inputs {
+            let node = graph.input(name, tensor.ty().dtype, tensor.shape())?;
+            nodes.insert((*name).to_owned(), node);
+        }
+        let attributes = attributes.as_object().expect("attributes");
+        let truths = BTreeSet::new();
+        let arguments = Arguments { graph: &graph, inputs: nodes, attributes, truths };
+        let output = build(op, &arguments)?[0];
+        graph.output("y", output)?;
+        let mut program = Program::compile(&graph, &Options::default()).expect("a program");
+        for (name, tensor) in inputs {
+            program.set_input(name, tensor).expect("an input");
+        }
+        program.run(&mut State::default()).expect("a run");
+        let y = program.output("y").expect("an output");
+        Ok((y.shape().to_vec(), y.to_f64()))
+    }
+
+    fn vector(values: &[f64]) -> Tensor {
+        Tensor::from_f64(&[values.len()], values.to_vec())
+    }
+
+    fn scalar(value: f64) -> Tensor {
+        Tensor::from_f64(&[], vec![value])
+    }
+
+    #[track_caller]
+    fn gives(op: &str, attributes: Value, inputs: &[(&str, Tensor)], expected: &[f64]) {
+        let (_, found) = call(op, attributes, inputs).unwrap_or_else(|e| panic!("{op}: {e:?}"));
+        assert_eq!(found.len(), expected.len(), "{op}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12 || found == expected, "{op}: {found}");
+        }
+    }
+
+    #[test]
+    fn numbers_stand_for_tensors() {
+        let x = || ("input", vector(&[-2.0, 0.5, 3.0]));
+        gives("add", json!({"other": 2, "alpha": -0.5}), &[x()], &[-3.0, -0.5, 2.0]);
+        gives("sub", json!({"other": true}), &[x()], &[-3.0, -0.5, 2.0]);
+        gives("mul", json!({"other": "Infinity"}), &[x()], &[-INF, INF, INF]);
+        gives("pow", json!({"exponent": 2}), &[x()], &[4.0, 0.25, 9.0]);
+        gives("pow", json!({"input": 2}), &[("exponent", vector(&[3.0, -1.0]))], &[8.0, 0.5]);
+        gives("clamp", json!({"min": 0, "max": null}), &[x()], &[0.0, 0.5, 3.0]);
+        gives("clamp", json!({"min": -1, "max": 1.5}), &[x()], &[-1.0, 0.5, 1.5]);
+        gives("lerp", json!({"weight": 0.5, "end": 1}), &[x()], &[-0.5, 0.75, 2.0]);
+        gives("gt", json!({"other": 0.5}), &[x()], &[0.0, 0.0, 1.0]);
+        gives("xlogy", json!({"other": 1}), &[x()], &[0.0; 3]);
+        gives("prelu", json!({"weight": 0.5}), &[x()], &[-1.0, 0.5, 3.0]);
+        let mask = ("mask", vector(&[1.0, 0.0, 0.0]));
+        gives("masked_fill", json!({"value": 7}), &[x(), mask], &[7.0, 0.5, 3.0]);
+        let condition = ("condition", vector(&[1.0, 0.0]));
+        gives("where", json!({"input": 1, "other": -1}), &[condition], &[1.0, -1.0]);
+    }
+
+    #[test]
+    fn whole_numbers_count_as_floats() {
+        let integers = |values: &[i32]| Tensor::from_i32(&[values.len()], values.to_vec());
+        let (a, b) = (|| ("input", integers(&[1, 2, 3])), || ("other", integers(&[2, 2, 2])));
+        gives("lt", json!({}), &[a(), b()], &[1.0, 0.0, 0.0]);
+        gives("eq", json!({}), &[a(), b()], &[0.0, 1.0, 0.0]);
+        gives("div", json!({}), &[a(), b()], &[0.5, 1.0, 1.5]);
+        gives("div", json!({"rounding_mode": "floor"}), &[a(), b()], &[0.0, 1.0, 1.0]);
+        let max = ("max", integers(&[2, 2, 2]));
+        gives("clamp", json!({}), &[("input", vector(&[1.5, 2.5, 3.5])), max], &[1.5, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn attributes_have_pytorchs_meaning() {
+        let x = || ("input", vector(&[-7.0, 7.0]));
+        let by = || json!({"other": 2});
+        gives("div", by(), &[x()], &[-3.5, 3.5]);
+        for (mode, expected) in [("floor", [-4.0, 3.0]), ("trunc", [-3.0, 3.0])] {
+            gives("div", json!({"other": 2, "rounding_mode": mode}), &[x()], &expected);
+        }
+        gives("round", json!({"decimals": -1}), &[x()], &[-10.0, 10.0]);
+        gives("round", json!({"decimals": 0}), &[("input", vector(&[2.5]))], &[2.0]);
+        gives("elu", json!({"alpha": 2.0}), &[x()], &[2.0 * (-7f64).exp_m1(), 7.0]);
+        gives("celu", json!({"alpha": 2.0}), &[x()], &[2.0 * (-3.5f64).exp_m1(), 7.0]);
+        gives("hardtanh", json!({"min_val": -2, "max_val": 3}), &[x()], &[-2.0, 3.0]);
+        gives("leaky_relu", json!({"negative_slope": 0.5}), &[x()], &[-3.5, 7.0]);
+        gives("hardshrink", json!({"lambd": 7}), &[x()], &[0.0, 0.0]);
+        gives("softshrink", json!({"lambd": 2}), &[x()], &[-5.0, 5.0]);
+        gives("threshold", json!({"threshold": 0, "value": 9}), &[x()], &[9.0, 7.0]);
+        gives(
+            "softplus",
+            json!({"beta": -1, "threshold": 5}),
+            &[x()],
+            &[-7.0, -(-7f64).exp().ln_1p()],
+        );
+        let tanh = (2.0 / std::f64::consts::PI).sqrt() * 1.044_715;
+        let one = ("input", vector(&[1.0]));
+        gives("gelu", json!({"approximate": "tanh"}), &[one], &[0.5 * (1.0 + tanh.tanh())]);
+    }
+
+    #[test]
+    fn shapes_without_dimensions_and_without_elements() {
+        for op in ["softmax", "log_softmax", "softmin"] {
+            for dim in [json!({"dim": 0}), json!({"dim": -1}), json!({})] {
+                let (shape, y) = call(op, dim, &[("input", scalar(3.0))]).expect("a value");
+                assert_eq!((shape, y), (vec![], vec![if op == "log_softmax" { 0.0 } else { 1.0 }]));
+            }
+            let empty = Tensor::from_f64(&[2, 0], vec![]);
+            for dim in [0, 1] {
+                let found = call(op, json!({"dim": dim}), &[("input", empty.clone())]);
+                assert_eq!(found.expect("nothing"), (vec![2, 0], vec![]), "{op}");
+            }
+        }
+        let empty = || ("input", Tensor::from_f64(&[0, 4], vec![]));
+        assert_eq!(call("glu", json!({}), &[empty()]).expect("nothing").0, [0, 2]);
+        assert_eq!(call("glu", json!({"dim": 0}), &[empty()]).expect("nothing").0, [0, 4]);
+        let weight = ("weight", vector(&[0.1, 0.2, 0.3, 0.4]));
+        assert_eq!(call("prelu", json!({}), &[empty(), weight]).expect("nothing").0, [0, 4]);
+        let (input, weight) = (("input", scalar(-2.0)), ("weight", vector(&[0.5])));
+        assert_eq!(call("prelu", json!({}), &[input, weight]).expect("one"), (vec![], vec![-1.0]));
+    }
+
+    #[test]
+    fn impossible_calls_are_errors() {
+        let x = || ("input", Tensor::from_f64(&[2, 3], vec![0.0; 6]));
+        for (op, attributes) in [
+            ("glu", json!({})),
+            ("glu", json!({"dim": 2})),
+            ("clamp", json!({})),
+            ("softshrink", json!({"lambd": -1})),
+            ("hardtanh", json!({"min_val": 1, "max_val": 0})),
+            ("celu", json!({"alpha": 0})),
+            ("softplus", json!({"beta": 0})),
+            ("softmax", json!({"dim": -3})),
+            ("gelu", json!({"approximate": "sigmoid"})),
+            ("div", json!({"other": 1, "rounding_mode": "up"})),
+            ("round", json!({"decimals": 4_294_967_296i64})),
+            ("add", json!({})),
+            ("add", json!({"other": "two"})),
+        ] {
+            assert!(call(op, attributes.clone(), &[x()]).is_err(), "{op} {attributes}");
+        }
+        assert!(call("glu", json!({}), &[("input", scalar(1.0))]).is_err());
+        for weight in [vector(&[0.1, 0.2]), vector(&[]), Tensor::from_f64(&[1, 3], vec![0.1; 3])] {
+            assert!(call("prelu", json!({}), &[x(), ("weight", weight)]).is_err());
+        }
+    }
+}

@@ -44,11 +44,10 @@ fn interpolate(call: &Arguments<'_>, usual: &'static str) -> Result<Vec<NodeId>,
         "area" => Interpolation::Area,
         other => return wrong(format!("no mode `{other}`")),
     };
-    if call.truth("antialias", false)? {
-        return wrong("no smoothing before the image is made smaller".to_owned());
-    }
     let target = target(call, call.graph.shape(x).len().saturating_sub(2))?;
-    let form = Resampling { target, mode, align_corners: call.truth("align_corners", false)? };
+    let align_corners = call.truth("align_corners", false)?;
+    let form =
+        Resampling { target, mode, align_corners, antialias: call.truth("antialias", false)? };
     Ok(vec![call.graph.interpolate(x, &form)?])
 }
 
