@@ -2,8 +2,8 @@
 
 #[path = "../common/adam.rs"]
 mod adam;
-mod checkpoints;
 mod arrangement;
+mod checkpoints;
 mod compositions;
 mod coordinates;
 mod errors;
