@@ -35,7 +35,10 @@ mod shape;
 mod state;
 mod tensor;
 
-pub use compositions::{Divergence, HeatRegularizer, RunningStatistics};
+pub use compositions::{
+    Attention, ClassLoss, Divergence, Embedding, HeatRegularizer, Padding, Reduction,
+    RunningStatistics, Sorted, Surrogate,
+};
 pub use dtype::{DType, Element};
 pub use graph::{Graph, GraphError, Node, NodeId, StateSlot};
 pub use op::{Composition, Cost, Op, OpInfo};

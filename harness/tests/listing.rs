@@ -7,7 +7,7 @@ use serde_json::Value;
 use speck_engine::{compositions, kernels, ops, passes};
 use speck_harness::config::RegistryEntry;
 use speck_harness::{metrics, registries};
-use speck_learners::gradient::{optimizers, schedules};
+use speck_learners::gradient::{losses, optimizers, schedules};
 use support::Place;
 
 /// Every listing with the names it is to hold, in their order.
@@ -23,6 +23,7 @@ fn listings() -> Vec<(&'static str, Vec<&'static str>)> {
         ("learners", names(&all.learners)),
         ("optimizers", optimizers::ALL.iter().map(|entry| entry.name).collect()),
         ("schedules", schedules::ALL.iter().map(|entry| entry.name).collect()),
+        ("losses", losses::ALL.iter().map(|entry| entry.name).collect()),
         ("data", vec![all.data.name]),
         ("batteries", names(&all.batteries)),
         ("protocols", names(&all.protocols)),
@@ -77,6 +78,7 @@ fn listings_hold_every_dimension() {
     let lists = [
         ("models", all.models),
         ("learners", all.learners),
+        ("losses", losses::ALL.iter().map(|entry| entry.name).collect()),
         ("data", vec![all.data]),
         ("batteries", all.batteries),
         ("protocols", all.protocols),

@@ -52,18 +52,8 @@ impl Activation {
             Activation::Sigmoid => graph.sigmoid(x),
             Activation::Softplus => graph.softplus(x),
             Activation::Identity => Ok(x),
-            Activation::Silu => {
-                let gate = graph.sigmoid(x)?;
-                graph.mul(x, gate)
-            }
-            Activation::Gelu => {
-                // Φ(x) = (1 + erf(x/√2)) / 2
-                let scaled = graph.scale(x, std::f64::consts::FRAC_1_SQRT_2)?;
-                let erf = graph.erf(scaled)?;
-                let shifted = graph.offset(erf, 1.0)?;
-                let probability = graph.scale(shifted, 0.5)?;
-                graph.mul(x, probability)
-            }
+            Activation::Silu => graph.silu(x),
+            Activation::Gelu => graph.gelu(x),
         }
     }
 }

@@ -57,12 +57,7 @@ impl Pool {
             Pool::Max => graph.max_pool2d(x, [2, 2], [2, 2], [0, 0]),
             Pool::Average => graph.average_pool2d(
                 x,
-                AveragePool2d {
-                    kernel: [2, 2],
-                    stride: [2, 2],
-                    padding: [0, 0],
-                    count_padding: true,
-                },
+                AveragePool2d { kernel: [2, 2], stride: [2, 2], ..AveragePool2d::default() },
             ),
         }
     }

@@ -1,9 +1,26 @@
 //! Dropout.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::Composition;
+use crate::op::{Case, Composition, Draw};
 
-pub(super) const ALL: &[Composition] = &[];
+pub(super) const ALL: &[Composition] = &[Composition::new(
+    "dropout",
+    "y = x b / (1 - rate) with b = 1 at the probability 1 - rate, else 0",
+    || {
+        let inputs: [(&[usize], Draw); 3] = [
+            (&[4, 5], Draw::Uniform(-1.0, 1.0)),
+            (&[2], Draw::Index(100)),
+            (&[], Draw::Index(100)),
+        ];
+        vec![
+            Case::new("a third", &inputs, |graph, x| {
+                let x0 = graph.square(x[0])?;
+                graph.dropout(x0, 0.3, x[1], x[2])
+            }),
+            Case::new("nothing dropped", &inputs, |graph, x| graph.dropout(x[0], 0.0, x[1], x[2])),
+        ]
+    },
+)];
 
 impl Graph {
     /// `x` with each element zeroed with probability `rate` and the others

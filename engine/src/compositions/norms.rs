@@ -1,9 +1,11 @@
 //! Normalization.
 
+use crate::check::values::Expectation;
+use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::Composition;
-
-pub(super) const ALL: &[Composition] = &[];
+use crate::op::{Case, Composition, Draw};
+use crate::ops::AveragePool2d;
+use crate::tensor::Tensor;
 
 /// The state slots of a batch norm's running statistics.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,131 @@ pub struct RunningStatistics {
     /// Weight of the newest batch, in (0, 1].
     pub momentum: f64,
 }
+
+/// Groups of at most so many values are standardized twice; see
+/// [`Graph::standardize`].
+const FEW: usize = 32;
+
+const DRAW: Draw = Draw::Uniform(-1.0, 1.0);
+
+pub(super) const ALL: &[Composition] = &[
+    Composition::new(
+        "standardize",
+        "y = (x - mean) / √(variance + epsilon) over some axes",
+        || {
+            vec![
+                Case::new("few values", &[(&[3, 4], DRAW)], |g, x| g.standardize(x[0], &[1], 0.1)),
+                Case::new("many values", &[(&[2, 5, 8], DRAW)], |g, x| {
+                    g.standardize(x[0], &[1, 2], 0.1)
+                }),
+            ]
+        },
+    )
+    .rule("without any spread 0; without epsilon as well, not a number", || {
+        let same = || vec![Tensor::from_f64(&[1, 2], vec![3.0, 3.0])];
+        vec![
+            Expectation::new(
+                "no spread",
+                same(),
+                |g, x| g.standardize(x[0], &[1], 0.25),
+                &[0.0; 2],
+            )
+            .gradients(&[&[0.0; 2]]),
+            Expectation::new(
+                "no epsilon",
+                same(),
+                |g, x| g.standardize(x[0], &[1], 0.0),
+                &[f64::NAN; 2],
+            ),
+        ]
+    }),
+    Composition::new(
+        "layer_norm",
+        "y = (x - mean) / √(variance + epsilon) · w + b over the last dimensions",
+        || {
+            let shapes: [(&[usize], Draw); 3] =
+                [(&[2, 3, 2], DRAW), (&[3, 2], DRAW), (&[3, 2], DRAW)];
+            vec![
+                Case::new("two dimensions", &shapes, |g, x| {
+                    g.layer_norm_over(x[0], &[3, 2], Some(x[1]), Some(x[2]), 0.1)
+                }),
+                Case::new("one dimension", &[(&[3, 4], DRAW), (&[4], DRAW)], |g, x| {
+                    g.layer_norm(x[0], x[1], x[1], 0.1)
+                }),
+            ]
+        },
+    ),
+    Composition::new(
+        "rms_norm",
+        "y = x / √(mean of x² + epsilon) · w over the last dimensions",
+        || {
+            vec![Case::new("with weight", &[(&[2, 3, 2], DRAW), (&[3, 2], DRAW)], |g, x| {
+                g.rms_norm(x[0], &[3, 2], Some(x[1]), Some(0.1))
+            })]
+        },
+    ),
+    Composition::new(
+        "group_norm",
+        "y = (x - mean) / √(variance + epsilon) · w + b over each group of channels",
+        || {
+            let shapes: [(&[usize], Draw); 3] = [(&[2, 4, 3], DRAW), (&[4], DRAW), (&[4], DRAW)];
+            vec![Case::new("two groups", &shapes, |g, x| {
+                g.group_norm(x[0], 2, Some(x[1]), Some(x[2]), 0.1)
+            })]
+        },
+    ),
+    Composition::new(
+        "instance_norm",
+        "y = (x - mean) / √(variance + epsilon) · w + b over each channel of each example",
+        || {
+            let shapes: [(&[usize], Draw); 2] = [(&[2, 2, 3, 2], DRAW), (&[2], DRAW)];
+            vec![Case::new("with weight", &shapes, |g, x| {
+                g.instance_norm(x[0], Some(x[1]), None, 0.1)
+            })]
+        },
+    ),
+    Composition::new(
+        "batch_norm",
+        "y = (x - mean) / √(variance + epsilon) · w + b over each channel of the batch",
+        || {
+            let shapes: [(&[usize], Draw); 3] = [(&[3, 2, 2], DRAW), (&[2], DRAW), (&[2], DRAW)];
+            vec![
+                Case::new("sequences", &shapes, |g, x| {
+                    g.batch_norm_of(x[0], Some(x[1]), Some(x[2]), 0.1)
+                }),
+                Case::new("vectors, plain", &[(&[4, 3], DRAW)], |g, x| {
+                    g.batch_norm_of(x[0], None, None, 0.1)
+                }),
+            ]
+        },
+    ),
+    Composition::new(
+        "batch_norm_evaluation",
+        "y = (x - m) / √(v + epsilon) · w + b with the running statistics m and v",
+        || {
+            let shapes: [(&[usize], Draw); 4] =
+                [(&[2, 2, 3], DRAW), (&[2], DRAW), (&[2], Draw::Uniform(0.5, 1.5)), (&[2], DRAW)];
+            vec![Case::new("with weight", &shapes, |g, x| {
+                let running = RunningStatistics { mean: x[1], variance: x[2], momentum: 0.1 };
+                g.batch_norm_evaluation(x[0], x[3], None, running, 0.1)
+            })]
+        },
+    ),
+    Composition::new(
+        "local_response_norm",
+        "y = x / (k + α · mean of x² over the neighbouring channels)^β",
+        || {
+            vec![
+                Case::new("odd width", &[(&[2, 4, 3], DRAW)], |g, x| {
+                    g.local_response_norm(x[0], 3, 0.5, 0.75, 1.0)
+                }),
+                Case::new("even width", &[(&[1, 3, 2, 2], DRAW)], |g, x| {
+                    g.local_response_norm(x[0], 2, 0.5, 0.75, 2.0)
+                }),
+            ]
+        },
+    ),
+];
 
 impl Graph {
     /// Layer norm over the last dimension (Ba, Kiros and Hinton, 2016):
@@ -30,11 +157,116 @@ impl Graph {
         bias: NodeId,
         epsilon: f64,
     ) -> Result<NodeId, GraphError> {
-        let last = self.shape(x).len().saturating_sub(1);
-        let (centred, variance) = self.centre(x, &[last])?;
-        let normalised = self.divide_by_deviation(centred, variance, epsilon)?;
-        let scaled = self.mul(normalised, weight)?;
-        self.add(scaled, bias)
+        let shape = self.shape(x);
+        let last = &shape[shape.len().saturating_sub(1)..];
+        self.layer_norm_over(x, last, Some(weight), Some(bias), epsilon)
+    }
+
+    /// [`Graph::layer_norm`] over the last dimensions, whose sizes are given;
+    /// weight and bias, if any, have those sizes.
+    ///
+    /// # Errors
+    /// Sizes that do not fit.
+    #[track_caller]
+    pub fn layer_norm_over(
+        &self,
+        x: NodeId,
+        sizes: &[usize],
+        weight: Option<NodeId>,
+        bias: Option<NodeId>,
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let axes = self.last_axes("layer_norm", x, sizes)?;
+        let mut y = self.standardize(x, &axes, epsilon)?;
+        if let Some(weight) = weight {
+            y = self.mul(y, self.of_sizes("layer_norm", weight, sizes)?)?;
+        }
+        if let Some(bias) = bias {
+            y = self.add(y, self.of_sizes("layer_norm", bias, sizes)?)?;
+        }
+        Ok(y)
+    }
+
+    /// x / √(mean of x² + epsilon) · weight over the last dimensions, whose
+    /// sizes are given (Zhang and Sennrich, "Root Mean Square Layer
+    /// Normalization", 2019). Without `epsilon` it is the distance from 1 to
+    /// the next number of the graph's type.
+    ///
+    /// # Errors
+    /// Sizes that do not fit.
+    #[track_caller]
+    pub fn rms_norm(
+        &self,
+        x: NodeId,
+        sizes: &[usize],
+        weight: Option<NodeId>,
+        epsilon: Option<f64>,
+    ) -> Result<NodeId, GraphError> {
+        let axes = self.last_axes("rms_norm", x, sizes)?;
+        let epsilon = epsilon.unwrap_or(match self.float() {
+            DType::F32 => f64::from(f32::EPSILON),
+            _ => f64::EPSILON,
+        });
+        let mean = self.mean_square(x, &axes)?;
+        let y = self.divide_by_deviation(x, mean, epsilon, &axes)?;
+        match weight {
+            Some(weight) => self.mul(y, self.of_sizes("rms_norm", weight, sizes)?),
+            None => Ok(y),
+        }
+    }
+
+    /// Group norm (Wu and He, 2018): each example's channels, the second
+    /// dimension, in `groups` groups, each standardized; then weight and bias
+    /// of each channel.
+    ///
+    /// # Errors
+    /// Sizes that do not fit, or channels that are not a multiple of `groups`.
+    #[track_caller]
+    pub fn group_norm(
+        &self,
+        x: NodeId,
+        groups: usize,
+        weight: Option<NodeId>,
+        bias: Option<NodeId>,
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let shape = self.shape(x);
+        let (Some(channels), true) = (shape.get(1), groups > 0) else {
+            let message = "takes two dimensions or more, and a group".to_owned();
+            return Err(self.error("group_norm", &[x], message));
+        };
+        if channels % groups != 0 {
+            let message = format!("{channels} channels are not {groups} equal groups");
+            return Err(self.error("group_norm", &[x], message));
+        }
+        let each = channels / groups * shape[2..].iter().product::<usize>();
+        let y = self.reshape(x, &[shape[0], groups, each])?;
+        let y = self.reshape(self.standardize(y, &[2], epsilon)?, &shape)?;
+        self.channel_affine(y, weight, bias)
+    }
+
+    /// Instance norm (Ulyanov, Vedaldi and Lempitsky, 2016): each channel of
+    /// each example standardized; then weight and bias of each channel. With
+    /// running statistics instead it is [`Graph::batch_norm_evaluation`].
+    ///
+    /// # Errors
+    /// Sizes that do not fit, or fewer than three dimensions.
+    #[track_caller]
+    pub fn instance_norm(
+        &self,
+        x: NodeId,
+        weight: Option<NodeId>,
+        bias: Option<NodeId>,
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let rank = self.shape(x).len();
+        if rank < 3 {
+            let message = "takes three dimensions or more".to_owned();
+            return Err(self.error("instance_norm", &[x], message));
+        }
+        let axes: Vec<_> = (2..rank).collect();
+        let y = self.standardize(x, &axes, epsilon)?;
+        self.channel_affine(y, weight, bias)
     }
 
     /// Batch norm over every dimension but the second (Ioffe and Szegedy, 2015),
@@ -47,13 +279,13 @@ impl Graph {
     pub fn batch_norm(
         &self,
         x: NodeId,
-        weight: NodeId,
-        bias: NodeId,
+        weight: impl Into<Option<NodeId>>,
+        bias: impl Into<Option<NodeId>>,
         running: RunningStatistics,
         epsilon: f64,
     ) -> Result<NodeId, GraphError> {
         let shape = self.shape(x);
-        let axes: Vec<_> = (0..shape.len()).filter(|axis| *axis != 1).collect();
+        let axes = batch_axes(&shape);
         let mean = self.mean(x, &axes)?;
         let (centred, variance) = self.centre(x, &axes)?;
         let count: usize = axes.iter().map(|axis| shape[*axis]).product();
@@ -65,8 +297,26 @@ impl Graph {
             let blended = self.add(old, share)?;
             self.update(slot, blended)?;
         }
-        let normalised = self.divide_by_deviation(centred, variance, epsilon)?;
+        let normalised = self.standardize_centred(centred, variance, epsilon, &axes)?;
         self.channel_affine(normalised, weight, bias)
+    }
+
+    /// [`Graph::batch_norm`] without running statistics. A tensor without
+    /// elements may have one dimension.
+    ///
+    /// # Errors
+    /// Sizes that do not fit.
+    #[track_caller]
+    pub fn batch_norm_of(
+        &self,
+        x: NodeId,
+        weight: Option<NodeId>,
+        bias: Option<NodeId>,
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let shape = self.shape(x);
+        let y = self.standardize(x, &batch_axes(&shape), epsilon)?;
+        self.channel_affine(y, weight, bias)
     }
 
     /// Batch norm with the running statistics, for evaluation.
@@ -77,20 +327,112 @@ impl Graph {
     pub fn batch_norm_evaluation(
         &self,
         x: NodeId,
-        weight: NodeId,
-        bias: NodeId,
+        weight: impl Into<Option<NodeId>>,
+        bias: impl Into<Option<NodeId>>,
         running: RunningStatistics,
         epsilon: f64,
     ) -> Result<NodeId, GraphError> {
         let mean = self.on_channels(running.mean, x)?;
         let variance = self.on_channels(running.variance, x)?;
         let centred = self.sub(x, mean)?;
-        let normalised = self.divide_by_deviation(centred, variance, epsilon)?;
+        let inverse = self.rsqrt(self.offset(variance, epsilon)?)?;
+        let normalised = self.mul(centred, inverse)?;
         self.channel_affine(normalised, weight, bias)
     }
 
+    /// Local response norm (Krizhevsky, Sutskever and Hinton, 2012): x divided
+    /// by (k + alpha · the mean of x² over `width` channels)^beta. Channels are
+    /// the second dimension; the window reaches ⌊width/2⌋ before the channel,
+    /// and those that are not there count as 0.
+    ///
+    /// # Errors
+    /// Fewer than three dimensions, or a width of 0.
+    #[track_caller]
+    pub fn local_response_norm(
+        &self,
+        x: NodeId,
+        width: usize,
+        alpha: f64,
+        beta: f64,
+        k: f64,
+    ) -> Result<NodeId, GraphError> {
+        let shape = self.shape(x);
+        let (&[batch, channels, ref rest @ ..], true) = (shape.as_slice(), width > 0) else {
+            let message = "takes two dimensions or more, and a width".to_owned();
+            return Err(self.error("local_response_norm", &[x], message));
+        };
+        let pixels = rest.iter().product();
+        let padded = channels + width - 1;
+        let square = self.embed(self.square(x)?, 1, width / 2, 1, padded)?;
+        let square = self.reshape(square, &[batch, 1, padded, pixels])?;
+        let windows =
+            AveragePool2d { kernel: [width, 1], stride: [1, 1], ..AveragePool2d::default() };
+        let mean = self.reshape(self.average_pool2d(square, windows)?, &shape)?;
+        let base = self.offset(self.scale(mean, alpha)?, k)?;
+        self.div(x, self.pow(base, self.scalar(beta)?)?)
+    }
+
+    /// (x - mean) / √(variance + epsilon), the statistics being those of the
+    /// values along `axes` (the variance without Bessel's correction).
+    ///
+    /// Of few values, say two, the gradient is far smaller than what it is the
+    /// difference of: in single precision nothing would be left of it. So up to
+    /// 32 values are standardized twice, which changes no value. Centring
+    /// twice in the backward pass as in the forward one leaves no mean behind,
+    /// and with s² = variance + epsilon, z = x̂ / s and q² = mean of z² +
+    /// epsilon / s², which is 1, the gradient of z / q contains what rounding
+    /// left along z and takes it away in the second step back.
+    ///
+    /// # Errors
+    /// Axes that do not exist.
+    #[track_caller]
+    pub fn standardize(
+        &self,
+        x: NodeId,
+        axes: &[usize],
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let (centred, variance) = self.centre(x, axes)?;
+        self.standardize_centred(centred, variance, epsilon, axes)
+    }
+
+    #[track_caller]
+    fn standardize_centred(
+        &self,
+        centred: NodeId,
+        variance: NodeId,
+        epsilon: f64,
+        axes: &[usize],
+    ) -> Result<NodeId, GraphError> {
+        let y = self.divide_by_deviation(centred, variance, epsilon, axes)?;
+        if self.count(y, axes) > FEW {
+            return Ok(y);
+        }
+        let (y, _) = self.centre(y, axes)?;
+        Ok(y)
+    }
+
+    /// x / √(m + epsilon), m being the mean of x² along `axes`.
+    #[track_caller]
+    fn divide_by_deviation(
+        &self,
+        x: NodeId,
+        mean: NodeId,
+        epsilon: f64,
+        axes: &[usize],
+    ) -> Result<NodeId, GraphError> {
+        let inverse = self.rsqrt(self.offset(mean, epsilon)?)?;
+        let y = self.mul(x, inverse)?;
+        if self.count(y, axes) > FEW {
+            return Ok(y);
+        }
+        let left = self.scale(self.square(inverse)?, epsilon)?;
+        let one = self.add(self.mean_square(y, axes)?, left)?;
+        self.mul(y, self.rsqrt(one)?)
+    }
+
     /// x · weight + bias with one weight and one bias a channel, the second
-    /// dimension of `x`.
+    /// dimension of `x`, where there are any.
     ///
     /// # Errors
     /// Sizes that do not fit.
@@ -98,13 +440,17 @@ impl Graph {
     pub fn channel_affine(
         &self,
         x: NodeId,
-        weight: NodeId,
-        bias: NodeId,
+        weight: impl Into<Option<NodeId>>,
+        bias: impl Into<Option<NodeId>>,
     ) -> Result<NodeId, GraphError> {
-        let weight = self.on_channels(weight, x)?;
-        let bias = self.on_channels(bias, x)?;
-        let scaled = self.mul(x, weight)?;
-        self.add(scaled, bias)
+        let mut y = x;
+        if let Some(weight) = weight.into() {
+            y = self.mul(y, self.on_channels(weight, x)?)?;
+        }
+        if let Some(bias) = bias.into() {
+            y = self.add(y, self.on_channels(bias, x)?)?;
+        }
+        Ok(y)
     }
 
     /// A vector of one value a channel, shaped to broadcast along the second
@@ -126,24 +472,45 @@ impl Graph {
     /// centred values does not cancel.
     #[track_caller]
     fn centre(&self, x: NodeId, axes: &[usize]) -> Result<(NodeId, NodeId), GraphError> {
-        let shape = self.shape(x);
         let mean = self.mean(x, axes)?;
-        let mean = self.restore_axes(mean, &shape, axes)?;
+        let mean = self.restore_axes(mean, &self.shape(x), axes)?;
         let centred = self.sub(x, mean)?;
-        let square = self.square(centred)?;
-        let variance = self.mean(square, axes)?;
-        Ok((centred, self.restore_axes(variance, &shape, axes)?))
+        Ok((centred, self.mean_square(centred, axes)?))
+    }
+
+    /// The mean of x² over `axes`, which stay as dimensions of size 1.
+    #[track_caller]
+    fn mean_square(&self, x: NodeId, axes: &[usize]) -> Result<NodeId, GraphError> {
+        let mean = self.mean(self.square(x)?, axes)?;
+        self.restore_axes(mean, &self.shape(x), axes)
+    }
+
+    fn count(&self, x: NodeId, axes: &[usize]) -> usize {
+        let shape = self.shape(x);
+        axes.iter().map(|axis| shape[*axis]).product()
+    }
+
+    /// The last axes, which have the sizes given.
+    #[track_caller]
+    fn last_axes(&self, op: &str, x: NodeId, sizes: &[usize]) -> Result<Vec<usize>, GraphError> {
+        let shape = self.shape(x);
+        if !shape.ends_with(sizes) || sizes.is_empty() {
+            let message = format!("the last dimensions should be {sizes:?}");
+            return Err(self.error(op, &[x], message));
+        }
+        Ok((shape.len() - sizes.len()..shape.len()).collect())
     }
 
     #[track_caller]
-    fn divide_by_deviation(
-        &self,
-        centred: NodeId,
-        variance: NodeId,
-        epsilon: f64,
-    ) -> Result<NodeId, GraphError> {
-        let shifted = self.offset(variance, epsilon)?;
-        let inverse = self.rsqrt(shifted)?;
-        self.mul(centred, inverse)
+    fn of_sizes(&self, op: &str, x: NodeId, sizes: &[usize]) -> Result<NodeId, GraphError> {
+        if self.shape(x) == sizes {
+            return Ok(x);
+        }
+        Err(self.error(op, &[x], format!("weight and bias should be {sizes:?}")))
     }
+}
+
+/// Every axis but that of the channels.
+fn batch_axes(shape: &[usize]) -> Vec<usize> {
+    (0..shape.len()).filter(|axis| *axis != 1).collect()
 }

@@ -100,22 +100,4 @@ impl Graph {
         let sum = self.sum(x, &axes)?;
         self.reshape(sum, shape)
     }
-
-    /// x Wᵀ + b for rows of `x` [samples, in], with PyTorch's weight [out, in].
-    ///
-    /// # Errors
-    /// Sizes that do not fit.
-    #[track_caller]
-    pub fn linear(
-        &self,
-        x: NodeId,
-        weight: NodeId,
-        bias: Option<NodeId>,
-    ) -> Result<NodeId, GraphError> {
-        let product = self.matmul_with(x, weight, false, true)?;
-        match bias {
-            Some(bias) => self.add(product, bias),
-            None => Ok(product),
-        }
-    }
 }

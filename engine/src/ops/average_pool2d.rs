@@ -1,6 +1,6 @@
 //! `average_pool2d` and its adjoint.
 
-use super::max_pool2d_indices::{attributes, pool_shape};
+use super::max_pool2d_indices::{PoolWindow, attributes, pool_shape, resized};
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
@@ -17,8 +17,28 @@ pub struct AveragePool2d {
     pub stride: [usize; 2],
     /// Rows and columns of zeros at each side, at most half the window.
     pub padding: [usize; 2],
-    /// Whether zeros of the padding count in the mean.
+    /// Whether zeros of the padding count in the mean. Taps beyond the
+    /// padding, which windows rounded up have, never do.
     pub count_padding: bool,
+    /// Whether a last window that begins inside the image or the padding
+    /// before it, but sticks out at the end, counts.
+    pub ceil_mode: bool,
+    /// What sums are divided by instead of the number of elements; not 0.
+    pub divisor: Option<i64>,
+}
+
+impl Default for AveragePool2d {
+    /// Windows of one element side by side.
+    fn default() -> Self {
+        AveragePool2d {
+            kernel: [1, 1],
+            stride: [1, 1],
+            padding: [0, 0],
+            count_padding: true,
+            ceil_mode: false,
+            divisor: None,
+        }
+    }
 }
 
 /// The adjoint: spreads each cotangent evenly over its window.
@@ -28,10 +48,24 @@ struct AveragePool2dGradient {
     input: [usize; 2],
 }
 
-const HALVES: AveragePool2d =
-    AveragePool2d { kernel: [2, 2], stride: [2, 2], padding: [0, 0], count_padding: true };
-const PADDED: AveragePool2d =
-    AveragePool2d { kernel: [3, 2], stride: [2, 1], padding: [1, 1], count_padding: false };
+const PLAIN: AveragePool2d = AveragePool2d {
+    kernel: [2, 2],
+    stride: [2, 2],
+    padding: [0, 0],
+    count_padding: true,
+    ceil_mode: false,
+    divisor: None,
+};
+const PADDED: AveragePool2d = AveragePool2d {
+    kernel: [3, 2],
+    stride: [2, 1],
+    padding: [1, 1],
+    count_padding: false,
+    ..PLAIN
+};
+const ROUNDED_UP: AveragePool2d =
+    AveragePool2d { stride: [3, 2], padding: [1, 0], ceil_mode: true, ..PLAIN };
+const DIVIDED: AveragePool2d = AveragePool2d { divisor: Some(-3), ..ROUNDED_UP };
 
 pub(super) static INFO: OpInfo = OpInfo {
     name: "average_pool2d",
@@ -44,10 +78,16 @@ pub(super) static INFO: OpInfo = OpInfo {
         vec![
             Case::new("halves", &[(&[2, 3, 4, 6], draw)], |graph, x| {
                 let x = graph.square(x[0])?;
-                graph.average_pool2d(x, HALVES)
+                graph.average_pool2d(x, PLAIN)
             }),
             Case::new("overlapping, padded", &[(&[1, 2, 5, 4], draw)], |graph, x| {
                 graph.average_pool2d(x[0], PADDED)
+            }),
+            Case::new("one image, rounded up", &[(&[2, 5, 5], draw)], |graph, x| {
+                graph.average_pool2d(x[0], ROUNDED_UP)
+            }),
+            Case::new("divided by -3", &[(&[1, 2, 5, 5], draw)], |graph, x| {
+                graph.average_pool2d(x[0], DIVIDED)
             }),
         ]
     },
@@ -64,24 +104,41 @@ pub(super) static GRADIENT: OpInfo = OpInfo {
         vec![
             Case::new("halves", &[(&[2, 3, 2, 3], draw)], |graph, x| {
                 let x = graph.square(x[0])?;
-                graph.average_pool2d_gradient(x, HALVES, [4, 6])
+                graph.average_pool2d_gradient(x, PLAIN, [4, 6])
             }),
             Case::new("overlapping, padded", &[(&[1, 2, 3, 5], draw)], |graph, x| {
                 graph.average_pool2d_gradient(x[0], PADDED, [5, 4])
+            }),
+            Case::new("rounded up", &[(&[1, 2, 2, 3], draw)], |graph, x| {
+                graph.average_pool2d_gradient(x[0], ROUNDED_UP, [5, 5])
             }),
         ]
     },
 };
 
 impl AveragePool2d {
+    fn window(&self) -> PoolWindow {
+        PoolWindow {
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+            dilation: [1, 1],
+            ceil_mode: self.ceil_mode,
+        }
+    }
+
     fn shape(&self, image: &TensorType) -> Result<AveragePool, String> {
-        let shape = pool_shape(image, self.kernel, self.stride, self.padding)?;
-        Ok(AveragePool { shape, count_padding: self.count_padding, divisor: None })
+        if self.divisor == Some(0) {
+            return Err("the divisor must not be 0".to_owned());
+        }
+        let shape = pool_shape(image, &self.window())?;
+        Ok(AveragePool { shape, count_padding: self.count_padding, divisor: self.divisor })
     }
 
     fn all_attributes(&self) -> Vec<(&'static str, String)> {
-        let mut all = attributes(self.kernel, self.stride, self.padding);
+        let mut all = attributes(&self.window());
         all.push(("count_padding", self.count_padding.to_string()));
+        all.extend(self.divisor.map(|divisor| ("divisor", divisor.to_string())));
         all
     }
 }
@@ -95,11 +152,12 @@ impl Op for AveragePool2d {
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
         let x = super::one_float(inputs)?;
-        Ok(x.with_shape(&[&x.shape[..2], &self.shape(x)?.shape.output].concat()))
+        Ok(x.with_shape(&resized(&x.shape, self.shape(x)?.shape.output)))
     }
     fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
         let shape = graph.shape(vjp.inputs[0]);
-        let gradient = graph.average_pool2d_gradient(vjp.cotangent, *self, [shape[2], shape[3]])?;
+        let input = [shape[shape.len() - 2], shape[shape.len() - 1]];
+        let gradient = graph.average_pool2d_gradient(vjp.cotangent, *self, input)?;
         Ok(vec![Some(gradient)])
     }
     fn cost(&self, inputs: &[&TensorType], output: &TensorType) -> Cost {
@@ -128,12 +186,12 @@ impl Op for AveragePool2d {
 
 impl AveragePool2dGradient {
     fn image(&self, cotangent: &TensorType) -> Result<TensorType, String> {
-        if cotangent.rank() != 4 {
-            return Err("takes a cotangent [N,C,H',W']".to_owned());
+        if !matches!(cotangent.rank(), 3 | 4) {
+            return Err("takes a cotangent [N,C,H',W'] or [C,H',W']".to_owned());
         }
-        let image = cotangent.with_shape(&[&cotangent.shape[..2], &self.input].concat());
+        let image = cotangent.with_shape(&resized(&cotangent.shape, self.input));
         let shape = self.pool.shape(&image)?.shape;
-        if shape.output != cotangent.shape[2..] {
+        if shape.output != cotangent.shape[cotangent.rank() - 2..] {
             return Err(format!("the cotangent should be [..,{}]", super::sizes(&shape.output)));
         }
         Ok(image)
@@ -182,7 +240,7 @@ impl Op for AveragePool2dGradient {
 }
 
 impl Graph {
-    /// The mean over each window of images [N,C,H,W].
+    /// The mean over each window of images [N,C,H,W], or of one image [C,H,W].
     ///
     /// # Errors
     /// Not images, a window that does not fit, padding over half the window.

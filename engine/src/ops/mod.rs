@@ -8,6 +8,7 @@ mod abs;
 mod add;
 mod argmax;
 mod argsort;
+mod atan2;
 mod average_pool2d;
 mod barrier;
 mod cast;
@@ -23,6 +24,7 @@ mod equal;
 mod erf;
 mod exp;
 mod expand;
+mod expm1;
 mod floor;
 mod gather;
 mod greater;
@@ -32,6 +34,7 @@ mod index_add;
 mod index_select;
 mod iota;
 mod log;
+mod log1p;
 mod log_softmax;
 mod matmul;
 mod max;
@@ -51,6 +54,7 @@ mod relu;
 mod render;
 mod render_windows;
 mod reshape;
+mod round;
 mod rsqrt;
 mod scatter_add;
 mod segment_max;
@@ -80,6 +84,7 @@ pub use columns::ColumnsShape;
 pub use conv2d::Window;
 pub use window_tile::TileShape;
 
+pub use max_pool2d_indices::PoolWindow;
 pub(crate) use source::Given;
 
 use crate::op::{Lowered, OpInfo, Routine};
@@ -103,12 +108,15 @@ pub static ALL: &[&OpInfo] = &[
     &abs::ABS.info,
     &sign::SIGN.info,
     &floor::FLOOR.info,
+    &round::ROUND.info,
     &sqrt::SQRT.info,
     &rsqrt::RSQRT.info,
     &reciprocal::RECIPROCAL.info,
     &square::SQUARE.info,
     &exp::EXP.info,
+    &expm1::EXPM1.info,
     &log::LOG.info,
+    &log1p::LOG1P.info,
     &sin::SIN.info,
     &cos::COS.info,
     &tanh::TANH.info,
@@ -121,6 +129,7 @@ pub static ALL: &[&OpInfo] = &[
     &mul::MUL.info,
     &div::DIV.info,
     &pow::POW.info,
+    &atan2::ATAN2.info,
     &maximum::MAXIMUM.info,
     &minimum::MINIMUM.info,
     &greater::GREATER.info,

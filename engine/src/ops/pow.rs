@@ -11,10 +11,10 @@ pub static POW: Binary = Binary {
         name: "pow",
         formula: "y = aᵇ",
         gradient: Gradient::Product(
-            "c · b · aᵇ⁻¹ to a (0 where b = 0), c · y · ln a to b (0 where a = 0)",
+            "c · b · aᵇ⁻¹ to a (0 where b = 0), c · y · ln a to b (0 where a = 0 ≤ b)",
         ),
         rule: Some(
-            "x⁰ = 1 for every x, NaN included; a < 0 with b not an integer gives NaN; the derivatives at b = 0 (in a) and a = 0 (in b) are 0",
+            "x⁰ = 1 for every x, NaN included; a < 0 with b not an integer gives NaN; the derivative in a at b = 0 and the one in b at a = 0 ≤ b are 0",
         ),
         kernels: || vec![elementwise::POW.status()],
         cases: || binary_cases(Draw::Uniform(0.5, 2.0), |graph, x| graph.pow(x[0], x[1])),
@@ -24,19 +24,29 @@ pub static POW: Binary = Binary {
         let [a, b] = [vjp.inputs[0], vjp.inputs[1]];
         let zero = graph.scalar(0.0)?;
         let to_a = vjp.needs[0].then(|| {
+            // 0 · aᵇ⁻¹ would be NaN for b = 0 where a is 0 or NaN: the power is
+            // taken of 1 there, so that further derivatives are numbers too.
             let one = graph.scalar(1.0)?;
-            let less = graph.sub(b, one)?;
-            let power = graph.pow(a, less)?;
-            let slope = graph.mul(b, power)?;
             let constant = graph.equal(b, zero)?;
-            let slope = graph.select(constant, zero, slope)?;
+            let magnitude = graph.abs(a)?;
+            let regular = graph.greater(magnitude, zero)?;
+            let edge = graph.select(regular, zero, constant)?;
+            let base = graph.select(edge, one, a)?;
+            let less = graph.sub(b, one)?;
+            let power = graph.pow(base, less)?;
+            let slope = graph.mul(b, power)?;
+            let slope = graph.select(edge, zero, slope)?;
             graph.mul(vjp.cotangent, slope)
         });
         let to_b = vjp.needs[1].then(|| {
-            let log = graph.log(a)?;
+            // Likewise, y · ln 1 = 0 where a = 0 ≤ b.
+            let one = graph.scalar(1.0)?;
+            let power = graph.greater_equal(b, zero)?;
+            let origin = graph.equal(a, zero)?;
+            let edge = graph.mul(origin, power)?;
+            let base = graph.select(edge, one, a)?;
+            let log = graph.log(base)?;
             let slope = graph.mul(vjp.output, log)?;
-            let edge = graph.equal(a, zero)?;
-            let slope = graph.select(edge, zero, slope)?;
             graph.mul(vjp.cotangent, slope)
         });
         Ok([to_a.transpose()?, to_b.transpose()?])

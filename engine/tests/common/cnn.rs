@@ -95,8 +95,7 @@ fn network(
     let [weight, bias] = parameters.layer("conv.1", &[second, first, 3, 3])?;
     let x = graph.conv2d(x, weight, window)?;
     let x = graph.tanh(graph.add(x, graph.on_channels(bias, x)?)?)?;
-    let pool =
-        AveragePool2d { kernel: [2, 2], stride: [2, 2], padding: [0, 0], count_padding: true };
+    let pool = AveragePool2d { kernel: [2, 2], stride: [2, 2], ..AveragePool2d::default() };
     let x = graph.flatten_from(graph.average_pool2d(x, pool)?, 1)?;
     let x = graph.dropout(x, 0.1, seed, step)?;
     let features = graph.shape(x)[1];

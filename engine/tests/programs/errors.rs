@@ -293,7 +293,7 @@ fn windows_that_do_not_fit_are_refused() {
         ([2, 2], [1, 1], [usize::MAX, 0]),
     ] {
         assert!(graph.max_pool2d(x, kernel, stride, padding).is_err(), "{kernel:?}");
-        let pool = AveragePool2d { kernel, stride, padding, count_padding: true };
+        let pool = AveragePool2d { kernel, stride, padding, ..AveragePool2d::default() };
         assert!(graph.average_pool2d(x, pool).is_err(), "{kernel:?}");
     }
 }

@@ -10,8 +10,10 @@ mod passes;
 mod print;
 mod products;
 mod random;
+mod sampling;
 mod shapes;
 mod states;
+mod sums;
 
 use speck_engine::{DType, Graph, NodeId, Options, Program, State, Tensor};
 

@@ -4,7 +4,7 @@ use crate::{assert_close, poisoned};
 use speck_engine::{DType, Graph, NodeId, Program, State, Tensor, passes};
 
 /// Runs `build` of a seed and a step, and reads the outputs it returns.
-fn draw(
+pub fn draw(
     seed: [i32; 2],
     step: i32,
     without: &[&str],

@@ -2,6 +2,7 @@
 
 use crate::table::{Build, Entry, INF, NAN, entry};
 use speck_engine::Tensor;
+use std::f64::consts::PI;
 
 /// Copies of the listed values in every input: vectors of 16 lanes then hold
 /// them in each lane, and a rest is left for the loop at the end.
@@ -85,6 +86,22 @@ fn kinks() -> Vec<Entry> {
             &[&[-2.0, -1.5, -0.25, 0.0, 0.75, 3.0, 16777216.0]],
             &[-2.0, -2.0, -1.0, 0.0, 0.0, 3.0, 16777216.0],
             &[&[0.0; 7]],
+        ),
+        columns(
+            "round",
+            "halfway goes to the even integer, and the sign of zero is kept",
+            |g, x| g.round(x[0]),
+            &[&[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.75, 8388609.0, NAN, -INF]],
+            &[-2.0, -2.0, 0.0, 0.0, 2.0, 2.0, 1.0, 8388609.0, NAN, -INF],
+            &[&[0.0; 10]],
+        ),
+        columns(
+            "round",
+            "-0.25 becomes -0",
+            |g, x| g.reciprocal(g.round(x[0])?),
+            &[&[-0.25, 0.25]],
+            &[-INF, INF],
+            &[],
         ),
         columns(
             "maximum",
@@ -174,6 +191,34 @@ fn domains() -> Vec<Entry> {
             &[&[-1.0, -INF, INF, 1.0, 0.0, NAN]],
         ),
         columns(
+            "log1p",
+            "-infinity at -1, NaN below",
+            |g, x| g.log1p(x[0]),
+            &[&[-2.0, -1.0, 0.0, 1e-10, INF, NAN]],
+            &[NAN, -INF, 0.0, 1e-10, INF, NAN],
+            // c / (1 + x), also where the value is not a number.
+            &[&[-1.0, INF, 1.0, 1.0 / (1.0 + 1e-10), 0.0, NAN]],
+        ),
+        columns(
+            "atan2",
+            "the signs of zeros, infinities, and NaN",
+            |g, x| g.atan2(x[0], x[1]),
+            &[
+                &[0.0, -0.0, 0.0, -0.0, 0.0, -0.0, 1.0, INF, -INF, 1.0, 1.0, NAN, 1.0],
+                &[1.0, 1.0, -1.0, -1.0, -0.0, -0.0, 0.0, INF, -INF, INF, -INF, 1.0, NAN],
+            ],
+            &[0.0, -0.0, PI, -PI, PI, -PI, PI / 2.0, PI / 4.0, -3.0 * PI / 4.0, 0.0, PI, NAN, NAN],
+            &[],
+        ),
+        columns(
+            "atan2",
+            "the derivatives on the axes, and at the origin",
+            |g, x| g.atan2(x[0], x[1]),
+            &[&[0.0, 2.0, 0.0], &[-2.0, 0.0, 0.0]],
+            &[PI, PI / 2.0, 0.0],
+            &[&[-0.5, 0.0, NAN], &[0.0, -0.5, NAN]],
+        ),
+        columns(
             "div",
             "division by ±0",
             |g, x| g.div(x[0], x[1]),
@@ -248,6 +293,26 @@ fn powers() -> Vec<Entry> {
             &[&[0.0, 0.0, 0.0], &[2.0, 1.0, 0.5]],
             &[0.0, 0.0, 0.0],
             &[&[0.0, 1.0, INF], &[0.0, 0.0, 0.0]],
+        ),
+        columns(
+            "pow",
+            "a negative power of 0 is infinite, and so are its derivatives",
+            |g, x| g.pow(x[0], x[1]),
+            &[&[0.0, 0.0], &[-1.0, -0.5]],
+            &[INF, INF],
+            &[&[-INF, -INF], &[-INF, -INF]],
+        ),
+        columns(
+            "pow",
+            "second derivatives of x², x³ and x⁰ at 0, and of x⁰ elsewhere",
+            |g, x| {
+                let power = g.pow(x[0], x[1])?;
+                let ones = g.constant_like(power, 1.0)?;
+                Ok(g.pull_back(power, ones, &x[..1])?[0])
+            },
+            &[&[0.0, 0.0, 0.0, 3.0], &[2.0, 3.0, 0.0, 0.0]],
+            &[0.0; 4],
+            &[&[2.0, 0.0, 0.0, 0.0], &[0.0, 0.0, 0.0, 1.0 / 3.0]],
         ),
     ]
 }

@@ -9,8 +9,14 @@ use speck_engine::{DType, Graph, GraphError, NodeId, OpInfo};
 const ELEMENTS: usize = 1 << 18;
 
 const PADDED: Window = Window { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
-const HALVES: AveragePool2d =
-    AveragePool2d { kernel: [2, 2], stride: [2, 2], padding: [0, 0], count_padding: true };
+const HALVES: AveragePool2d = AveragePool2d {
+    kernel: [2, 2],
+    stride: [2, 2],
+    padding: [0, 0],
+    count_padding: true,
+    ceil_mode: false,
+    divisor: None,
+};
 
 /// The sizes at which ops occur in the lab's models at batch 64, by the op's
 /// name. Empty where there is nothing to say about the op's size.

@@ -35,8 +35,12 @@ pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
     let Device::Cpu = arguments.device;
     let kernels = kernels(arguments.kernel.as_deref())?;
     let mut outcomes = Vec::new();
+    let mut unread = 0;
     for file in conform::files(&arguments.path)? {
-        let outcome = conform::run(&file, &kernels)?;
+        let Some(outcome) = conform::run(&file, &kernels)? else {
+            unread += 1;
+            continue;
+        };
         if arguments.json {
             for case in &outcome.cases {
                 say(&format!("{}\n", serde_json::json!(case)))?;
@@ -50,6 +54,11 @@ pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
     let (passed, unsupported) = (count(Status::Pass), count(Status::Unsupported));
     if !arguments.json {
         say(&table(&outcomes))?;
+        match unread {
+            0 => (),
+            1 => say("1 file is of a kind that is not read\n")?,
+            _ => say(&format!("{unread} files are of kinds that are not read\n"))?,
+        }
         say(&format!("{passed} passed, {failed} failed, {unsupported} unsupported\n"))?;
     }
     if passed + failed + unsupported == 0 {

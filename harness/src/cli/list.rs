@@ -7,7 +7,7 @@ use crate::{RunError, metrics, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
-use speck_learners::gradient::{optimizers, schedules};
+use speck_learners::gradient::{losses, optimizers, schedules};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -28,6 +28,8 @@ pub(super) enum What {
     Optimizers,
     /// Schedules of the gradient learner.
     Schedules,
+    /// Losses of the gradient learner.
+    Losses,
     /// Dimensions of the data.
     Data,
     /// Test batteries.
@@ -68,6 +70,7 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
         What::Learners => entries(&registries.learners),
         What::Optimizers => pairs(optimizers::ALL.iter().map(|o| (o.name, o.summary))),
         What::Schedules => pairs(schedules::ALL.iter().map(|s| (s.name, s.summary))),
+        What::Losses => pairs(losses::ALL.iter().map(|l| (l.name, l.summary))),
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
         What::Protocols => entries(&registries.protocols),

@@ -4,10 +4,11 @@ use super::run::choice;
 use super::say;
 use crate::config::{Experiment, RunConfig};
 use crate::data::{DataSettings, Source};
+use crate::run::learner;
 use crate::{RunError, registries};
 use clap::Args;
 use speck_engine::StepTiming;
-use speck_learners::{Batches, Learner, Setup};
+use speck_learners::{Batches, Learner};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -44,19 +45,10 @@ pub(super) fn print(arguments: &PrintArguments) -> Result<(), RunError> {
             experiment.runs.len()
         )));
     };
-    let RunConfig { data, model, learner, seed, .. } = run;
-    let missing = |what: &str, name: &str| RunError::Usage(format!("there is no {what} `{name}`"));
-    let architecture = speck_models::find(&model.0).ok_or_else(|| missing("model", &model.0))?;
-    let entry = speck_learners::find(&learner.0).ok_or_else(|| missing("learner", &learner.0))?;
-    let source = Source::new(&DataSettings::new(data)?, learner.1.usize("batch"), *seed);
-    let setup = Setup {
-        float: speck_engine::DType::F32,
-        model: (architecture.make)(&model.1)?.into(),
-        shape: source.shape(),
-        seed: *seed,
-        kernels: choice(arguments.kernel.as_deref())?,
-    };
-    let mut learner = (entry.make)(&learner.1, setup)?;
+    let RunConfig { data, learner: (_, settings), seed, .. } = run;
+    let source = Source::new(&DataSettings::new(data)?, settings.usize("batch"), *seed);
+    let kernels = choice(arguments.kernel.as_deref())?;
+    let mut learner = learner(run, settings, source.shape(), &kernels)?;
     if arguments.time {
         return say(&times(&mut *learner, &source)?);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use speck_engine::{Graph, GraphError, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a case could not be run.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Arguments<'a> {
     pub graph: &'a Graph,
     pub(super) inputs: BTreeMap<String, NodeId>,
     pub(super) attributes: &'a Map<String, Value>,
+    /// The inputs that hold truth values, as 0 and 1.
+    pub(super) truths: BTreeSet<String>,
 }
 
 impl Arguments<'_> {
@@ -39,6 +41,11 @@ impl Arguments<'_> {
     /// A tensor input that may be missing.
     pub fn optional(&self, name: &str) -> Option<NodeId> {
         self.inputs.get(name).copied()
+    }
+
+    /// Whether an input holds truth values, which the graph has as 0 and 1.
+    pub fn is_truth(&self, name: &str) -> bool {
+        self.truths.contains(name)
     }
 
     /// The inputs `NAME.0`, `NAME.1`, … of a list of tensors.

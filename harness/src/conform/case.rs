@@ -6,7 +6,7 @@ use super::file::{CaseSpec, File, Stored, Values};
 use serde::Serialize;
 use speck_engine::kernels::Choice;
 use speck_engine::{DType, Graph, NodeId, Options, Program, State, Tensor, TensorType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which kernels a case runs on.
 #[derive(Clone, Debug)]
@@ -52,17 +52,27 @@ const F64: (f64, f64) = (1e-5, 1e-6);
 /// Allowed error in f32, relative to the largest magnitude of the tensor.
 const F32: f64 = 2e-5;
 
-pub(super) fn run(file: &File, case: &CaseSpec, kernels: &Kernels) -> Outcome {
+pub(super) fn run(file: &File, op: &str, case: &CaseSpec, kernels: &Kernels) -> Outcome {
+    outcome(op, &case.id, kernels, |float, choice| check(file, op, case, float, choice))
+}
+
+/// The outcome of a check in each of the element types, up to the first failure.
+pub(super) fn outcome(
+    op: &str,
+    case: &str,
+    kernels: &Kernels,
+    check: impl Fn(DType, &Choice) -> Result<f64, Failed>,
+) -> Outcome {
     let mut outcome = Outcome {
-        op: file.op.clone(),
-        case: case.id.clone(),
+        op: op.to_owned(),
+        case: case.to_owned(),
         kernel: kernels.name.clone(),
         status: Status::Pass,
         max_rel_err: None,
         message: String::new(),
     };
     for (float, choice) in &kernels.runs {
-        match check(file, case, *float, choice) {
+        match check(*float, choice) {
             Ok(worst) => outcome.max_rel_err = larger(outcome.max_rel_err, Some(worst)),
             Err(Failed { status, message, worst }) => {
                 outcome.status = status;
@@ -83,13 +93,14 @@ fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     }
 }
 
-struct Failed {
-    status: Status,
-    message: String,
-    worst: Option<f64>,
+/// Why a check did not pass.
+pub(super) struct Failed {
+    pub status: Status,
+    pub message: String,
+    pub worst: Option<f64>,
 }
 
-fn failed(message: impl ToString) -> Failed {
+pub(super) fn failed(message: impl ToString) -> Failed {
     Failed { status: Status::Fail, message: message.to_string(), worst: None }
 }
 
@@ -105,7 +116,13 @@ impl From<Problem> for Failed {
 }
 
 /// Builds, runs and compares; returns the largest relative error.
-fn check(file: &File, case: &CaseSpec, float: DType, choice: &Choice) -> Result<f64, Failed> {
+fn check(
+    file: &File,
+    op: &str,
+    case: &CaseSpec,
+    float: DType,
+    choice: &Choice,
+) -> Result<f64, Failed> {
     let graph = Graph::new(float);
     let stored = |part: &str, name: &str| {
         let key = format!("{}/{part}/{name}", case.id);
@@ -113,14 +130,19 @@ fn check(file: &File, case: &CaseSpec, float: DType, choice: &Choice) -> Result<
     };
     let mut inputs = BTreeMap::new();
     let mut values = Vec::new();
+    let mut truths = BTreeSet::new();
     for name in &case.inputs {
-        let tensor = host(stored("in", name)?, float)?;
+        let input = stored("in", name)?;
+        if input.truth {
+            truths.insert(name.clone());
+        }
+        let tensor = host(input, float)?;
         let node = graph.input(name, tensor.ty().dtype, tensor.shape()).map_err(failed)?;
         inputs.insert(name.clone(), node);
         values.push((name, tensor));
     }
-    let arguments = Arguments { graph: &graph, inputs, attributes: &case.attributes };
-    let outputs = adapters::build(&file.op, &arguments)?;
+    let arguments = Arguments { graph: &graph, inputs, attributes: &case.attributes, truths };
+    let outputs = adapters::build(op, &arguments)?;
     if outputs.len() != case.outputs {
         return Err(failed(format!("{} outputs instead of {}", outputs.len(), case.outputs)));
     }
@@ -201,20 +223,37 @@ fn host(stored: &Stored, float: DType) -> Result<Tensor, Failed> {
     }
 }
 
-/// Compares element by element so that a NaN on one side only fails.
+/// Compares an output or a gradient of a case.
 fn compare(name: &str, found: &[f64], expected: &[f64], float: DType) -> Result<f64, Failed> {
-    let finite = expected.iter().filter(|value| value.is_finite());
-    let largest = finite.fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    let largest = largest(expected).max(F64.1);
+    agree(name, found, expected, |_, expected| match float {
+        DType::F64 => (F64.0 * expected.abs() + F64.1, expected.abs().max(F64.1 / F64.0)),
+        _ => (F32 * largest, largest),
+    })
+}
+
+/// The largest finite magnitude.
+pub(super) fn largest(values: &[f64]) -> f64 {
+    let finite = values.iter().filter(|value| value.is_finite());
+    finite.fold(0.0, |largest: f64, value| largest.max(value.abs()))
+}
+
+/// Compares element by element so that a NaN on one side only fails. `limit`
+/// gives, for the place and the value expected there, the error allowed and what
+/// errors are relative to. Returns the largest relative error.
+pub(super) fn agree(
+    name: &str,
+    found: &[f64],
+    expected: &[f64],
+    limit: impl Fn(usize, f64) -> (f64, f64),
+) -> Result<f64, Failed> {
     let mut worst: f64 = 0.0;
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
         if found == expected || (found.is_nan() && expected.is_nan()) {
             continue;
         }
         let error = (found - expected).abs();
-        let (allowed, scale) = match float {
-            DType::F64 => (F64.0 * expected.abs() + F64.1, expected.abs().max(F64.1 / F64.0)),
-            _ => (F32 * largest.max(F64.1), largest.max(F64.1)),
-        };
+        let (allowed, scale) = limit(i, *expected);
         let relative = error / scale;
         if !(error <= allowed) {
             return Err(Failed {

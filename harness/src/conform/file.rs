@@ -42,6 +42,8 @@ pub(super) enum Values {
 pub(super) struct Stored {
     pub shape: Vec<usize>,
     pub values: Values,
+    /// Whether they are truth values.
+    pub truth: bool,
 }
 
 impl Stored {
@@ -66,10 +68,29 @@ pub(super) struct CaseSpec {
     pub grads: Vec<String>,
 }
 
+/// A training run as the file describes it.
+#[derive(Debug)]
+pub(super) struct TrainSpec {
+    pub model: Map<String, Value>,
+    pub loss: String,
+    pub optimizer: Map<String, Value>,
+    pub batch: usize,
+    pub steps: usize,
+}
+
+/// What a file is about, by its metadata.
+pub(super) enum Content {
+    /// Cases of an operator: `op`, `cases`.
+    Operator { op: String, cases: Vec<CaseSpec> },
+    /// A training run: `kind` is `train`.
+    Train(TrainSpec),
+    /// Something this version does not read.
+    Other,
+}
+
 /// A conformance file.
 pub(super) struct File {
-    pub op: String,
-    pub cases: Vec<CaseSpec>,
+    pub content: Content,
     pub tensors: BTreeMap<String, Stored>,
 }
 
@@ -83,18 +104,34 @@ pub(super) fn read(path: &Path) -> Result<File, FileError> {
     let entry = |key: &str| {
         metadata.get(key).ok_or_else(|| malformed(format!("its metadata has no `{key}`")))
     };
-    let op = entry("op")?.clone();
-    let cases: Vec<CaseSpec> = serde_json::from_str(&quote_infinities(entry("cases")?))
-        .map_err(|error| malformed(format!("`cases` in its metadata: {error}")))?;
+    fn parsed<T: serde::de::DeserializeOwned>(key: &str, text: &str) -> Result<T, String> {
+        let value = serde_json::from_str(&quote_infinities(text));
+        value.map_err(|error| format!("`{key}` in its metadata: {error}"))
+    }
+    let content = match (metadata.get("op"), metadata.get("kind").map(String::as_str)) {
+        (Some(op), _) => Content::Operator {
+            op: op.clone(),
+            cases: parsed("cases", entry("cases")?).map_err(malformed)?,
+        },
+        (None, Some("train")) => Content::Train(TrainSpec {
+            model: parsed("model", entry("model")?).map_err(malformed)?,
+            loss: entry("loss")?.clone(),
+            optimizer: parsed("optimizer", entry("optimizer")?).map_err(malformed)?,
+            batch: parsed("batch", entry("batch")?).map_err(malformed)?,
+            steps: parsed("steps", entry("steps")?).map_err(malformed)?,
+        }),
+        (None, _) => return Ok(File { content: Content::Other, tensors: BTreeMap::new() }),
+    };
     let stored = SafeTensors::deserialize(&bytes)
         .map_err(|error| malformed(format!("not a safetensors file: {error}")))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in stored.tensors() {
         let values = values(view.dtype(), view.data())
             .ok_or_else(|| malformed(format!("tensor `{name}` is of type {}", view.dtype())))?;
-        tensors.insert(name, Stored { shape: view.shape().to_vec(), values });
+        let truth = view.dtype() == Dtype::BOOL;
+        tensors.insert(name, Stored { shape: view.shape().to_vec(), values, truth });
     }
-    Ok(File { op, cases, tensors })
+    Ok(File { content, tensors })
 }
 
 /// Python writes numbers that JSON does not have as bare words: `Infinity`,

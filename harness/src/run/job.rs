@@ -2,6 +2,7 @@
 
 use super::evaluate::{Probe, headline, scores, seed_for};
 use super::progress::Bar;
+use super::setup::{learner, unknown};
 use super::stage::{self, Record, Stage, Watch};
 use super::training::{self, LEG_MEASUREMENTS, MEASUREMENTS};
 use super::{RunOptions, discard, file_name};
@@ -12,12 +13,11 @@ use crate::protocols::{self, Leg, Measurement, Outcome, Start};
 use crate::store::{PhaseResults, Store};
 use crate::{RunError, files};
 use speck_engine::Tensor;
-use speck_learners::{BatchShape, Batches, Learner, Setup};
-use speck_models::Model;
-use speck_models::settings::{SettingError, Settings};
+use speck_learners::{BatchShape, Batches, Learner};
+use speck_models::settings::Settings;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The phase in which the network is trained.
 const TRAIN: &str = "train";
@@ -27,7 +27,6 @@ pub(super) struct Job<'a> {
     pub label: String,
     id: String,
     run: &'a RunConfig,
-    model: Arc<dyn Model>,
     batteries: &'a [EntryConfig],
     legs: Vec<(String, Leg)>,
     folder: PathBuf,
@@ -42,8 +41,6 @@ impl<'a> Job<'a> {
         experiment: &'a Experiment,
         options: &'a RunOptions,
     ) -> Result<Self, RunError> {
-        let (kind, settings) = &run.model;
-        let model = speck_models::find(kind).ok_or_else(|| unknown("model", kind))?;
         let mut legs = Vec::new();
         for config in &experiment.protocols {
             let protocol =
@@ -56,7 +53,6 @@ impl<'a> Job<'a> {
             label: format!("{}, seed {}", run.label(), run.seed),
             id: run.id(),
             run,
-            model: (model.make)(settings)?.into(),
             batteries: &experiment.batteries,
             legs,
             folder: options.folder.join(&experiment.name).join(run.id()),
@@ -86,16 +82,7 @@ impl<'a> Job<'a> {
         settings: &Settings,
         shape: BatchShape,
     ) -> Result<Box<dyn Learner>, RunError> {
-        let kind = &self.run.learner.0;
-        let entry = speck_learners::find(kind).ok_or_else(|| unknown("learner", kind))?;
-        let setup = Setup {
-            float: speck_engine::DType::F32,
-            model: self.model.clone(),
-            shape,
-            seed: self.run.seed,
-            kernels: self.options.kernels.clone(),
-        };
-        Ok((entry.make)(settings, setup)?)
+        learner(self.run, settings, shape, &self.options.kernels)
     }
 
     /// Does every phase that the store does not hold yet.
@@ -257,11 +244,6 @@ fn steps(settings: &Settings) -> u64 {
 
 fn weights(learner: &dyn Learner) -> Weights {
     learner.state().iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect()
-}
-
-/// A kind that the experiment's check let through but no registry has.
-fn unknown(what: &str, kind: &str) -> RunError {
-    RunError::Setting(SettingError::new(what, format!("there is no {what} `{kind}`")))
 }
 
 fn guard(store: &Mutex<Store>) -> MutexGuard<'_, Store> {

@@ -4,10 +4,12 @@
 pub mod evaluate;
 mod job;
 mod progress;
+mod setup;
 pub mod stage;
 mod training;
 
 pub use progress::Display;
+pub use setup::learner;
 
 use crate::config::{Experiment, RunConfig};
 use crate::store::{Plan, RunRecord, Store};

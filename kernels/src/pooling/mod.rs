@@ -145,8 +145,8 @@ pub struct AveragePool {
     /// of those inside the input (PyTorch's `count_include_pad`). Taps beyond
     /// the padding, which windows rounded up have (`ceil_mode`), never count.
     pub count_padding: bool,
-    /// Divide by this instead (PyTorch's `divisor_override`).
-    pub divisor: Option<usize>,
+    /// Divide by this instead (PyTorch's `divisor_override`); not 0.
+    pub divisor: Option<i64>,
 }
 
 impl AveragePool {
@@ -157,7 +157,7 @@ impl AveragePool {
         } else {
             rows.inside * columns.inside
         };
-        T::of(self.divisor.unwrap_or(counted) as f64)
+        T::of(self.divisor.unwrap_or(counted as i64) as f64)
     }
 }
 

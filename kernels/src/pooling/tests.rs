@@ -157,11 +157,10 @@ fn ties_go_to_the_first_and_nan_to_the_last() {
 }
 
 fn pools() -> Vec<AveragePool> {
-    let with =
-        |shape: PoolShape| {
-            [(false, None), (true, None), (true, Some(3))]
-                .map(|(count_padding, divisor)| AveragePool { shape, count_padding, divisor })
-        };
+    let with = |shape: PoolShape| {
+        [(false, None), (true, None), (true, Some(-3))]
+            .map(|(count_padding, divisor)| AveragePool { shape, count_padding, divisor })
+    };
     shapes().into_iter().flat_map(with).collect()
 }
 
@@ -171,7 +170,7 @@ fn weights(pool: &AveragePool, oh: usize, ow: usize) -> (f64, Vec<usize>) {
     let inside: Vec<usize> = taps.iter().filter_map(|tap| tap.0).collect();
     let padded = taps.iter().filter(|tap| tap.1).count();
     let counted = if pool.count_padding { padded } else { inside.len() };
-    (pool.divisor.unwrap_or(counted) as f64, inside)
+    (pool.divisor.unwrap_or(counted as i64) as f64, inside)
 }
 
 fn average_matches<T: Real>(tolerance: f64) {
