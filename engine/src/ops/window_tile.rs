@@ -57,9 +57,12 @@ impl TileShape {
         if backgrounds != 1 && backgrounds != samples {
             return Err(format!("there must be 1 base or {samples}, not {backgrounds}"));
         }
-        for places in [origins, starts] {
-            if places.dtype != DType::I32 || places.shape != [samples, slots, 2] {
-                return Err(format!("origins and starts must be i32 [{samples}, {slots}, 2]"));
+        let &[_, tiles, 2] = starts.shape.as_slice() else {
+            return Err(format!("starts must be i32 [{samples}, tiles, 2]"));
+        };
+        for (places, count) in [(origins, slots), (starts, tiles)] {
+            if places.dtype != DType::I32 || places.shape != [samples, count, 2] {
+                return Err(format!("origins and starts must be i32 [{samples}, {count}, 2]"));
             }
         }
         for (classes, size) in self.classes.iter().zip([height, width]) {
@@ -70,6 +73,7 @@ impl TileShape {
         let map = [self.classes[0].len(), self.classes[1].len()];
         Ok(Tile {
             windows: Windows { samples, slots, channels, size: [rows, columns], map },
+            tiles,
             size: self.size,
             backgrounds,
             base: [height, width],
@@ -189,9 +193,9 @@ impl Op for WindowTile {
         self.0.attributes()
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
-        let Tile { windows: Windows { samples, slots, channels, .. }, size, .. } =
+        let Tile { windows: Windows { samples, channels, .. }, tiles, size, .. } =
             self.tile(inputs)?;
-        Ok(inputs[0].with_shape(&[samples, slots, size[0], size[1], channels]))
+        Ok(inputs[0].with_shape(&[samples, tiles, size[0], size[1], channels]))
     }
     fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
         let [base, patch, origins, starts] = [0, 1, 2, 3].map(|i| vjp.inputs[i]);
@@ -238,8 +242,8 @@ fn adjoint(
     super::arity(inputs, 3)?;
     super::same_floats(&inputs[..1])?;
     let tile = shape.tile(base, patch, inputs[1], inputs[2])?;
-    let Windows { samples, slots, channels, .. } = tile.windows;
-    if inputs[0].shape != [samples, slots, tile.size[0], tile.size[1], channels] {
+    let Windows { samples, channels, .. } = tile.windows;
+    if inputs[0].shape != [samples, tile.tiles, tile.size[0], tile.size[1], channels] {
         return Err("the tiles are of another size".to_owned());
     }
     Ok(tile)
@@ -332,8 +336,8 @@ impl Op for ToBase {
 }
 
 impl Graph {
-    /// Tiles [samples, slots, size, channels]: the values of each sample on the
-    /// rectangles that begin at `starts`, read from the windows `patch`
+    /// Tiles [samples, tiles, size, channels]: the values of each sample on the
+    /// rectangles that begin at `starts` [samples, tiles, 2], read from the windows `patch`
     /// [samples, slots, height, width, channels] that begin at `origins` and,
     /// where none covers a position, from `base` [1 or samples, height, width,
     /// channels].

@@ -149,6 +149,8 @@ const fn unrender<T: Real>() -> [Variant<<RenderWindows as Signature>::Run<T>>; 
 pub struct Tile {
     /// The windows that are there; of size 0 × 0 if only the base is read.
     pub windows: Windows,
+    /// Tiles a sample; the first have a window of their own.
+    pub tiles: usize,
     /// Height and width of the tiles.
     pub size: [usize; 2],
     /// Backgrounds: 1 for all samples, or one each.
@@ -175,8 +177,8 @@ enum Place {
 impl Tile {
     /// Values of all tiles.
     pub fn elements(&self) -> usize {
-        let Windows { samples, slots, channels, .. } = self.windows;
-        samples * slots * self.size[0] * self.size[1] * channels
+        let Windows { samples, channels, .. } = self.windows;
+        samples * self.tiles * self.size[0] * self.size[1] * channels
     }
 
     /// Values of the base.
@@ -184,8 +186,8 @@ impl Tile {
         self.backgrounds * self.base[0] * self.base[1] * self.windows.channels
     }
 
-    /// What stands at a position of a sample; the window of `slot` is asked first.
-    fn place(&self, origins: &[i32], sample: usize, slot: usize, position: [i64; 2]) -> Place {
+    /// What stands at a position of a sample; a tile's own window is asked first.
+    fn place(&self, origins: &[i32], sample: usize, tile: usize, position: [i64; 2]) -> Place {
         let windows = &self.windows;
         if !windows.on_map(position) {
             return Place::Beyond;
@@ -194,7 +196,8 @@ impl Tile {
             let inside = windows.inside(origins, sample, slot, position)?;
             Some(windows.at(sample, slot, inside))
         };
-        if let Some(at) = patch(slot).or_else(|| (0..windows.slots).find_map(patch)) {
+        let own = (tile < windows.slots).then(|| patch(tile)).flatten();
+        if let Some(at) = own.or_else(|| (0..windows.slots).find_map(patch)) {
             return Place::Patch(at);
         }
         let background = if self.backgrounds == 1 { 0 } else { sample };
@@ -206,7 +209,7 @@ impl Tile {
 
     fn check(&self, origins: usize, starts: usize) {
         self.windows.check(origins);
-        self.windows.check(starts);
+        assert_eq!(starts, 2 * self.windows.samples * self.tiles, "length of the starts");
         for axis in 0..2 {
             assert_eq!(self.classes[axis].len(), self.windows.map[axis], "classes of an axis");
             let inside = self.classes[axis].iter().all(|class| (*class as usize) < self.base[axis]);
@@ -226,8 +229,8 @@ impl Signature for ReadTile {
         fn(tile: &Tile, base: &[T], patch: &[T], origins: &[i32], starts: &[i32], out: &mut [T]);
 }
 
-/// `out` `[samples, slots, size, channels]`: the sample's values on the
-/// rectangle that begins at `starts`.
+/// `out` `[samples, tiles, size, channels]`: the sample's values on the
+/// rectangles that begin at `starts` `[samples, tiles, 2]`.
 pub static WINDOW_TILE: Kernel<ReadTile> =
     Kernel { name: "window_tile", f32: &tile(), f64: &tile() };
 

@@ -87,15 +87,16 @@ fn for_places(windows: &Windows, mut body: impl FnMut(usize, usize, [usize; 2]))
 /// Calls `body` for each place of each tile with where its values begin.
 fn for_tiles(tile: &Tile, origins: &[i32], starts: &[i32], mut body: impl FnMut(usize, Place)) {
     tile.check(origins.len(), starts.len());
-    let Windows { samples, slots, channels, .. } = tile.windows;
+    let Windows { samples, channels, .. } = tile.windows;
     let mut at = 0;
     for sample in 0..samples {
-        for slot in 0..slots {
-            let start = tile.windows.origin(starts, sample, slot);
+        for number in 0..tile.tiles {
+            let start = 2 * (sample * tile.tiles + number);
+            let start = [i64::from(starts[start]), i64::from(starts[start + 1])];
             for i in 0..tile.size[0] {
                 for j in 0..tile.size[1] {
                     let position = [start[0] + i as i64, start[1] + j as i64];
-                    body(at, tile.place(origins, sample, slot, position));
+                    body(at, tile.place(origins, sample, number, position));
                     at += channels;
                 }
             }
