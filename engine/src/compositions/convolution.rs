@@ -226,7 +226,7 @@ impl Graph {
             groups: form.groups,
         };
         let y = self.convolution2d(x, weight, bias, &flat)?;
-        let y = self.unrow(y)?;
+        let y = self.without_row(y)?;
         let y = self.without_row(y)?;
         self.without_batch(y, single)
     }
@@ -323,7 +323,7 @@ impl Graph {
             groups: form.groups,
         };
         let y = self.transposed_convolution2d(x, weight, bias, &flat)?;
-        let y = self.unrow(y)?;
+        let y = self.without_row(y)?;
         let y = self.without_row(y)?;
         self.without_batch(y, single)
     }
@@ -366,7 +366,6 @@ impl Graph {
     }
 
     #[track_caller]
-    fn unrow(&self, y: NodeId) -> Result<NodeId, GraphError> {
     fn without_row(&self, y: NodeId) -> Result<NodeId, GraphError> {
         let mut shape = self.shape(y);
         shape.remove(2);

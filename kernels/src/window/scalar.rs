@@ -71,7 +71,7 @@ pub(super) fn unrender<T: Real>(windows: &Windows, positions: &[i32], x: &[T], o
 }
 
 fn add<T: Real>(to: &mut [T], from: &[T]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *to + *from);
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
 }
 
 fn for_places(windows: &Windows, mut body: impl FnMut(usize, usize, [usize; 2])) {
@@ -225,7 +225,7 @@ pub(super) fn linear<T: Real>(linear: &Linear, a: &[T], b: &[T], origins: &[i32]
                 let input = channel * map[0] * map[1] + column;
                 for o in 0..linear.outputs {
                     let to = &mut out[sample * linear.outputs + o];
-                    *to = *to + a[from + channel] * b[o * linear.inputs() + input];
+                    *to += a[from + channel] * b[o * linear.inputs() + input];
                 }
             }
         }
@@ -251,7 +251,7 @@ pub(super) fn linear_patch<T: Real>(
                 let input = channel * map[0] * map[1] + column;
                 let mut sum = T::zero();
                 for o in 0..linear.outputs {
-                    sum = sum + a[sample * linear.outputs + o] * b[o * linear.inputs() + input];
+                    sum += a[sample * linear.outputs + o] * b[o * linear.inputs() + input];
                 }
                 out[to + channel] = sum;
             }
@@ -278,7 +278,7 @@ pub(super) fn linear_weight<T: Real>(
                 let input = channel * map[0] * map[1] + column;
                 for o in 0..linear.outputs {
                     let to = &mut out[o * linear.inputs() + input];
-                    *to = *to + a[from + channel] * b[sample * linear.outputs + o];
+                    *to += a[from + channel] * b[sample * linear.outputs + o];
                 }
             }
         }
