@@ -33,6 +33,7 @@ pub mod passes;
 mod program;
 mod shape;
 mod state;
+pub mod structure;
 mod tensor;
 
 pub use compositions::{

@@ -93,6 +93,41 @@ pub enum Source<'a> {
     Constant(&'a Arc<Tensor>),
 }
 
+/// What an op does to maps [samples, channels, height, width], as far as the
+/// structure rewrite has a rule for it.
+#[derive(Clone, Copy, Debug)]
+pub enum Form<'a> {
+    /// (positions, colours, background) → maps with specks of this edge.
+    Render(usize),
+    /// The same function of every element.
+    Pointwise,
+    /// (maps, weights) → maps.
+    Convolution(crate::ops::Window),
+    /// maps → the indices of the largest elements of windows.
+    MaxPoolIndices(crate::ops::PoolWindow),
+    /// maps → means of windows.
+    AveragePool(crate::ops::AveragePool2d),
+    /// The elements at indices along an axis.
+    Gather(usize),
+    /// The sum over axes.
+    Sum(&'a [usize]),
+    /// The same elements under another shape.
+    Reshape,
+    /// Parts in a row along an axis.
+    Concat(usize),
+    /// One element repeated.
+    Expand,
+    /// (a, b) → the product of matrices, either transposed.
+    Matmul {
+        /// Whether a is transposed.
+        transpose_a: bool,
+        /// Whether b is transposed.
+        transpose_b: bool,
+    },
+    /// Anything else: its inputs are written out in full.
+    Other,
+}
+
 /// How an op runs on the CPU.
 pub enum Lowered {
     /// Not at all: its value is given (see [`Op::source`]).
@@ -153,6 +188,11 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// Whether the value is the first input's, in the same memory.
     fn is_alias(&self) -> bool {
         false
+    }
+
+    /// What it does to maps, for the structure rewrite.
+    fn form(&self) -> Form<'_> {
+        Form::Other
     }
 
     /// Where the value comes from, for ops that compute nothing.

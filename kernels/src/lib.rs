@@ -30,6 +30,7 @@ pub mod sort;
 #[cfg(test)]
 mod testing;
 pub mod variant;
+pub mod window;
 
 pub use choice::Choice;
 pub use isa::Isa;
@@ -52,5 +53,6 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(convert::kernels());
     kernels.extend(random::kernels());
     kernels.extend(render::kernels());
+    kernels.extend(window::kernels());
     kernels
 }

@@ -226,7 +226,8 @@ impl Graph {
             groups: form.groups,
         };
         let y = self.convolution2d(x, weight, bias, &flat)?;
-        let y = self.from_row(y)?;
+        let y = self.without_row(y)?;
+        let y = self.without_row(y)?;
         self.without_batch(y, single)
     }
 
@@ -322,7 +323,8 @@ impl Graph {
             groups: form.groups,
         };
         let y = self.transposed_convolution2d(x, weight, bias, &flat)?;
-        let y = self.from_row(y)?;
+        let y = self.without_row(y)?;
+        let y = self.without_row(y)?;
         self.without_batch(y, single)
     }
 
@@ -364,7 +366,7 @@ impl Graph {
     }
 
     #[track_caller]
-    fn from_row(&self, y: NodeId) -> Result<NodeId, GraphError> {
+    fn without_row(&self, y: NodeId) -> Result<NodeId, GraphError> {
         let mut shape = self.shape(y);
         shape.remove(2);
         self.reshape(y, &shape)

@@ -301,8 +301,7 @@ impl Graph {
         self.channel_affine(normalised, weight, bias)
     }
 
-    /// [`Graph::batch_norm`] without running statistics. A tensor without
-    /// elements may have one dimension.
+    /// [`Graph::batch_norm`] without running statistics.
     ///
     /// # Errors
     /// Sizes that do not fit.
@@ -454,13 +453,16 @@ impl Graph {
     }
 
     /// A vector of one value a channel, shaped to broadcast along the second
-    /// dimension of `like`.
+    /// dimension of `like`; one dimension without elements has no channels.
     ///
     /// # Errors
     /// Another number of channels.
     #[track_caller]
     pub fn on_channels(&self, vector: NodeId, like: NodeId) -> Result<NodeId, GraphError> {
         let mut shape = vec![1; self.shape(like).len()];
+        if self.shape(like) == [0] {
+            shape = vec![0];
+        }
         if let (Some(channels), Some(size)) = (shape.get_mut(1), self.shape(like).get(1)) {
             *channels = *size;
         }

@@ -204,7 +204,8 @@ impl Taps {
             }
         };
         let linear = |i: usize| {
-            let place = if from == to { i as f64 } else { place(i).max(0.0) };
+            let place = if from == to { i as f64 } else { place(i) };
+            // A cast of a place before the first element gives 0.
             let lower = (place.floor() as usize).min(last);
             let upper = (lower + 1).min(last);
             let share = (place - lower as f64).clamp(0.0, 1.0);

@@ -216,7 +216,7 @@ impl Graph {
             Err(message) => return Err(self.error("fold", &[x], message)),
         };
         let [h, w] = kernel;
-        if shape[1] % (h * w) != 0 || shape[2] != taps.windows() || window.groups != 1 {
+        if !shape[1].is_multiple_of(h * w) || shape[2] != taps.windows() || window.groups != 1 {
             let message = format!("takes columns [N,C·{},{}]", h * w, taps.windows());
             return Err(self.error("fold", &[x], message));
         }

@@ -2,7 +2,7 @@
 
 use super::max_pool2d_indices::{PoolWindow, attributes, pool_shape, resized};
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::pooling::{self, AveragePool};
@@ -144,6 +144,9 @@ impl AveragePool2d {
 }
 
 impl Op for AveragePool2d {
+    fn form(&self) -> Form<'_> {
+        Form::AveragePool(*self)
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

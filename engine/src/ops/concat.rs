@@ -1,7 +1,7 @@
 //! `concat`: tensors one after the other along a dimension.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::shape::contiguous_strides;
 use crate::with_real;
@@ -35,6 +35,9 @@ pub(super) static INFO: OpInfo = OpInfo {
 };
 
 impl Op for Concat {
+    fn form(&self) -> Form<'_> {
+        Form::Concat(self.axis)
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

@@ -2,7 +2,7 @@
 //! adjoints, so that every derivative of any order is made of the same three.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
@@ -220,6 +220,9 @@ fn lower(
 }
 
 impl Op for Conv2d {
+    fn form(&self) -> Form<'_> {
+        Form::Convolution(self.0)
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

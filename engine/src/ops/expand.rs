@@ -2,7 +2,7 @@
 
 use super::permute::read_strided;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::shape::{broadcast, broadcast_strides};
 use speck_kernels::movement;
@@ -35,6 +35,9 @@ pub(super) static INFO: OpInfo = OpInfo {
 };
 
 impl Op for Expand {
+    fn form(&self) -> Form<'_> {
+        Form::Expand
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

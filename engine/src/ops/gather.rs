@@ -2,7 +2,7 @@
 
 use super::scatter_add::gathering;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::movement;
@@ -38,6 +38,9 @@ pub(super) static INFO: OpInfo = OpInfo {
 };
 
 impl Op for Gather {
+    fn form(&self) -> Form<'_> {
+        Form::Gather(self.axis)
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

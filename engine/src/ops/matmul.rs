@@ -1,7 +1,7 @@
 //! `matmul`: the matrix product, batched, of either operand transposed.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::matmul::{MATMUL, MatmulShape};
@@ -90,6 +90,9 @@ impl Matmul {
 }
 
 impl Op for Matmul {
+    fn form(&self) -> Form<'_> {
+        Form::Matmul { transpose_a: self.transpose_a, transpose_b: self.transpose_b }
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

@@ -6,7 +6,7 @@
 
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::pooling::{self, PoolShape};
@@ -151,6 +151,9 @@ pub(super) fn attributes(window: &PoolWindow) -> Vec<(&'static str, String)> {
 }
 
 impl Op for MaxPool2dIndices {
+    fn form(&self) -> Form<'_> {
+        Form::MaxPoolIndices(self.0)
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

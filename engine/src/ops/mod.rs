@@ -12,6 +12,7 @@ mod atan2;
 mod average_pool2d;
 mod barrier;
 mod cast;
+mod columns;
 mod concat;
 mod conv2d;
 mod cos;
@@ -51,6 +52,7 @@ mod reciprocal;
 mod reduction;
 mod relu;
 mod render;
+mod render_windows;
 mod reshape;
 mod round;
 mod rsqrt;
@@ -72,9 +74,16 @@ mod sum;
 mod tanh;
 mod to_index;
 mod unrender;
+mod window_linear;
+mod window_mask;
+mod window_origins;
+mod window_tile;
 
 pub use average_pool2d::AveragePool2d;
+pub use columns::ColumnsShape;
 pub use conv2d::Window;
+pub use window_tile::TileShape;
+
 pub use max_pool2d_indices::PoolWindow;
 pub(crate) use source::Given;
 
@@ -160,6 +169,19 @@ pub static ALL: &[&OpInfo] = &[
     &scatter_add::INFO,
     &index_select::INFO,
     &index_add::INFO,
+    // Windows
+    &window_origins::INFO,
+    &render_windows::INFO,
+    &render_windows::ADJOINT,
+    &window_tile::INFO,
+    &window_tile::PATCH_ADJOINT,
+    &window_tile::BASE_ADJOINT,
+    &window_mask::INFO,
+    &columns::INFO,
+    &columns::GRADIENT,
+    &window_linear::INFO,
+    &window_linear::PATCH,
+    &window_linear::WEIGHT_GRADIENT,
     // Integers
     &cast::INFO,
     &to_index::INFO,

@@ -1,7 +1,7 @@
 //! What all element-wise ops share: broadcasting, price, lowering, cases.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::program::Pointwise;
 use crate::shape::{TensorType, broadcast};
 use speck_kernels::elementwise;
@@ -39,6 +39,9 @@ impl fmt::Debug for Binary {
 }
 
 impl Op for &'static Unary {
+    fn form(&self) -> Form<'_> {
+        Form::Pointwise
+    }
     fn info(&self) -> &'static OpInfo {
         &self.info
     }
@@ -73,6 +76,9 @@ impl Op for &'static Unary {
 }
 
 impl Op for &'static Binary {
+    fn form(&self) -> Form<'_> {
+        Form::Pointwise
+    }
     fn info(&self) -> &'static OpInfo {
         &self.info
     }

@@ -2,7 +2,7 @@
 //! shape inference, price, lowering.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Cost, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Cost, Form, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::reduce::{self, Dim, Reduce};
@@ -31,6 +31,9 @@ impl fmt::Debug for Reduced {
 }
 
 impl Op for Reduced {
+    fn form(&self) -> Form<'_> {
+        if std::ptr::eq(self.op, &super::sum::SUM) { Form::Sum(&self.axes) } else { Form::Other }
+    }
     fn info(&self) -> &'static OpInfo {
         &self.op.info
     }

@@ -5,7 +5,7 @@
 
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::render::{self, RenderShape};
@@ -88,6 +88,9 @@ impl Render {
 }
 
 impl Op for Render {
+    fn form(&self) -> Form<'_> {
+        Form::Render(self.size)
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

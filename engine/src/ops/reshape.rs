@@ -1,7 +1,7 @@
 //! `reshape`: the same elements under another shape.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use speck_kernels::{Choice, KernelError};
 
@@ -31,6 +31,9 @@ pub(super) static INFO: OpInfo = OpInfo {
 };
 
 impl Op for Reshape {
+    fn form(&self) -> Form<'_> {
+        Form::Reshape
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

@@ -2,7 +2,7 @@
 
 use super::pointwise::infer;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::program::Pointwise;
 use crate::shape::TensorType;
 use speck_kernels::{Choice, KernelError, elementwise};
@@ -34,6 +34,9 @@ pub(super) static INFO: OpInfo = OpInfo {
 };
 
 impl Op for Select {
+    fn form(&self) -> Form<'_> {
+        Form::Pointwise
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

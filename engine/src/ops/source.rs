@@ -151,6 +151,16 @@ impl Graph {
         self.constant(Tensor::new(&TensorType::new(self.float(), &[]), &[value]))
     }
 
+    /// A tensor of zeros, of the graph's floating-point type.
+    ///
+    /// # Errors
+    /// None.
+    #[track_caller]
+    pub fn zeros(&self, shape: &[usize]) -> Result<NodeId, GraphError> {
+        let zero = self.scalar(0.0)?;
+        self.expand(zero, shape)
+    }
+
     /// A tensor of one value repeated, of the type of `like`.
     ///
     /// # Errors

@@ -7,7 +7,9 @@ use speck_engine::compositions::{
     TransposedConvolution,
 };
 use speck_engine::ops::{AveragePool2d, PoolWindow, Window};
-use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State, Tensor};
+use speck_engine::{
+    DType, Graph, GraphError, NodeId, Options, Program, RunningStatistics, State, Tensor,
+};
 
 /// Values in no pattern.
 fn values(n: usize, seed: usize) -> Vec<f64> {
@@ -113,10 +115,10 @@ fn adaptive_pooling_takes_the_windows_it_says() {
 /// An infinity counts in the windows it is in and in no other.
 #[test]
 fn an_infinity_stays_in_its_window() {
-    let y = evaluate(&[(&[1, 1, 5], &[f64::INFINITY, 1.0, 1.0, 1.0, 1.0])], |g, x| {
+    let y = evaluate(&[(&[1, 1, 5], &[1.0, f64::INFINITY, 1.0, 1.0, 1.0])], |g, x| {
         g.adaptive_average_pool(x[0], &[None, Some(3)]).expect("a pooling")
     });
-    assert_eq!(y, [f64::INFINITY, 1.0, 1.0]);
+    assert_eq!(y, [f64::INFINITY, f64::INFINITY, 1.0]);
 }
 
 /// In f32 the gradient of two standardized values, about 1e-6 of the terms it
@@ -333,6 +335,8 @@ fn nothing_in_gives_nothing_out_and_no_gradient() {
     let input = |name: &str, shape: &[usize]| graph.input(name, DType::F32, shape).expect("input");
     let (x, w, b) = (input("x", &[0, 2, 5, 4]), input("w", &[2, 2, 3, 3]), input("b", &[2]));
     let (channels, grid) = (input("channels", &[2]), input("grid", &[0, 3, 3, 2]));
+    let (line, none) = (input("line", &[0]), input("none", &[0]));
+    let running = RunningStatistics { mean: none, variance: none, momentum: 0.1 };
     let form = Sampling {
         mode: Interpolation::Linear,
         outside: Outside::Reflection,
@@ -345,6 +349,8 @@ fn nothing_in_gives_nothing_out_and_no_gradient() {
         graph.average_pool2d(x, AveragePool2d { kernel: [2, 2], ..AveragePool2d::default() }),
         graph.adaptive_average_pool(x, &[Some(3), None]),
         graph.batch_norm_of(x, Some(channels), Some(b), 1e-5),
+        graph.batch_norm_of(line, None, None, 1e-5),
+        graph.batch_norm_evaluation(line, None, None, running, 1e-5),
         graph.group_norm(x, 2, Some(channels), Some(b), 1e-5),
         graph.instance_norm(x, Some(channels), Some(b), 1e-5),
         graph.layer_norm_over(x, &[5, 4], None, None, 1e-5),

@@ -1,0 +1,286 @@
+//! The plain loops.
+
+use super::{Columns, EMPTY, Linear, OriginAxis, Place, Tile, Windows};
+use crate::Real;
+
+pub(super) fn origins(axes: &[OriginAxis; 2], positions: &[i32], out: &mut [i32]) {
+    assert_eq!(positions.len(), out.len(), "as many origins as positions");
+    for (position, out) in positions.chunks_exact(2).zip(out.chunks_exact_mut(2)) {
+        if position == [-1, -1] {
+            out.fill(EMPTY);
+        } else {
+            // Positions far off would overflow; their windows are as far off.
+            let near = |position: i32| position.clamp(EMPTY, -EMPTY);
+            out[0] = axes[0].of(near(position[0]));
+            out[1] = axes[1].of(near(position[1]));
+        }
+    }
+}
+
+/// The speck that is seen at a place of a speck's own window.
+fn seen(
+    windows: &Windows,
+    positions: &[i32],
+    sample: usize,
+    slot: usize,
+    place: [usize; 2],
+) -> usize {
+    let origin = windows.origin(positions, sample, slot);
+    let position = [origin[0] + place[0] as i64, origin[1] + place[1] as i64];
+    let covers = |other: &usize| {
+        !empty(windows, positions, sample, *other)
+            && windows.inside(positions, sample, *other, position).is_some()
+    };
+    (0..windows.slots).rev().find(covers).unwrap_or(slot)
+}
+
+fn empty(windows: &Windows, positions: &[i32], sample: usize, slot: usize) -> bool {
+    windows.origin(positions, sample, slot) == [-1, -1]
+}
+
+pub(super) fn render<T: Real>(windows: &Windows, positions: &[i32], x: &[T], out: &mut [T]) {
+    windows.check(positions.len());
+    let channels = windows.channels;
+    assert_eq!(x.len(), windows.samples * windows.slots * channels, "length of the colours");
+    assert_eq!(out.len(), windows.elements(), "length of the windows");
+    for_places(windows, |sample, slot, place| {
+        let at = windows.at(sample, slot, place);
+        let out = &mut out[at..at + channels];
+        if empty(windows, positions, sample, slot) {
+            out.fill(T::zero());
+        } else {
+            let seen = seen(windows, positions, sample, slot, place);
+            out.copy_from_slice(&x[(sample * windows.slots + seen) * channels..][..channels]);
+        }
+    });
+}
+
+pub(super) fn unrender<T: Real>(windows: &Windows, positions: &[i32], x: &[T], out: &mut [T]) {
+    windows.check(positions.len());
+    let channels = windows.channels;
+    assert_eq!(x.len(), windows.elements(), "length of the windows");
+    assert_eq!(out.len(), windows.samples * windows.slots * channels, "length of the colours");
+    out.fill(T::zero());
+    for_places(windows, |sample, slot, place| {
+        if !empty(windows, positions, sample, slot) {
+            let at = windows.at(sample, slot, place);
+            let seen = seen(windows, positions, sample, slot, place);
+            add(&mut out[(sample * windows.slots + seen) * channels..][..channels], &x[at..]);
+        }
+    });
+}
+
+fn add<T: Real>(to: &mut [T], from: &[T]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += *from);
+}
+
+fn for_places(windows: &Windows, mut body: impl FnMut(usize, usize, [usize; 2])) {
+    for sample in 0..windows.samples {
+        for slot in 0..windows.slots {
+            for i in 0..windows.size[0] {
+                (0..windows.size[1]).for_each(|j| body(sample, slot, [i, j]));
+            }
+        }
+    }
+}
+
+/// Calls `body` for each place of each tile with where its values begin.
+fn for_tiles(tile: &Tile, origins: &[i32], starts: &[i32], mut body: impl FnMut(usize, Place)) {
+    tile.check(origins.len(), starts.len());
+    let Windows { samples, channels, .. } = tile.windows;
+    let mut at = 0;
+    for sample in 0..samples {
+        for number in 0..tile.tiles {
+            let start = 2 * (sample * tile.tiles + number);
+            let start = [i64::from(starts[start]), i64::from(starts[start + 1])];
+            for i in 0..tile.size[0] {
+                for j in 0..tile.size[1] {
+                    let position = [start[0] + i as i64, start[1] + j as i64];
+                    body(at, tile.place(origins, sample, number, position));
+                    at += channels;
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn tile<T: Real>(
+    tile: &Tile,
+    base: &[T],
+    patch: &[T],
+    origins: &[i32],
+    starts: &[i32],
+    out: &mut [T],
+) {
+    let channels = tile.windows.channels;
+    assert_eq!(base.len(), tile.base_elements(), "length of the base");
+    assert_eq!(patch.len(), tile.windows.elements(), "length of the patch");
+    assert_eq!(out.len(), tile.elements(), "length of the tiles");
+    let beyond = if tile.negative { T::neg_infinity() } else { T::zero() };
+    for_tiles(tile, origins, starts, |at, place| {
+        let out = &mut out[at..at + channels];
+        match place {
+            Place::Beyond => out.fill(beyond),
+            Place::Patch(from) => out.copy_from_slice(&patch[from..from + channels]),
+            Place::Base(from) => out.copy_from_slice(&base[from..from + channels]),
+        }
+    });
+}
+
+pub(super) fn tile_patch<T: Real>(
+    tile: &Tile,
+    x: &[T],
+    origins: &[i32],
+    starts: &[i32],
+    out: &mut [T],
+) {
+    let channels = tile.windows.channels;
+    assert_eq!(x.len(), tile.elements(), "length of the tiles");
+    assert_eq!(out.len(), tile.windows.elements(), "length of the patch");
+    out.fill(T::zero());
+    for_tiles(tile, origins, starts, |at, place| {
+        if let Place::Patch(to) = place {
+            add(&mut out[to..to + channels], &x[at..]);
+        }
+    });
+}
+
+pub(super) fn tile_base<T: Real>(
+    tile: &Tile,
+    x: &[T],
+    origins: &[i32],
+    starts: &[i32],
+    out: &mut [T],
+) {
+    let channels = tile.windows.channels;
+    assert_eq!(x.len(), tile.elements(), "length of the tiles");
+    assert_eq!(out.len(), tile.base_elements(), "length of the base");
+    out.fill(T::zero());
+    for_tiles(tile, origins, starts, |at, place| {
+        if let Place::Base(to) = place {
+            add(&mut out[to..to + channels], &x[at..]);
+        }
+    });
+}
+
+pub(super) fn mask<T: Real>(windows: &Windows, owned: bool, origins: &[i32], out: &mut [T]) {
+    windows.check(origins.len());
+    assert_eq!(out.len() * windows.channels, windows.elements(), "length of the mask");
+    let mut at = 0;
+    for_places(windows, |sample, slot, [i, j]| {
+        let origin = windows.origin(origins, sample, slot);
+        let position = [origin[0] + i as i64, origin[1] + j as i64];
+        let held = |other: usize| windows.inside(origins, sample, other, position).is_some();
+        let counts = windows.on_map(position) && !(owned && (0..slot).any(held));
+        out[at] = if counts { T::one() } else { T::zero() };
+        at += 1;
+    });
+}
+
+/// Calls `body` for each run of channels: where it begins in the matrix and in
+/// the images.
+fn for_columns(columns: &Columns, mut body: impl FnMut(usize, usize)) {
+    let Columns { image: [height, width], channels, kernel, stride, dilation, .. } = *columns;
+    let output = columns.output();
+    let mut at = 0;
+    for image in 0..columns.images {
+        for (i, j) in (0..output[0]).flat_map(|i| (0..output[1]).map(move |j| (i, j))) {
+            for (u, v) in (0..kernel[0]).flat_map(|u| (0..kernel[1]).map(move |v| (u, v))) {
+                let row = i * stride[0] + u * dilation[0];
+                let column = j * stride[1] + v * dilation[1];
+                body(at, ((image * height + row) * width + column) * channels);
+                at += channels;
+            }
+        }
+    }
+}
+
+pub(super) fn columns<T: Real>(columns: &Columns, x: &[T], out: &mut [T]) {
+    let channels = columns.channels;
+    assert_eq!(x.len(), columns.image_elements(), "length of the images");
+    assert_eq!(out.len(), columns.elements(), "length of the matrix");
+    for_columns(columns, |to, from| {
+        out[to..to + channels].copy_from_slice(&x[from..from + channels]);
+    });
+}
+
+pub(super) fn columns_gradient<T: Real>(columns: &Columns, x: &[T], out: &mut [T]) {
+    let channels = columns.channels;
+    assert_eq!(x.len(), columns.elements(), "length of the matrix");
+    assert_eq!(out.len(), columns.image_elements(), "length of the images");
+    out.fill(T::zero());
+    for_columns(columns, |from, to| add(&mut out[to..to + channels], &x[from..]));
+}
+
+pub(super) fn linear<T: Real>(linear: &Linear, a: &[T], b: &[T], origins: &[i32], out: &mut [T]) {
+    linear.windows.check(origins.len());
+    let Windows { samples, channels, map, .. } = linear.windows;
+    assert_eq!(a.len(), linear.windows.elements(), "length of the windows");
+    assert_eq!(b.len(), linear.outputs * linear.inputs(), "length of the weight");
+    assert_eq!(out.len(), samples * linear.outputs, "length of the outputs");
+    out.fill(T::zero());
+    for sample in 0..samples {
+        for (from, column) in linear.places(origins, sample) {
+            for channel in 0..channels {
+                let input = channel * map[0] * map[1] + column;
+                for o in 0..linear.outputs {
+                    let to = &mut out[sample * linear.outputs + o];
+                    *to += a[from + channel] * b[o * linear.inputs() + input];
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn linear_patch<T: Real>(
+    linear: &Linear,
+    a: &[T],
+    b: &[T],
+    origins: &[i32],
+    out: &mut [T],
+) {
+    linear.windows.check(origins.len());
+    let Windows { samples, channels, map, .. } = linear.windows;
+    assert_eq!(a.len(), samples * linear.outputs, "length of the outputs");
+    assert_eq!(b.len(), linear.outputs * linear.inputs(), "length of the weight");
+    assert_eq!(out.len(), linear.windows.elements(), "length of the windows");
+    out.fill(T::zero());
+    for sample in 0..samples {
+        for (to, column) in linear.places(origins, sample) {
+            for channel in 0..channels {
+                let input = channel * map[0] * map[1] + column;
+                let mut sum = T::zero();
+                for o in 0..linear.outputs {
+                    sum += a[sample * linear.outputs + o] * b[o * linear.inputs() + input];
+                }
+                out[to + channel] = sum;
+            }
+        }
+    }
+}
+
+pub(super) fn linear_weight<T: Real>(
+    linear: &Linear,
+    a: &[T],
+    b: &[T],
+    origins: &[i32],
+    out: &mut [T],
+) {
+    linear.windows.check(origins.len());
+    let Windows { samples, channels, map, .. } = linear.windows;
+    assert_eq!(a.len(), linear.windows.elements(), "length of the windows");
+    assert_eq!(b.len(), samples * linear.outputs, "length of the outputs");
+    assert_eq!(out.len(), linear.outputs * linear.inputs(), "length of the weight");
+    out.fill(T::zero());
+    for sample in 0..samples {
+        for (from, column) in linear.places(origins, sample) {
+            for channel in 0..channels {
+                let input = channel * map[0] * map[1] + column;
+                for o in 0..linear.outputs {
+                    let to = &mut out[o * linear.inputs() + input];
+                    *to += a[from + channel] * b[sample * linear.outputs + o];
+                }
+            }
+        }
+    }
+}
