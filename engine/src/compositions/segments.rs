@@ -32,7 +32,7 @@ pub(super) const ALL: &[Composition] = &[
             ]
         },
     )
-    .rule("an empty segment is 0; an index outside belongs to no segment", || {
+    .rule("an empty segment is 0; an index outside belongs to no segment and gets no gradient", || {
         vec![
             Expectation::new(
                 "empty",
@@ -46,7 +46,8 @@ pub(super) const ALL: &[Composition] = &[
                 vec![f(&[3], &[1.0, 3.0, 5.0]), i(&[0, -1, 2])],
                 |graph, x| graph.segment_mean(x[0], 0, x[1], 2),
                 &[1.0, 0.0],
-            ),
+            )
+            .gradients(&[&[1.0, 0.0, 0.0]]),
         ]
     }),
     Composition::new(
@@ -65,7 +66,7 @@ pub(super) const ALL: &[Composition] = &[
         },
     )
     .rule(
-        "-infinity has no share, and all of a segment -infinity is NaN; an index outside gives NaN",
+        "-infinity has no share, and all of a segment -infinity is NaN; an index outside belongs to no segment: 0 and no gradient",
         || {
             let infinity = f64::INFINITY;
             vec![
@@ -73,8 +74,9 @@ pub(super) const ALL: &[Composition] = &[
                     "large and masked",
                     vec![f(&[5], &[1e4, 1e4, -infinity, -1e4, 3.0]), i(&[0, 0, 0, 1, 9])],
                     |graph, x| graph.segment_softmax(x[0], 0, x[1], 2),
-                    &[0.5, 0.5, 0.0, 1.0, f64::NAN],
-                ),
+                    &[0.5, 0.5, 0.0, 1.0, 0.0],
+                )
+                .gradients(&[&[0.0; 5]]),
                 Expectation::new(
                     "nothing but masked",
                     vec![f(&[3], &[-infinity, 0.0, -infinity]), i(&[0, 1, 0])],
@@ -147,11 +149,21 @@ impl Graph {
         // order; that of the maximum keeps the exponentials at most 1.
         let shift = self.segment_max(x, axis, index, size)?;
         let shift = self.detach(shift)?;
-        let shift = self.index_select(shift, axis, index)?;
+        let shift = self.index_select_or_zero(shift, axis, index)?;
+        let [zero, one] = [self.scalar(0.0)?, self.scalar(1.0)?];
+        // What belongs to no segment is kept away from every function.
+        let segments = self.expand(one, &[size])?;
+        let inside = self.index_select_or_zero(segments, 0, index)?;
+        let mut along = vec![1; self.shape(x).len()];
+        along[axis] = self.shape(x)[axis];
+        let inside = self.reshape(inside, &along)?;
         let shifted = self.sub(x, shift)?;
+        let shifted = self.select(inside, shifted, zero)?;
         let exponential = self.exp(shifted)?;
         let total = self.index_add(exponential, axis, index, size)?;
-        let total = self.index_select(total, axis, index)?;
-        self.div(exponential, total)
+        let total = self.index_select_or_zero(total, axis, index)?;
+        let total = self.select(inside, total, one)?;
+        let share = self.div(exponential, total)?;
+        self.select(inside, share, zero)
     }
 }

@@ -18,7 +18,9 @@ pub(super) static INFO: OpInfo = OpInfo {
     name: "index_add",
     formula: "y = 0; y[…, index[i], …] += x[…, i, …]",
     gradient: Gradient::Product("c picked at the indices, slice by slice"),
-    rule: Some("an index outside the dimension adds nothing; sums run in the order of i"),
+    rule: Some(
+        "an index outside the dimension adds nothing and gets no gradient; sums run in the order of i",
+    ),
     kernels: || vec![movement::INDEX_ADD.status()],
     cases: || {
         let draw = Draw::Uniform(-1.0, 1.0);
@@ -67,7 +69,9 @@ impl Op for IndexAdd {
         folded(inputs, self.axis, self.size)
     }
     fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
-        Ok(vec![Some(graph.index_select(vjp.cotangent, self.axis, vjp.inputs[1])?), None])
+        // What lies outside was not added.
+        let gradient = graph.index_select_or_zero(vjp.cotangent, self.axis, vjp.inputs[1])?;
+        Ok(vec![Some(gradient), None])
     }
     fn cost(&self, inputs: &[&TensorType], output: &TensorType) -> Cost {
         streaming(inputs[0].elements(), inputs, output)

@@ -12,13 +12,17 @@ use speck_kernels::{Choice, KernelError};
 #[derive(Debug)]
 struct IndexSelect {
     axis: usize,
+    /// Whether an index outside gives 0, not NaN.
+    or_zero: bool,
 }
 
 pub(super) static INFO: OpInfo = OpInfo {
     name: "index_select",
     formula: "y[…, i, …] = x[…, index[i], …]",
     gradient: Gradient::Product("c added at the indices, slice by slice"),
-    rule: Some("an index outside the dimension gives NaN, of integers the one with those bits"),
+    rule: Some(
+        "an index outside the dimension gives NaN, of integers the one with those bits; with `or_zero` it gives 0",
+    ),
     kernels: || vec![movement::INDEX_SELECT.status()],
     cases: || {
         let draw = Draw::Uniform(-1.0, 1.0);
@@ -29,6 +33,10 @@ pub(super) static INFO: OpInfo = OpInfo {
             }),
             Case::new("last", &[(&[2, 3, 4], draw), (&[3], Draw::Index(4))], |graph, x| {
                 graph.index_select(x[0], 2, x[1])
+            }),
+            Case::new("or zero", &[(&[3, 2], draw), (&[4], Draw::Index(5))], |graph, x| {
+                let source = graph.square(x[0])?;
+                graph.index_select_or_zero(source, 0, x[1])
             }),
             Case::new("nothing", &[(&[2, 3], draw), (&[0], Draw::Index(3))], |graph, x| {
                 graph.index_select(x[0], 1, x[1])
@@ -59,7 +67,11 @@ impl Op for IndexSelect {
         &INFO
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
-        vec![("axis", self.axis.to_string())]
+        let mut attributes = vec![("axis", self.axis.to_string())];
+        if self.or_zero {
+            attributes.push(("or_zero", "true".to_owned()));
+        }
+        attributes
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
         super::arity(inputs, 2)?;
@@ -84,13 +96,15 @@ impl Op for IndexSelect {
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
         let shape = gathering(inputs[0], inputs[1].shape[0], self.axis);
+        let or_zero = self.or_zero;
         with_real!(output.dtype, T => {
+            let outside: T = if or_zero { 0.0 } else { T::NAN };
             let variant = movement::INDEX_SELECT.select::<T>(choice)?;
             let run = variant.run;
             Ok(super::routine("index_select", variant.name, 0, move |call| {
                 let (x, index) = (call.input_bits::<T>(0), call.input(1));
                 // SAFETY: sizes come from the shapes; indices are checked.
-                unsafe { run(&shape, x, index, call.into_output_bits::<T>()) };
+                unsafe { run(&shape, x, index, outside, call.into_output_bits::<T>()) };
             }))
         })
     }
@@ -108,6 +122,20 @@ impl Graph {
         axis: usize,
         index: NodeId,
     ) -> Result<NodeId, GraphError> {
-        self.append(IndexSelect { axis }, &[x, index])
+        self.append(IndexSelect { axis, or_zero: false }, &[x, index])
+    }
+
+    /// [`Graph::index_select`] with 0 where an index lies outside.
+    ///
+    /// # Errors
+    /// As [`Graph::index_select`].
+    #[track_caller]
+    pub fn index_select_or_zero(
+        &self,
+        x: NodeId,
+        axis: usize,
+        index: NodeId,
+    ) -> Result<NodeId, GraphError> {
+        self.append(IndexSelect { axis, or_zero: true }, &[x, index])
     }
 }

@@ -19,7 +19,7 @@ pub(super) static INFO: OpInfo = OpInfo {
     formula: "y[…, s, …] = max x[…, i, …] over the i with index[i] = s",
     gradient: Gradient::Product("c shared equally among the elements that are the maximum"),
     rule: Some(
-        "ties share the cotangent equally; NaN wins; an empty segment is -infinity; an index outside belongs to no segment",
+        "ties share the cotangent equally; NaN wins; an empty segment is -infinity; an index outside belongs to no segment and gets no gradient",
     ),
     kernels: || vec![movement::SEGMENT_MAX.status()],
     cases: || {

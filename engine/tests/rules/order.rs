@@ -23,6 +23,14 @@ fn slices() -> Vec<Entry> {
         .gradients(&[&[1.0, 1.0, 0.0, 0.0, 2.0, 2.0]]),
         entry(
             "index_select",
+            "or 0, which passes no cotangent",
+            vec![f(&[2, 2], &[1.0, 2.0, 3.0, 4.0]), i(&[4], &[1, 2, -1, 1])],
+            |g, x| g.index_select_or_zero(x[0], 0, x[1]),
+            &[3.0, 4.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0],
+        )
+        .gradients(&[&[0.0, 0.0, 2.0, 2.0]]),
+        entry(
+            "index_select",
             "integers travel whole, f32's NaN for those outside",
             vec![i(&[3], &[i32::MAX, i32::MIN, 0x7f80_0001]), i(&[4], &[1, 0, 2, 3])],
             |g, x| g.index_select(x[0], 0, x[1]),
@@ -34,7 +42,8 @@ fn slices() -> Vec<Entry> {
             vec![f(&[2, 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]), i(&[4], &[0, -1, 3, 0])],
             |g, x| g.index_add(x[0], 1, x[1], 3),
             &[5.0, 0.0, 0.0, 13.0, 0.0, 0.0],
-        ),
+        )
+        .gradients(&[&[1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]]),
         entry(
             "index_add",
             "sums run in the order of the slices",

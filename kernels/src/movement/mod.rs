@@ -145,13 +145,22 @@ const fn scatter_add<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
     ]
 }
 
+/// Indexing along one axis by whole rows.
+pub struct SelectRows;
+
+impl Signature for SelectRows {
+    /// `(shape, x, index, outside, out)`.
+    type Run<T: Real> =
+        unsafe fn(shape: &Gathering, x: &[T], index: &[i32], outside: T, out: &mut [T]);
+}
+
 /// `out[o, p, i] = x[o, index[p], i]` with `x` `[outer, source, inner]`, `index`
 /// `[picks]` and `out` `[outer, picks, inner]`. An index outside `0..source`
-/// gives NaN.
-pub static INDEX_SELECT: Kernel<Gather> =
+/// gives `outside`.
+pub static INDEX_SELECT: Kernel<SelectRows> =
     Kernel { name: "index_select", f32: &index_select(), f64: &index_select() };
 
-const fn index_select<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
+const fn index_select<T: Real>() -> [Variant<<SelectRows as Signature>::Run<T>>; 2] {
     [
         Variant { name: "rows", isa: Isa::Portable, run: rows::index_select::<T> },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::index_select::<T> },

@@ -6,7 +6,13 @@ use crate::Real;
 use crate::elementwise::scalar::{BinaryRule, Maximum};
 use crate::parallel::{GRAIN, Shared, for_parts};
 
-pub(super) fn index_select<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+pub(super) fn index_select<T: Real>(
+    shape: &Gathering,
+    x: &[T],
+    index: &[i32],
+    outside: T,
+    out: &mut [T],
+) {
     shape.check_rows(x.len(), index.len(), out.len());
     if out.is_empty() {
         return;
@@ -27,7 +33,7 @@ pub(super) fn index_select<T: Real>(shape: &Gathering, x: &[T], index: &[i32], o
             let picked = &index[first..last];
             if inner == 1 {
                 for (value, &pick) in to.iter_mut().zip(picked) {
-                    *value = from.get(pick as usize).copied().unwrap_or(T::nan());
+                    *value = from.get(pick as usize).copied().unwrap_or(outside);
                 }
                 continue;
             }
@@ -36,7 +42,7 @@ pub(super) fn index_select<T: Real>(shape: &Gathering, x: &[T], index: &[i32], o
                 if pick < source {
                     row.copy_from_slice(&from[pick * inner..][..inner]);
                 } else {
-                    row.fill(T::nan());
+                    row.fill(outside);
                 }
             }
         }

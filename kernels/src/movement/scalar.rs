@@ -50,7 +50,13 @@ pub(super) fn scatter_add<T: Real>(shape: &Gathering, x: &[T], index: &[i32], ou
     }
 }
 
-pub(super) fn index_select<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+pub(super) fn index_select<T: Real>(
+    shape: &Gathering,
+    x: &[T],
+    index: &[i32],
+    outside: T,
+    out: &mut [T],
+) {
     shape.check_rows(x.len(), index.len(), out.len());
     let Gathering { outer, source, picks, inner } = *shape;
     for o in 0..outer {
@@ -58,7 +64,7 @@ pub(super) fn index_select<T: Real>(shape: &Gathering, x: &[T], index: &[i32], o
             let pick = index[p] as usize;
             for i in 0..inner {
                 out[(o * picks + p) * inner + i] =
-                    if pick < source { x[(o * source + pick) * inner + i] } else { T::nan() };
+                    if pick < source { x[(o * source + pick) * inner + i] } else { outside };
             }
         }
     }

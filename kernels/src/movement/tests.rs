@@ -282,10 +282,15 @@ fn rows_match<T: Real>() {
             let (mut picked, mut added) = (vec![T::of(7.0); y.len()], poisoned(x.len()));
             // SAFETY: portable variants.
             unsafe {
-                (select.run)(&shape, &x, &index, &mut picked);
+                (select.run)(&shape, &x, &index, T::nan(), &mut picked);
                 (add.run)(&shape, &y, &index, &mut added);
             }
             assert_same(&picked, &want, &format!("select {} {shape:?}", select.name));
+            // SAFETY: portable variants.
+            unsafe { (select.run)(&shape, &x, &index, T::zero(), &mut picked) };
+            let zeroed = |v: &T| if v.is_nan() { T::zero() } else { *v };
+            let zeroed: Vec<T> = want.iter().map(zeroed).collect();
+            assert_same(&picked, &zeroed, &format!("select or 0 {} {shape:?}", select.name));
             assert_same(&added, &sums, &format!("add {} {shape:?}", add.name));
         }
         let mut largest = vec![T::neg_infinity(); x.len()];
@@ -337,7 +342,7 @@ fn the_number_of_threads_changes_no_bit() {
         let index = indices(&Gathering { inner: 1, ..shape }, false);
         let (mut picked, mut sums) = (poisoned(490_000), poisoned(21_000));
         let mut largest = poisoned(21_000);
-        rows::index_select(&shape, &x[..21_000], &index, &mut picked);
+        rows::index_select(&shape, &x[..21_000], &index, 0.0, &mut picked);
         rows::index_add(&shape, &x, &index, &mut sums);
         rows::segment_max(&shape, &x, &index, &mut largest);
         results.extend([picked, sums, largest]);
