@@ -227,7 +227,6 @@ impl Graph {
         };
         let y = self.convolution2d(x, weight, bias, &flat)?;
         let y = self.without_row(y)?;
-        let y = self.without_row(y)?;
         self.without_batch(y, single)
     }
 
@@ -323,7 +322,6 @@ impl Graph {
             groups: form.groups,
         };
         let y = self.transposed_convolution2d(x, weight, bias, &flat)?;
-        let y = self.without_row(y)?;
         let y = self.without_row(y)?;
         self.without_batch(y, single)
     }
