@@ -2,6 +2,8 @@
 
 use crate::table::{Entry, INF, NAN, entry};
 use speck_engine::Tensor;
+use speck_engine::kernels::window::OriginAxis;
+use speck_engine::ops::TileShape;
 
 /// A floating-point tensor.
 pub fn f(shape: &[usize], values: &[f64]) -> Tensor {
@@ -20,6 +22,7 @@ pub fn entries() -> Vec<Entry> {
     all.extend(movement());
     all.extend(screens());
     all.extend(draws());
+    all.extend(windows());
     all
 }
 
@@ -297,5 +300,56 @@ fn draws() -> Vec<Entry> {
             |g, x| g.increment(x[0]),
             &[f64::from(i32::MIN), 0.0, f64::from(i32::MIN + 1), 7.0],
         ),
+    ]
+}
+
+fn windows() -> Vec<Entry> {
+    vec![
+        entry(
+            "window_origins",
+            "an empty slot lies beyond every map",
+            vec![i(&[1, 3, 2], &[-1, -1, 0, 3, -1, 4])],
+            |g, x| {
+                let axis = OriginAxis { add: -1, divide: 2, multiply: 3, offset: 1 };
+                g.window_origins(x[0], [axis, axis])
+            },
+            &[-16_777_216.0, -16_777_216.0, -2.0, 4.0, -2.0, 4.0],
+        ),
+        entry(
+            "render_windows",
+            "a later speck covers an earlier one, an empty slot is 0",
+            vec![i(&[1, 3, 2], &[0, 0, 0, 1, -1, -1]), f(&[1, 3, 1], &[5.0, 7.0, 9.0])],
+            |g, x| g.render_windows(x[0], x[1], 2),
+            &[5.0, 7.0, 5.0, 7.0, 7.0, 7.0, 7.0, 7.0, 0.0, 0.0, 0.0, 0.0],
+        )
+        .gradients(&[&[2.0, 6.0, 0.0]]),
+        entry(
+            "unrender_windows",
+            "a later speck covers an earlier one, an empty slot gets 0",
+            vec![
+                i(&[1, 3, 2], &[0, 0, 0, 1, -1, -1]),
+                f(&[1, 3, 2, 2, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 9.0, 9.0, 9.0]),
+            ],
+            |g, x| g.unrender_windows(x[0], x[1]),
+            &[4.0, 32.0, 0.0],
+        )
+        .gradients(&[&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]]),
+        entry(
+            "window_tile",
+            "own windows first, then others, then the base; -infinity beyond the border",
+            vec![
+                f(&[1, 1, 4, 1], &[1.0, 2.0, 3.0, 4.0]),
+                f(&[1, 2, 1, 2, 1], &[10.0, 20.0, 30.0, 40.0]),
+                i(&[1, 2, 2], &[0, 0, 0, 1]),
+                i(&[1, 2, 2], &[0, -1, 0, 1]),
+            ],
+            |g, x| {
+                let classes = [[0].as_slice().into(), [0, 1, 2, 3].as_slice().into()];
+                let shape = TileShape { classes, size: [1, 3], negative: true };
+                g.window_tile(x[0], x[1], x[2], x[3], &shape)
+            },
+            &[-INF, 10.0, 20.0, 30.0, 40.0, 4.0],
+        )
+        .gradients(&[&[0.0, 0.0, 0.0, 1.0], &[1.0, 1.0, 1.0, 1.0]]),
     ]
 }

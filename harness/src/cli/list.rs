@@ -112,12 +112,12 @@ fn entries(entries: &[RegistryEntry]) -> Listing {
 fn catalogue_listing(entries: &[Entry]) -> Listing {
     let mut text = String::new();
     for entry in entries {
-        let _ = writeln!(text, "{:28}{}", entry.name, entry.formula);
+        let _ = writeln!(text, "{:36}{}", entry.name, entry.formula);
         for line in entry.lines() {
-            let _ = writeln!(text, "{:28}{line}", "");
+            let _ = writeln!(text, "{:36}{line}", "");
         }
         for kernel in &entry.kernels {
-            let _ = writeln!(text, "{:28}kernel {}: {}", "", kernel.name, kernel.variants());
+            let _ = writeln!(text, "{:36}kernel {}: {}", "", kernel.name, kernel.variants());
         }
     }
     (text, json!(entries))
