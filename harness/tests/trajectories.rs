@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, Tensor, TensorType};
+use speck_engine::{DType, Tensor, TensorType, structure};
 use speck_harness::data::{DataSettings, Source};
 use speck_harness::run::stage::{Stage, finished};
 use speck_learners::{Batches, Learner, PRIVATE, Setup};
@@ -43,6 +43,7 @@ fn learner(metadata: &HashMap<String, String>, source: &Source) -> Box<dyn Learn
         seed: 3,
         kernels: Choice::default(),
         float: DType::F32,
+        mode: structure::Mode::Dense,
     };
     let entry = speck_learners::find("gradient").expect("the gradient learner");
     let settings = resolve(entry.dimensions, &[]).expect("defaults");

@@ -44,7 +44,8 @@ struct Hebbian {
 
 impl Hebbian {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
-        let Setup { model, shape, seed, kernels, float } = setup;
+        // The product of targets and pixels has no rule: its own program is dense.
+        let Setup { model, shape, seed, kernels, float, mode } = setup;
         if model.name() != Linear.name() {
             let message = format!(
                 "the hebbian learner changes one layer of weights: it learns the model `{}`, not `{}`",
@@ -90,7 +91,7 @@ impl Hebbian {
         Ok(Hebbian {
             trainer: Trainer {
                 program,
-                predictor: Predictor::new(model, Readout::Share, kernels, float),
+                predictor: Predictor::new(model, Readout::Share, kernels, float, mode),
                 state,
                 batch: SpeckBatch::new(shape),
                 parameters: graph.ty(weight).elements(),

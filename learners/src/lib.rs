@@ -18,6 +18,7 @@ pub use predictor::Readout;
 use speck_engine::kernels::Choice;
 use speck_engine::{
     CompileError, Cost, DType, GraphError, RunError, State, StateError, StepTiming, Tensor,
+    structure,
 };
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Dimension, Model, SettingError, Settings};
@@ -65,6 +66,8 @@ pub struct Setup {
     pub kernels: Choice,
     /// What the programs compute in, and the model's tensors are.
     pub float: DType,
+    /// Whether programs compute every pixel or what differs.
+    pub mode: structure::Mode,
 }
 
 /// What a learner consists of, for reports and prints.

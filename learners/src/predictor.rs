@@ -3,7 +3,7 @@
 use crate::batch::{BatchShape, SpeckBatch, TARGETS};
 use crate::{LearnerError, port, screen};
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State};
+use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State, structure};
 use speck_models::{Builder, Mode, Model, SCREEN};
 use std::sync::Arc;
 
@@ -31,12 +31,19 @@ pub(crate) struct Predictor {
     readout: Readout,
     kernels: Choice,
     float: DType,
+    mode: structure::Mode,
     programs: Vec<(BatchShape, Program, SpeckBatch)>,
 }
 
 impl Predictor {
-    pub fn new(model: Arc<dyn Model>, readout: Readout, kernels: Choice, float: DType) -> Self {
-        Predictor { model, readout, kernels, float, programs: Vec::new() }
+    pub fn new(
+        model: Arc<dyn Model>,
+        readout: Readout,
+        kernels: Choice,
+        float: DType,
+        mode: structure::Mode,
+    ) -> Self {
+        Predictor { model, readout, kernels, float, mode, programs: Vec::new() }
     }
 
     /// Predicts [samples, 128] values.
@@ -74,13 +81,21 @@ impl Predictor {
     }
 
     fn compile(&self, shape: BatchShape) -> Result<Program, LearnerError> {
+        let graph = self.mode.choose(|structured| self.graph(shape, structured), |graph| graph)?;
+        let options = Options { kernels: self.kernels.clone(), ..Options::default() };
+        Ok(Program::compile(&graph, &options)?)
+    }
+
+    fn graph(&self, shape: BatchShape, structured: bool) -> Result<Graph, GraphError> {
         let graph = Graph::new(self.float);
         let screen = screen::declare(&graph, shape)?;
         let outputs = self.model.append(&Builder::new(&graph, Mode::Evaluation), screen.image)?;
         let brightness = read(&graph, outputs, self.readout)?;
         graph.output("brightness", brightness)?;
-        let options = Options { kernels: self.kernels.clone(), ..Options::default() };
-        Ok(Program::compile(&graph, &options)?)
+        if structured {
+            structure::rewrite(&graph, &[])?;
+        }
+        Ok(graph)
     }
 }
 

@@ -25,7 +25,14 @@ impl Batches for Specks {
 const SHAPE: BatchShape = BatchShape { samples: 32, specks: 1, backgrounds: 1, size: 1 };
 
 fn setup(model: Arc<dyn Model>) -> Setup {
-    Setup { model, shape: SHAPE, seed: 7, kernels: Choice::default(), float: DType::F32 }
+    Setup {
+        model,
+        shape: SHAPE,
+        seed: 7,
+        kernels: Choice::default(),
+        float: DType::F32,
+        mode: structure::Mode::Dense,
+    }
 }
 
 fn made(entry: &LearnerEntry, model: &str, given: &[(&str, Value)]) -> Box<dyn Learner> {

@@ -61,6 +61,13 @@ pub fn run(graph: &Graph, without: &[String], kernels: &Choice) -> Result<Graph,
     Ok(current)
 }
 
+/// The graph without dead nodes and repetitions, for estimates.
+pub(crate) fn cleaned(graph: &Graph) -> Result<Graph, GraphError> {
+    let kernels = Choice::default();
+    let graph = (common::PASS.run)(&(dead::PASS.run)(graph, &kernels)?, &kernels)?;
+    (dead::PASS.run)(&graph, &kernels)
+}
+
 /// Copies a graph node by node; `make` appends the new node for an old one,
 /// given the new ids of its inputs, or returns an existing one.
 fn rebuild(

@@ -1,7 +1,7 @@
 //! `speck print`.
 
 use super::run::choice;
-use super::say;
+use super::{Mode, say};
 use crate::config::{Experiment, RunConfig};
 use crate::data::{DataSettings, Source};
 use crate::run::learner;
@@ -22,6 +22,9 @@ pub(super) struct PrintArguments {
     /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar.
     #[arg(long, value_name = "KERNEL:VARIANT")]
     kernel: Option<String>,
+    /// Whether every pixel is computed or what differs.
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    mode: Mode,
     /// Run some steps and print what each kernel call takes, slowest first.
     #[arg(long)]
     time: bool,
@@ -48,7 +51,7 @@ pub(super) fn print(arguments: &PrintArguments) -> Result<(), RunError> {
     let RunConfig { data, learner: (_, settings), seed, .. } = run;
     let source = Source::new(&DataSettings::new(data)?, settings.usize("batch"), *seed);
     let kernels = choice(arguments.kernel.as_deref())?;
-    let mut learner = learner(run, settings, source.shape(), &kernels)?;
+    let mut learner = learner(run, settings, source.shape(), &kernels, arguments.mode.into())?;
     if arguments.time {
         return say(&times(&mut *learner, &source)?);
     }

@@ -6,6 +6,7 @@ use super::file::{CaseSpec, File, Stored, Values};
 use serde::Serialize;
 use speck_engine::kernels::Choice;
 use speck_engine::op::Rounding;
+use speck_engine::structure::Mode;
 use speck_engine::{
     DType, Graph, NodeId, Options, Program, State, Tensor, TensorType, compositions,
 };
@@ -18,6 +19,8 @@ pub struct Kernels {
     pub name: String,
     /// The element types to run in, each with its forced variants.
     pub runs: Vec<(DType, Choice)>,
+    /// Whether training runs compute every pixel or what differs.
+    pub mode: Mode,
 }
 
 /// What came of a case.

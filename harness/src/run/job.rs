@@ -82,7 +82,7 @@ impl<'a> Job<'a> {
         settings: &Settings,
         shape: BatchShape,
     ) -> Result<Box<dyn Learner>, RunError> {
-        learner(self.run, settings, shape, &self.options.kernels)
+        learner(self.run, settings, shape, &self.options.kernels, self.options.mode)
     }
 
     /// Does every phase that the store does not hold yet.

@@ -113,8 +113,8 @@ struct Gradient {
 
 impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
-        let Setup { model, shape, seed, kernels, float } = setup;
-        let Step { graph, parameters, .. } = Step::new(settings, &*model, shape, float)?;
+        let Setup { model, shape, seed, kernels, float, mode } = setup;
+        let Step { graph, parameters, .. } = Step::new(settings, &*model, shape, float, mode)?;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
@@ -126,7 +126,7 @@ impl Gradient {
         Ok(Gradient {
             trainer: Trainer {
                 program,
-                predictor: Predictor::new(model, loss.readout, kernels, float),
+                predictor: Predictor::new(model, loss.readout, kernels, float, mode),
                 state,
                 batch: SpeckBatch::new(shape),
                 parameters: parameters.iter().map(|(_, node)| graph.ty(*node).elements()).sum(),

@@ -4,7 +4,7 @@ use super::{losses, optimizers};
 use crate::batch::BatchShape;
 use crate::{SEED, STEP, screen};
 use optimizers::Update;
-use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType};
+use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType, structure};
 use speck_models::{Builder, Mode, Model, Settings};
 
 /// A training step: its graph has the inputs of a screen and `rate`, the output
@@ -20,7 +20,8 @@ pub struct Step {
 
 impl Step {
     /// The step of `model` on batches of `shape`, with loss and optimizer as the
-    /// settings of the gradient learner say, computed in `float`.
+    /// settings of the gradient learner say, computed in `float`; `mode` says
+    /// whether every pixel is computed or what differs.
     ///
     /// # Errors
     /// A model that cannot be built.
@@ -29,6 +30,20 @@ impl Step {
         model: &dyn Model,
         shape: BatchShape,
         float: DType,
+        mode: structure::Mode,
+    ) -> Result<Self, GraphError> {
+        mode.choose(
+            |structured| Step::build(settings, model, shape, float, structured),
+            |step| &step.graph,
+        )
+    }
+
+    fn build(
+        settings: &Settings,
+        model: &dyn Model,
+        shape: BatchShape,
+        float: DType,
+        structured: bool,
     ) -> Result<Self, GraphError> {
         let graph = Graph::new(float);
         let screen = screen::declare(&graph, shape)?;
@@ -41,6 +56,7 @@ impl Step {
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         graph.output("loss", value)?;
+        let value = if structured { structure::rewrite(&graph, &[value])?[0] } else { value };
 
         let parameters = builder.parameters();
         let nodes: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
