@@ -15,7 +15,7 @@ which=${1:-both}
 
 if [[ $which == asan || $which == both ]]; then
     export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan
-    cargo test --locked --target "$host" -p speck-kernels --lib
+    cargo test --locked --target "$host" -p speck-kernels --lib --test fuzz
     cargo test --locked --target "$host" -p speck-engine --test registry --test rules --test structure
     unset RUSTC_BOOTSTRAP RUSTFLAGS CARGO_TARGET_DIR
 fi
@@ -25,10 +25,10 @@ if [[ $which == valgrind || $which == both ]]; then
         echo "valgrind is missing: install the package of that name" >&2
         exit 1
     fi
-    # One binary, the kernels' own tests; the line of cargo's that names it.
-    binary=$(cargo test --locked -p speck-kernels --lib --no-run 2>&1 |
-        sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
-    # Property tests draw fewer cases: a case takes fifty times as long.
-    PROPTEST_CASES=${PROPTEST_CASES:-16} \
-        valgrind --quiet --error-exitcode=1 --undef-value-errors=yes "$binary" --test-threads 1
+    # The test binaries are on the lines of cargo's that name them.
+    cargo test --locked -p speck-kernels --lib --test fuzz --no-run 2>&1 |
+        sed -n 's/^ *Executable .*(\(.*\))$/\1/p' |
+        while read -r binary; do
+            valgrind --quiet --error-exitcode=1 "$binary" --test-threads 1 </dev/null
+        done
 fi
