@@ -178,7 +178,9 @@ impl<'a> Planner<'a> {
             let root = self.root[input.index()];
             !(unit.nodes.contains(&root) && matches!(self.lowered[root], Some(Lowered::Folding(_))))
         };
-        let fits = group.dtype == own.dtype
+        let together = self.nodes[unit.nodes[0]].unit == self.nodes[index].unit;
+        let fits = together
+            && group.dtype == own.dtype
             && group.total == own.total
             && (group.part.is_none() || own.part.is_none() || group.part == own.part)
             && self.nodes[index].inputs.iter().all(readable);
