@@ -457,7 +457,8 @@ impl<'a> Planner<'a> {
                 }
             }
             if let Some(Common { dtype, total, .. }) = unit.group {
-                steps.push(Step::Group(Group::new(members, spreads, dtype, total)));
+                let in_state = |node: usize| self.in_slot.contains_key(&node);
+                steps.push(Step::Group(Group::new(members, spreads, (dtype, total), in_state)));
             }
         }
         steps.extend(self.copies.iter().map(|(from, to)| Step::Copy { from: *from, to: *to }));

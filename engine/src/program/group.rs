@@ -20,7 +20,7 @@ use super::arena::View;
 use super::pattern::Pattern;
 use super::pointwise::{Folding, Pointwise, Typed};
 use crate::dtype::DType;
-use speck_kernels::parallel::{Shared, for_parts, prefetch};
+use speck_kernels::parallel::{Shared, for_parts, prefetch, stream, streamed};
 use std::mem::MaybeUninit;
 
 /// Bytes of a tile: a few of them fit in a first-level cache of 32 KiB.
@@ -38,7 +38,14 @@ pub(crate) const MAX_SUMS: usize = 8;
 const PART: usize = 1 << 15;
 const MOST_PARTS: usize = 256;
 /// From this many elements on, the next tile is not in a cache yet.
-const PREFETCHED: usize = 1 << 17;
+const PREFETCHED: usize = 1 << 20;
+
+/// From this many bytes on, an output is written past the caches.
+const STREAMED: usize = 1 << 24;
+/// Outputs written so; each has a tile.
+const MAX_STREAMED: usize = 4;
+/// The tiles of those come after the others.
+const FIRST_STREAMED: usize = MAX_TILES + MAX_SPREAD_TILES;
 
 /// A value that a member of a group reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +84,9 @@ pub(crate) struct Group {
     /// Bytes of scratch memory.
     pub scratch: usize,
     /// The operands that are prefetched.
-    streams: Vec<usize>,
+    reads: Vec<usize>,
+    /// The outputs written past the caches.
+    writes: Vec<usize>,
 }
 
 /// Elements of a part of a group of `total` elements that sums into `outputs`
@@ -87,35 +96,74 @@ pub(crate) fn part_length(total: usize, outputs: usize, unit: usize) -> usize {
     PART.max(16 * outputs).max(few).next_multiple_of(PART).next_multiple_of(unit)
 }
 
+impl Member {
+    fn inputs(&self) -> &[Operand] {
+        match self {
+            Member::Map { inputs, .. } => inputs,
+            Member::Sum { input, .. } => std::slice::from_ref(input),
+        }
+    }
+}
+
+/// Gives outputs that no member has read before a tile each, from which they
+/// are written; where old values are read there, the lines are in a cache.
+fn streamed_outputs(members: &mut [Member], in_state: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut writes: Vec<usize> = Vec::new();
+    for i in 0..members.len() {
+        let Member::Map { output: Operand::View(node), .. } = members[i] else { continue };
+        let view = Operand::View(node);
+        if in_state(node) || writes.len() == MAX_STREAMED {
+            continue;
+        }
+        let tile = Operand::Tile(FIRST_STREAMED + writes.len());
+        writes.push(node);
+        for member in &mut members[i..] {
+            let (inputs, output) = match member {
+                Member::Map { inputs, output, .. } => (inputs.as_mut_slice(), Some(output)),
+                Member::Sum { input, .. } => (std::slice::from_mut(input), None),
+            };
+            let own = output.filter(|output| **output == view);
+            for operand in inputs.iter_mut().filter(|input| **input == view).chain(own) {
+                *operand = tile;
+            }
+        }
+    }
+    writes
+}
+
 impl Group {
-    pub fn new(members: Vec<Member>, spreads: Vec<Spread>, dtype: DType, total: usize) -> Self {
+    /// `in_state` says which outputs are written over an old value of the state.
+    pub fn new(
+        mut members: Vec<Member>,
+        spreads: Vec<Spread>,
+        (dtype, total): (DType, usize),
+        in_state: impl Fn(usize) -> bool,
+    ) -> Self {
         let mut part = part_length(total, 0, 1);
         let mut partial = Vec::new();
-        let mut streams: Vec<usize> = Vec::new();
         let mut scratch = 0;
         for member in &members {
-            let inputs = match member {
-                Member::Map { inputs, .. } => inputs.as_slice(),
-                Member::Sum { folding, input, .. } => {
-                    let outputs = if folding.is_direct() { 0 } else { folding.outputs };
-                    part = part_length(total, outputs, folding.unit());
-                    partial.push(Some(scratch).filter(|_| !folding.is_direct()));
-                    scratch += outputs * total.div_ceil(part);
-                    std::slice::from_ref(input)
-                }
-            };
-            for input in inputs {
-                match input {
-                    Operand::View(node) if !streams.contains(node) => streams.push(*node),
-                    _ => {}
-                }
+            if let Member::Sum { folding, .. } = member {
+                let outputs = if folding.is_direct() { 0 } else { folding.outputs };
+                part = part_length(total, outputs, folding.unit());
+                partial.push(Some(scratch).filter(|_| !folding.is_direct()));
+                scratch += outputs * total.div_ceil(part);
+            }
+        }
+        let scratch = scratch * size_of::<f64>();
+        let large = total * dtype.bytes() >= STREAMED;
+        let writes = if large { streamed_outputs(&mut members, in_state) } else { Vec::new() };
+        let mut reads = Vec::new();
+        for input in members.iter().flat_map(Member::inputs) {
+            match input {
+                Operand::View(node) if !reads.contains(node) => reads.push(*node),
+                _ => {}
             }
         }
         if total < PREFETCHED {
-            streams.clear();
+            reads.clear();
         }
-        let scratch = scratch * size_of::<f64>();
-        Group { members, spreads, dtype, total, part, partial, scratch, streams }
+        Group { members, spreads, dtype, total, part, partial, scratch, reads, writes }
     }
 
     pub fn run(&self, views: &[View], scratch: View) {
@@ -245,7 +293,18 @@ impl Group {
                     }
                 }
             }
+            for (i, node) in self.writes.iter().enumerate() {
+                let from = tile(FIRST_STREAMED + i).cast::<u8>();
+                // SAFETY: `start + n` is within the node's elements.
+                unsafe {
+                    let to = views[*node].address.cast::<T>().add(start).cast::<u8>();
+                    stream(from, to, n * size_of::<T>());
+                }
+            }
             start += n;
+        }
+        if !self.writes.is_empty() {
+            streamed();
         }
     }
 
@@ -255,12 +314,12 @@ impl Group {
     fn ask(&self, views: &[View], next: usize, end: usize, asked: usize, member: usize) -> usize {
         const LINE: usize = 64;
         const LINES: usize = TILE_BYTES / LINE;
-        if self.streams.is_empty() || next >= end {
+        if self.reads.is_empty() || next >= end {
             return asked;
         }
-        let until = self.streams.len() * LINES * (member + 1) / self.members.len();
+        let until = self.reads.len() * LINES * (member + 1) / self.members.len();
         for line in asked..until {
-            let view = views[self.streams[line / LINES]];
+            let view = views[self.reads[line / LINES]];
             let offset = next * view.dtype.bytes() + line % LINES * LINE;
             prefetch(view.address.wrapping_add(offset), LINE);
         }
@@ -330,7 +389,7 @@ unsafe fn fold<T: Typed>(
 /// Tiles on the stack, aligned for vector loads.
 #[repr(C, align(64))]
 struct Tiles {
-    _bytes: [[u8; TILE_BYTES]; MAX_TILES + MAX_SPREAD_TILES],
+    _bytes: [[u8; TILE_BYTES]; FIRST_STREAMED + MAX_STREAMED],
 }
 
 /// Views are plain addresses; threads work on disjoint ranges of them.
