@@ -2,7 +2,7 @@
 
 use crate::check::values::Expectation;
 use crate::graph::{Graph, GraphError, NodeId};
-pub use crate::program::{Arguments, Pointwise};
+pub use crate::program::{Arguments, Folding, Pointwise};
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use speck_kernels::{Choice, KernelError, KernelStatus};
@@ -136,6 +136,8 @@ pub enum Lowered {
     Alias,
     /// Element by element, with broadcasting; may run in place and in groups.
     Pointwise(Pointwise),
+    /// A sum, tile by tile; may end a group.
+    Folding(Folding),
     /// A call of one kernel.
     Routine(Routine),
 }

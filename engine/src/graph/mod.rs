@@ -51,6 +51,9 @@ pub struct Node {
     pub location: &'static Location<'static>,
     /// For nodes of a backward pass: the forward node they come from.
     pub origin: Option<NodeId>,
+    /// Which nodes the fusion pass put together: those of one number, and no
+    /// others, become one group. 0 before that pass.
+    pub unit: usize,
 }
 
 /// A named tensor that outlives a run.
@@ -140,7 +143,7 @@ impl Graph {
         };
         let origin = inner.origin;
         let id = NodeId::from_index(inner.nodes.len());
-        inner.nodes.push(Node { op, inputs: inputs.to_vec(), ty, path, location, origin });
+        inner.nodes.push(Node { op, inputs: inputs.to_vec(), ty, path, location, origin, unit: 0 });
         Ok(id)
     }
 
