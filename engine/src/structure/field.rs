@@ -71,7 +71,7 @@ impl Field {
     }
 
     /// The field as a map.
-    pub fn as_map(mut self, graph: &Graph) -> Field {
+    pub fn into_map(mut self, graph: &Graph) -> Field {
         self.view = View::map(self.sizes(graph));
         self
     }

@@ -98,7 +98,7 @@ impl Rewriter<'_> {
 
     /// Whether windows are worth it: smaller than the map.
     pub(super) fn fits(place: &Place, map: [usize; 2]) -> bool {
-        (0..2).all(|axis| place.size[axis] < map[axis] || map[axis] == 1)
+        (0..2).all(|axis| place.size[axis] <= map[axis])
             && place.size.iter().product::<usize>() < map.iter().product()
     }
 
@@ -176,7 +176,7 @@ impl Rewriter<'_> {
         };
         let patch =
             graph.reshape(patch, &[samples, slots, place.size[0], place.size[1], shape[0]])?;
-        Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }.as_map(graph)))
+        Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }.into_map(graph)))
     }
 
     /// The transpose of a convolution: the base as a convolution of what each
@@ -261,7 +261,7 @@ impl Rewriter<'_> {
         let patch = graph.permute(images, &[0, 2, 3, 1])?;
         let patch =
             graph.reshape(patch, &[samples, slots, place.size[0], place.size[1], outputs])?;
-        Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }.as_map(graph)))
+        Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }.into_map(graph)))
     }
 
     /// The largest of each rectangle, ties to the first in row-major order, as
@@ -357,7 +357,7 @@ impl Rewriter<'_> {
         let channels = field.channels(graph);
         let patch =
             graph.reshape(mean, &[samples, slots, place.size[0], place.size[1], channels])?;
-        Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }.as_map(graph)))
+        Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }.into_map(graph)))
     }
 
     /// The sums of `count` neighbouring rows (axis 0) or columns (axis 1) each.

@@ -114,7 +114,8 @@ impl Place {
         for axis in 0..2 {
             let coarse =
                 if self.axes[axis].divide >= other.axes[axis].divide { self } else { other };
-            let OriginAxis { multiply, divide, .. } = coarse.axes[axis];
+            let still = self.axes[axis].multiply == 0 || other.axes[axis].multiply == 0;
+            let OriginAxis { multiply, divide, .. } = if still { STILL } else { coarse.axes[axis] };
             let spans: Vec<_> = self.seen[axis]
                 .clone()
                 .filter_map(|position| {

@@ -2,8 +2,8 @@
 //! side by side.
 
 use super::field::{Field, classified};
-use super::place::Place;
-use super::view::{AXES, CHANNELS, Factor, SAMPLES, View};
+use super::place::{Place, STILL};
+use super::view::{AXES, CHANNELS, Factor, ROWS, SAMPLES, View};
 use super::{Rewriter, indices, is_float};
 use crate::graph::{GraphError, Node, NodeId};
 use crate::op::{Form, Source};
@@ -88,15 +88,31 @@ impl Rewriter<'_> {
         let missing = like.view.rank().checked_sub(field.view.rank());
         let fits = missing.is_some_and(|missing| {
             (0..like.view.rank()).all(|dimension: usize| match dimension.checked_sub(missing) {
-                Some(own) if field.view.size(own) != 1 => {
-                    field.view.dimension(own) == like.view.dimension(dimension)
+                Some(at) if field.view.size(at) != 1 => {
+                    field.view.dimension(at) == like.view.dimension(dimension)
                 }
-                _ => like.view.dimension(dimension).iter().all(|f| f.axis == CHANNELS),
+                _ => like.view.dimension(dimension).iter().all(|f| own[f.axis] == 1),
             })
         });
-        if fits && own[CHANNELS] == 1 && own[2..] == wanted[2..] {
-            // Ops stretch the one channel by themselves.
-            return Ok(Some(Field { view: like.view.clone(), ..field.clone() }));
+        if fits && own[SAMPLES] == wanted[SAMPLES] {
+            // Ops stretch one channel by themselves. A line becomes a map whose
+            // windows reach from border to border.
+            let [samples, slots] = field.slots(graph);
+            let mut map = Field { view: like.view.clone(), ..field.clone() };
+            for axis in 0..2 {
+                let size = wanted[ROWS + axis];
+                if own[ROWS + axis] != size {
+                    map.classes[axis] = vec![0; size].into();
+                    map.place.axes[axis] = STILL;
+                    map.place.size[axis] = size;
+                }
+            }
+            let [height, width] = map.place.size;
+            let shape = [samples, slots, height, width, own[CHANNELS]];
+            if graph.shape(map.patch) != shape {
+                map.patch = graph.expand(map.patch, &shape)?;
+            }
+            return Ok(Some(map));
         }
         let expanded = self.expanded(field, &like.view.shape())?;
         Ok(expanded.filter(|expanded| expanded.view == like.view))

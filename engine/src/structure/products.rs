@@ -131,7 +131,7 @@ impl Rewriter<'_> {
         let own = field.channels(graph);
         let weight = self.unfolded(field, weight, [own, kernel[0], kernel[1]])?;
         let window = Window { stride: kernel, ..Window::default() };
-        let map = field.clone().as_map(graph);
+        let map = field.clone().into_map(graph);
         let Some(embedded) = self.convolved(&map, weight, window)? else { return Ok(None) };
         Ok(Some(Field { view: view.with(last, vec![channels]), ..embedded }))
     }

@@ -39,24 +39,23 @@ impl Rewriter<'_> {
         let rest = field.view.without(dimensions);
         let [samples, channels, rows, columns] = held;
         if rows.all() && columns.all() {
-            if samples == Held::Part || channels == Held::Part {
+            if samples == Held::Part {
                 return Ok(None);
             }
             let mut total = self.total(field, samples == Held::All, reduce)?;
-            let mut left = [1, 1, 1, 1];
-            left[..2].copy_from_slice(&graph.shape(total));
-            if channels == Held::All {
-                total = self.over(total, &[1], reduce)?;
-                left[CHANNELS] = 1;
+            if !channels.nothing() {
+                total = self.over_factors(field, dimensions, total, 1, reduce)?;
             }
-            let total = graph.reshape(total, &left)?;
-            return arranged(self.graph, total, &rest).map(|total| Some(Made::Dense(total)));
+            let shape = graph.shape(total);
+            let total = graph.reshape(total, &[shape[0], shape[1], 1, 1])?;
+            return arranged(graph, total, &renumbered(&rest))
+                .map(|total| Some(Made::Dense(total)));
         }
         if !samples.nothing() {
             return Ok(None);
         }
         if rows.nothing() && columns.nothing() {
-            let over = self.over_channels(field, dimensions, rest, reduce)?;
+            let over = self.over_channels(field, dimensions, &rest, reduce)?;
             return Ok(Some(Made::Field(over)));
         }
         if !channels.nothing() {
@@ -129,41 +128,41 @@ impl Rewriter<'_> {
         &self,
         field: &Field,
         dimensions: &[usize],
-        rest: View,
+        rest: &View,
         reduce: Reduce,
     ) -> Result<Field, GraphError> {
+        let base = self.over_factors(field, dimensions, field.base, 1, reduce)?;
+        let patch = self.over_factors(field, dimensions, field.patch, 4, reduce)?;
+        Ok(Field { base, patch, view: renumbered(rest), ..field.clone() })
+    }
+
+    /// Over those factors of the channels, axis `axis` of `x`, that are in some
+    /// dimensions of the field's view.
+    fn over_factors(
+        &self,
+        field: &Field,
+        dimensions: &[usize],
+        x: NodeId,
+        axis: usize,
+        reduce: Reduce,
+    ) -> Result<NodeId, GraphError> {
         let graph = self.graph;
-        let own = |view: &View| {
-            let mut factors: Vec<_> =
-                view.factors().filter(|factor| factor.axis == CHANNELS).collect();
-            factors.sort_by_key(|factor| usize::MAX - factor.stride);
-            factors
-        };
-        let gone: Vec<Factor> = dimensions
-            .iter()
-            .flat_map(|dimension| field.view.dimension(*dimension).to_vec())
-            .collect();
-        let all = own(&field.view);
-        let sizes: Vec<_> = all.iter().map(|factor| factor.size).collect();
-        let over = |x: NodeId, axis: usize| {
-            let shape = graph.shape(x);
-            let split = graph.reshape(x, &[&shape[..axis], &sizes, &shape[axis + 1..]].concat())?;
-            let axes: Vec<_> =
-                (0..all.len()).filter(|i| gone.contains(&all[*i])).map(|i| axis + i).collect();
-            let over = self.over(split, &axes, reduce)?;
-            let left: usize =
-                all.iter().filter(|factor| !gone.contains(factor)).map(|f| f.size).product();
-            graph.reshape(over, &[&shape[..axis], &[left], &shape[axis + 1..]].concat())
-        };
-        let (base, patch) = (over(field.base, 1)?, over(field.patch, 4)?);
-        let left = own(&rest);
-        let mut view = rest;
-        let mut stride = 1;
-        for factor in left.iter().rev() {
-            view = view.replaced(*factor, Factor { stride, ..*factor });
-            stride *= factor.size;
+        let mut factors = Vec::new();
+        for dimension in 0..field.view.rank() {
+            let gone = dimensions.contains(&dimension);
+            let own = field.view.dimension(dimension).iter();
+            factors.extend(own.filter(|f| f.axis == CHANNELS).map(|factor| (*factor, gone)));
         }
-        Ok(Field { base, patch, view, ..field.clone() })
+        factors.sort_by_key(|(factor, _)| usize::MAX - factor.stride);
+        let size = |(factor, _): &(Factor, bool)| factor.size;
+        let sizes: Vec<_> = factors.iter().map(size).collect();
+        let left: usize = factors.iter().filter(|(_, gone)| !gone).map(size).product();
+        let axes = (0..factors.len()).filter(|i| factors[*i].1).map(|i| axis + i);
+        let shape = graph.shape(x);
+        let [before, after] = [&shape[..axis], &shape[axis + 1..]];
+        let split = graph.reshape(x, &[before, &sizes, after].concat())?;
+        let over = self.over(split, &axes.collect::<Vec<_>>(), reduce)?;
+        graph.reshape(over, &[before, &[left], after].concat())
     }
 
     /// Over rows (axis 0) or columns (axis 1): a field on a line. A window of it
@@ -338,6 +337,19 @@ impl Rewriter<'_> {
         let view = field.view.with(axis, Vec::new());
         arranged(graph, largest, &view).map(Some)
     }
+}
+
+/// The view with the digits of channels that are left as those of one number.
+fn renumbered(view: &View) -> View {
+    let mut left: Vec<_> = view.factors().filter(|factor| factor.axis == CHANNELS).collect();
+    left.sort_by_key(|factor| factor.stride);
+    let mut view = view.clone();
+    let mut stride = 1;
+    for factor in left {
+        view = view.replaced(factor, Factor { stride, ..factor });
+        stride *= factor.size;
+    }
+    view
 }
 
 /// A value [samples, channels, rows, columns], of size 1 where the view has no

@@ -1,9 +1,9 @@
 //! Rules that lead from maps to maps.
 
 use crate::{everywhere, same, scenes, written_out};
+use speck_engine::compositions::{Interpolation, Resampling, Target, TransposedConvolution};
 use speck_engine::ops::Window;
-use speck_engine::{Graph, GraphError, Interpolation, NodeId, Resampling, Target};
-use speck_engine::TransposedConvolution;
+use speck_engine::{Graph, GraphError, NodeId};
 
 const PADDED: Window = Window { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
 
@@ -118,7 +118,14 @@ fn dense_blocks_join_all_before() {
             let y = g.relu(g.conv2d(all, p(&[2, channels, 3, 3]), PADDED)?)?;
             all = g.concat(&[all, y], 1)?;
         }
-        g.average_pool2d(all, speck_engine::ops::AveragePool2d { kernel: [2, 2], stride: [2, 2], ..Default::default() })
+        g.average_pool2d(
+            all,
+            speck_engine::ops::AveragePool2d {
+                kernel: [2, 2],
+                stride: [2, 2],
+                ..Default::default()
+            },
+        )
     });
 }
 

@@ -25,10 +25,11 @@ fn global_pooling() {
 fn soft_argmax_and_marginals() {
     everywhere(|g, x, p| g.spatial_softmax(heat(g, x, p)?));
     everywhere(|g, x, p| g.dsnt(heat(g, x, p)?));
-    everywhere(|g, x, p| g.variance_map(heat(g, x, p)?, 0.3));
     everywhere(|g, x, p| g.softmax(heat(g, x, p)?, 1));
     everywhere(|g, x, p| g.sum(heat(g, x, p)?, &[2]));
     everywhere(|g, x, p| g.tanh(g.sum(g.square(heat(g, x, p)?)?, &[3])?));
+    // Lines of marginals meet distances from the sample's own mean.
+    written_out(&["mul", "mul"], |g, x, p| g.variance_map(heat(g, x, p)?, 0.3));
     // The two lines of marginals are joined in full.
     written_out(&["concat"], |g, x, p| g.log_marginals(heat(g, x, p)?));
 }
@@ -92,8 +93,7 @@ fn with_head(
     for out in [16, 16, 16] {
         let channels = g.shape(x)[1];
         x = g.conv2d(x, p(&[out, channels, 3, 3]), PADDED)?;
-        let running =
-            RunningStatistics { mean: p(&[out]), variance: p(&[out]), momentum: 0.1 };
+        let running = RunningStatistics { mean: p(&[out]), variance: p(&[out]), momentum: 0.1 };
         x = g.relu(g.batch_norm(x, p(&[out]), p(&[out]), running, 1e-5)?)?;
     }
     head(g, g.conv2d(x, p(&[1, 16, 1, 1]), Window::default())?)

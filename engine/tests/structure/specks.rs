@@ -13,8 +13,7 @@ fn up_to_sixteen_specks_of_one_to_nine_pixels() {
         for backgrounds in [1, 2] {
             same(Scene { slots, size, backgrounds, ..plain }, |g, x, p| {
                 let x = g.conv2d(x, p(&[4, 3, 3, 3]), PADDED)?;
-                let running =
-                    RunningStatistics { mean: p(&[4]), variance: p(&[4]), momentum: 0.1 };
+                let running = RunningStatistics { mean: p(&[4]), variance: p(&[4]), momentum: 0.1 };
                 let x = g.batch_norm(x, p(&[4]), p(&[4]), running, 1e-5)?;
                 let x = g.max_pool2d(g.relu(x)?, [2, 2], [2, 2], [0, 0])?;
                 let x = g.tanh(g.conv2d(x, p(&[3, 4, 3, 3]), PADDED)?)?;
@@ -33,7 +32,10 @@ fn specks_that_fade_toward_their_edge() {
         // Blurring by a fixed kernel makes specks fall off; it is an ordinary
         // convolution of each channel.
         let blur: Vec<f64> = (0..3 * 25)
-            .map(|i| (-0.5 * f64::from((i % 5 - 2) * (i % 5 - 2) + (i / 5 % 5 - 2) * (i / 5 % 5 - 2))).exp())
+            .map(|i| {
+                (-0.5 * f64::from((i % 5 - 2) * (i % 5 - 2) + (i / 5 % 5 - 2) * (i / 5 % 5 - 2)))
+                    .exp()
+            })
             .collect();
         let ty = speck_engine::TensorType::new(g.float(), &[3, 1, 5, 5]);
         let blur = g.constant(speck_engine::Tensor::new(&ty, &blur))?;
