@@ -85,8 +85,9 @@ fn sources() -> BTreeMap<String, String> {
         for entry in std::fs::read_dir(&folder).expect("a folder that can be read") {
             let path = entry.expect("an entry").path();
             let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
-            let above = folder == root;
-            if LEFT_OUT.contains(&name) && (above || name == "conformance") {
+            // The peers of the benches are built in folders of their own.
+            let anywhere = ["conformance", "target"].contains(&name);
+            if LEFT_OUT.contains(&name) && (folder == root || anywhere) {
                 continue;
             }
             if path.is_dir() {
