@@ -52,6 +52,8 @@ const DEEPEST: usize = 6;
 /// Arrays a group may read, and steps it may have.
 const MOST_READ: usize = 8;
 const MOST_STEPS: usize = 48;
+/// How many groups and other steps a step may be moved ahead of.
+const FARTHEST: usize = 24;
 
 fn run(graph: &Graph, _: &Choice) -> Result<Graph, GraphError> {
     let mut fusion = Fusion::new(&graph.inner().nodes, graph);
@@ -73,6 +75,8 @@ struct Unit {
     items: Vec<usize>,
     /// Element type and number of elements, where it is a group.
     kind: Option<(DType, usize)>,
+    /// Whether it was begun by a step of a backward pass.
+    backward: bool,
     /// Items of other units that are read element for element.
     reads: Vec<usize>,
     /// Nodes computed again in here.
@@ -122,10 +126,10 @@ impl Fusion {
             }
         }
         // Sources stand before everything else.
-        let first =
-            Unit { items: Vec::new(), kind: None, reads: Vec::new(), again: HashMap::new() };
-        let (items, item_of) = (Vec::new(), Vec::new());
-        Fusion { nodes: nodes.to_vec(), kinds, kept, items, units: vec![first], item_of }
+        let (items, units, item_of) = (Vec::new(), Vec::new(), Vec::new());
+        let mut fusion = Fusion { nodes: nodes.to_vec(), kinds, kept, items, units, item_of };
+        fusion.open(None, false);
+        fusion
     }
 
     fn place(&mut self, index: usize) {
@@ -133,6 +137,7 @@ impl Fusion {
             self.nodes[index].inputs.iter().map(|id| self.item_of[id.index()]).collect();
         let latest = inputs.iter().map(|item| self.items[*item].unit).max().unwrap_or(0);
         let node = &self.nodes[index];
+        let backward = node.origin.is_some();
         let unit = if node.op.source().is_some() {
             0
         } else if node.op.is_alias() {
@@ -141,20 +146,20 @@ impl Fusion {
             match self.best(index, kind) {
                 Some(unit) => return self.join(index, unit),
                 None => {
-                    let unit = self.open(Some(kind));
+                    let unit = self.open(Some(kind), backward);
                     return self.join(index, unit);
                 }
             }
         } else {
-            self.open(None)
+            self.open(None, backward)
         };
         let item = self.add(index, inputs, unit);
         self.item_of.push(item);
     }
 
-    fn open(&mut self, kind: Option<(DType, usize)>) -> usize {
+    fn open(&mut self, kind: Option<(DType, usize)>, backward: bool) -> usize {
         let (items, reads, again) = (Vec::new(), Vec::new(), HashMap::new());
-        self.units.push(Unit { items, kind, reads, again });
+        self.units.push(Unit { items, kind, backward, reads, again });
         self.units.len() - 1
     }
 
@@ -218,6 +223,11 @@ impl Fusion {
             }
         }
         let last = self.units.len() - 1;
+        // A step of the backward pass that reads forward values only is not
+        // done ahead: its value would have to be kept. And groups far back are
+        // not looked for, which bounds how long values live.
+        let backward = self.nodes[index].origin.is_some();
+        earliest = earliest.max(last.saturating_sub(FARTHEST));
         // What reads the state stays behind all who read its old value.
         let range = if state { last.max(earliest)..last + 1 } else { earliest..last + 1 };
         let score = |unit: &usize| {
@@ -228,7 +238,8 @@ impl Fusion {
                 .count();
             let new = leaves.iter().filter(|leaf| !own.reads.contains(leaf)).count();
             let room = own.items.len() < MOST_STEPS && own.reads.len() + new <= MOST_READ;
-            let fits = own.kind == Some(kind) && room && (shared > 0 || *unit == last);
+            let alike = own.backward == backward;
+            let fits = own.kind == Some(kind) && alike && room && (shared > 0 || *unit == last);
             fits.then_some((shared, *unit))
         };
         range.filter_map(|unit| score(&unit)).max().map(|(_, unit)| unit)

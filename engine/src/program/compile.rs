@@ -431,11 +431,9 @@ impl<'a> Planner<'a> {
                             if pattern.is_full() {
                                 return operand(node);
                             }
-                            let known = |spread: &Spread| {
-                                (spread.node, &spread.pattern) == (node, &pattern)
-                            };
+                            let known = |spread: &Spread| spread.is(node, &pattern);
                             let place = spreads.iter().position(known).unwrap_or_else(|| {
-                                spreads.push(Spread { node, pattern });
+                                spreads.push(Spread::new(node, pattern));
                                 spreads.len() - 1
                             });
                             Operand::Spread(place)

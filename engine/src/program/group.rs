@@ -37,6 +37,8 @@ pub(crate) const MAX_SUMS: usize = 8;
 /// has its own partial sums. Work of one part never leaves its thread.
 const PART: usize = 1 << 15;
 const MOST_PARTS: usize = 256;
+/// Shortest row for which a member is called.
+const SHORTEST_PIECE: usize = 64;
 /// From this many elements on, the next tile is not in a cache yet.
 const PREFETCHED: usize = 1 << 20;
 
@@ -60,8 +62,24 @@ pub(crate) enum Operand {
 
 /// An operand stretched along some dimensions.
 pub(crate) struct Spread {
-    pub node: usize,
-    pub pattern: Pattern,
+    node: usize,
+    pattern: Pattern,
+    /// Whether it has an element for each row of this many positions, and rows
+    /// are such that a member is better called once a row than with a tile in
+    /// which each element is repeated. Writing 8 rows of 128 out took twice as
+    /// long as the member itself.
+    pieces: bool,
+}
+
+impl Spread {
+    pub fn new(node: usize, pattern: Pattern) -> Self {
+        let pieces = pattern.is_rows() && SHORTEST_PIECE <= pattern.inner().0;
+        Spread { node, pattern, pieces }
+    }
+
+    pub fn is(&self, node: usize, pattern: &Pattern) -> bool {
+        self.node == node && self.pattern == *pattern
+    }
 }
 
 /// One op in a group.
@@ -135,10 +153,15 @@ impl Group {
     /// `in_state` says which outputs are written over an old value of the state.
     pub fn new(
         mut members: Vec<Member>,
-        spreads: Vec<Spread>,
+        mut spreads: Vec<Spread>,
         (dtype, total): (DType, usize),
         in_state: impl Fn(usize) -> bool,
     ) -> Self {
+        // Members are called for rows of one length only.
+        let row = spreads.iter().find(|spread| spread.pieces).map(|spread| spread.pattern.inner());
+        for spread in &mut spreads {
+            spread.pieces &= Some(spread.pattern.inner()) == row;
+        }
         let mut part = part_length(total, 0, 1);
         let mut partial = Vec::new();
         let mut scratch = 0;
@@ -236,6 +259,11 @@ impl Group {
             let mut used = MAX_TILES;
             for (i, spread) in self.spreads.iter().enumerate() {
                 let base = views[spread.node].address.cast::<T>();
+                if spread.pieces {
+                    // SAFETY: a row pattern has an element for each row.
+                    spreads[i] = (unsafe { base.add(start / spread.pattern.inner().0) }, 0);
+                    continue;
+                }
                 let (element, left) = spread.pattern.at(start);
                 if left >= n {
                     // SAFETY: patterns come from the shapes.
@@ -276,9 +304,30 @@ impl Group {
                             let (pointer, step) = address(*operand);
                             (from[i], steps[i]) = (pointer, step);
                         }
-                        // SAFETY: addresses are valid for `n` elements (or one,
-                        // with step 0); outputs equal an input or are apart.
-                        unsafe { kernel.call(from, steps, address(*output).0, n) };
+                        let to = address(*output).0;
+                        let Some(length) = self.piece(inputs) else {
+                            // SAFETY: addresses are valid for `n` elements (or
+                            // one, with step 0); outputs equal an input or are
+                            // apart.
+                            unsafe { kernel.call(from, steps, to, n) };
+                            continue;
+                        };
+                        let mut done = 0;
+                        while done < n {
+                            let run = (length - (start + done) % length).min(n - done);
+                            // SAFETY: as above; operands by the row have
+                            // an element for each.
+                            unsafe { kernel.call(from, steps, to.add(done), run) };
+                            done += run;
+                            for (i, operand) in inputs.iter().enumerate() {
+                                let step = if steps[i] == 1 {
+                                    run
+                                } else {
+                                    usize::from(self.by_row(*operand))
+                                };
+                                from[i] = from[i].wrapping_add(step);
+                            }
+                        }
                     }
                     Member::Sum { folding, input, output } => {
                         let Some(loops) = T::tiles(folding) else { return };
@@ -306,6 +355,21 @@ impl Group {
         if !self.writes.is_empty() {
             streamed();
         }
+    }
+
+    /// Whether an operand has an element for each row and is read so.
+    fn by_row(&self, operand: Operand) -> bool {
+        matches!(operand, Operand::Spread(number) if self.spreads[number].pieces)
+    }
+
+    /// The length of the rows for which a member has to be called.
+    fn piece(&self, inputs: &[Operand]) -> Option<usize> {
+        inputs.iter().find_map(|operand| match operand {
+            Operand::Spread(number) if self.spreads[*number].pieces => {
+                Some(self.spreads[*number].pattern.inner().0)
+            }
+            _ => None,
+        })
     }
 
     /// Asks for a member's share of the lines of the tile at `next`: lines up to
@@ -354,14 +418,33 @@ unsafe fn fold<T: Typed>(
     match totals {
         // SAFETY (all blocks): runs stay inside the tile, outputs inside the
         // pattern's.
-        Totals::Output(out) => pattern.runs(start, n, |output, done, run| {
-            let value = unsafe { (loops.run)(x.add(done), run) };
-            *carry += value;
-            if (start + done + run).is_multiple_of(length) {
-                unsafe { *out.add(output) = T::of(*carry) };
-                *carry = 0.0;
+        Totals::Output(out) => {
+            // What is left of a row, whole rows, and the beginning of one.
+            let mut output = start / length;
+            let mut done = 0;
+            while done < n {
+                let before = (start + done) % length;
+                if before > 0 || n - done < length {
+                    let run = (length - before).min(n - done);
+                    *carry += unsafe { (loops.run)(x.add(done), run) };
+                    done += run;
+                    if before + run == length {
+                        unsafe { *out.add(output) = T::of(*carry) };
+                        *carry = 0.0;
+                        output += 1;
+                    }
+                    continue;
+                }
+                let mut sums = [0.0; 64];
+                let rows = sums.len().min((n - done) / length);
+                unsafe { (loops.each)(x.add(done), rows, length, sums.as_mut_ptr()) };
+                for sum in &sums[..rows] {
+                    unsafe { *out.add(output) = T::of(*sum) };
+                    output += 1;
+                }
+                done += rows * length;
             }
-        }),
+        }
         Totals::Row(row) if step == 0 => pattern.runs(start, n, |output, done, run| unsafe {
             *row.add(output) += (loops.run)(x.add(done), run);
         }),

@@ -28,6 +28,9 @@ pub struct SumTiles;
 pub struct Tiles<T> {
     /// `(x, n)`: the sum of `n` neighbours.
     pub run: unsafe fn(*const T, usize) -> f64,
+    /// `(x, rows, width, sums)`: the sum of each of `rows` rows of `width`
+    /// neighbours, to the bit what `run` gives.
+    pub each: unsafe fn(*const T, usize, usize, *mut f64),
     /// `(x, rows, width, totals)`: adds each of `rows` rows of `width`
     /// neighbours to `width` totals.
     pub rows: unsafe fn(*const T, usize, usize, *mut f64),
@@ -48,19 +51,29 @@ pub static SUM_TILES: Kernel<SumTiles> = Kernel {
         Variant {
             name: "scalar",
             isa: Isa::Portable,
-            run: Tiles { run: scalar_run::<f32>, rows: scalar_rows::<f32> },
+            run: Tiles {
+                run: scalar_run::<f32>,
+                each: scalar_each::<f32>,
+                rows: scalar_rows::<f32>,
+            },
         },
     ],
     f64: &[Variant {
         name: "scalar",
         isa: Isa::Portable,
-        run: Tiles { run: scalar_run::<f64>, rows: scalar_rows::<f64> },
+        run: Tiles { run: scalar_run::<f64>, each: scalar_each::<f64>, rows: scalar_rows::<f64> },
     }],
 };
 
 /// The specification: everything in `f64`, one after the other.
 unsafe fn scalar_run<T: Real>(x: *const T, n: usize) -> f64 {
     (0..n).map(|i| (*x.add(i)).wide()).fold(0.0, |total, value| total + value)
+}
+
+unsafe fn scalar_each<T: Real>(x: *const T, rows: usize, width: usize, sums: *mut f64) {
+    for row in 0..rows {
+        *sums.add(row) = scalar_run(x.add(row * width), width);
+    }
 }
 
 unsafe fn scalar_rows<T: Real>(x: *const T, rows: usize, width: usize, totals: *mut f64) {
@@ -145,12 +158,20 @@ mod avx512 {
     use super::Tiles;
     use crate::elementwise::avx512::F32x16;
 
-    pub(super) const TILES: Tiles<f32> = Tiles { run, rows };
+    pub(super) const TILES: Tiles<f32> = Tiles { run, each, rows };
 
     #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
     unsafe fn run(x: *const f32, n: usize) -> f64 {
         // SAFETY: the caller's promise; this function has the instruction set.
         unsafe { super::run::<F32x16>(x, n) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+    unsafe fn each(x: *const f32, rows: usize, width: usize, sums: *mut f64) {
+        for row in 0..rows {
+            // SAFETY: as above; the sums of neighbouring rows overlap in time.
+            unsafe { *sums.add(row) = super::run::<F32x16>(x.add(row * width), width) };
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
@@ -165,12 +186,20 @@ mod avx2 {
     use super::Tiles;
     use crate::elementwise::avx2::F32x8;
 
-    pub(super) const TILES: Tiles<f32> = Tiles { run, rows };
+    pub(super) const TILES: Tiles<f32> = Tiles { run, each, rows };
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn run(x: *const f32, n: usize) -> f64 {
         // SAFETY: the caller's promise; this function has the instruction set.
         unsafe { super::run::<F32x8>(x, n) }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn each(x: *const f32, rows: usize, width: usize, sums: *mut f64) {
+        for row in 0..rows {
+            // SAFETY: as above; the sums of neighbouring rows overlap in time.
+            unsafe { *sums.add(row) = super::run::<F32x8>(x.add(row * width), width) };
+        }
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -197,6 +226,15 @@ mod tests {
                 let got = unsafe { (variant.run.run)(x.as_ptr(), n) };
                 assert!((got - want).abs() <= 1e-5, "{} run of {n}: {got} {want}", variant.name);
                 for rows in [0, 1, 2, 3, 8, 9] {
+                    let mut sums = vec![f64::NAN; rows + 1];
+                    // SAFETY: as above, for `rows · n` elements and as many sums.
+                    unsafe { (variant.run.each)(x.as_ptr(), rows, n, sums.as_mut_ptr()) };
+                    for (row, sum) in sums[..rows].iter().enumerate() {
+                        // SAFETY: as above.
+                        let one = unsafe { (variant.run.run)(x[row * n..].as_ptr(), n) };
+                        assert!(sum.to_bits() == one.to_bits(), "{} row {row}", variant.name);
+                    }
+                    assert!(sums[rows].is_nan());
                     let mut totals = vec![0.5; n + 1];
                     // SAFETY: as above, for `rows · n` elements and `n` totals.
                     unsafe { (variant.run.rows)(x.as_ptr(), rows, n, totals.as_mut_ptr()) };
