@@ -81,21 +81,24 @@ impl Predictor {
     }
 
     fn compile(&self, shape: BatchShape) -> Result<Program, LearnerError> {
-        let graph = self.mode.choose(|structured| self.graph(shape, structured), |graph| graph)?;
+        let build = |structured| self.graph(shape, structured);
+        let (graph, _) = self.mode.choose(build, |graph| graph)?;
         let options = Options { kernels: self.kernels.clone(), ..Options::default() };
         Ok(Program::compile(&graph, &options)?)
     }
 
-    fn graph(&self, shape: BatchShape, structured: bool) -> Result<Graph, GraphError> {
+    fn graph(
+        &self,
+        shape: BatchShape,
+        structured: bool,
+    ) -> Result<structure::Built<Graph>, GraphError> {
         let graph = Graph::new(self.float);
         let screen = screen::declare(&graph, shape)?;
         let outputs = self.model.append(&Builder::new(&graph, Mode::Evaluation), screen.image)?;
         let brightness = read(&graph, outputs, self.readout)?;
         graph.output("brightness", brightness)?;
-        if structured {
-            structure::rewrite(&graph, &[])?;
-        }
-        Ok(graph)
+        let notes = if structured { structure::rewrite_noted(&graph, &[])?.1 } else { Vec::new() };
+        Ok((graph, notes))
     }
 }
 
