@@ -53,13 +53,23 @@ impl Predictor {
         batch: &SpeckBatch,
         brightness: &mut [f32],
     ) -> Result<(), LearnerError> {
-        // One program for nearly all batches: slots are rounded up and left
-        // empty, and a shared background is given to each sample.
-        let shape = BatchShape {
-            samples: SAMPLES,
-            specks: batch.shape.specks.next_power_of_two().max(SLOTS),
-            backgrounds: SAMPLES,
-            size: batch.shape.size,
+        let BatchShape { specks, backgrounds, size, .. } = batch.shape;
+        let specks = specks.next_power_of_two();
+        let shape = match self.mode {
+            // One program for nearly all batches: slots are rounded up and left
+            // empty, and a shared background is given to each sample.
+            structure::Mode::Dense => BatchShape {
+                samples: SAMPLES,
+                specks: specks.max(SLOTS),
+                backgrounds: SAMPLES,
+                size,
+            },
+            // Where only what differs is computed, an empty slot costs as much as
+            // a full one, and one background less than many.
+            _ => {
+                let backgrounds = if backgrounds == 1 { 1 } else { SAMPLES };
+                BatchShape { samples: SAMPLES, specks, backgrounds, size }
+            }
         };
         let index = match self.programs.iter().position(|(known, ..)| *known == shape) {
             Some(index) => index,

@@ -8,7 +8,7 @@ mod print;
 
 pub use arena::Arguments;
 pub use pointwise::Pointwise;
-pub(crate) use print::quantity;
+pub use print::quantity;
 
 use crate::dtype::Element;
 use crate::graph::{GraphError, NodeId};

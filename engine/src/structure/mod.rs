@@ -34,6 +34,7 @@ mod reductions;
 mod sampling;
 mod view;
 
+pub use crate::program::quantity;
 pub use ledger::{Entry, Ledger, skipped};
 pub use mode::{Built, Mode, Plan};
 pub use notes::{Held, Note};
