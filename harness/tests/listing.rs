@@ -236,6 +236,7 @@ fn the_help_of_every_command_mentions_every_flag() {
                 "--threads",
                 "--jobs",
                 "--kernel",
+                "--mode",
                 "--checkpoint-every",
                 "--dry-run",
                 "--quiet",
@@ -243,8 +244,8 @@ fn the_help_of_every_command_mentions_every_flag() {
         ),
         ("report", &["<STORE>", "--runs", "--out"]),
         ("list", &["<WHAT>", "--json"]),
-        ("print", &["<EXPERIMENT>", "--run", "--kernel", "--time"]),
-        ("conform", &["<PATH>", "--device", "--kernel", "--json"]),
+        ("print", &["<EXPERIMENT>", "--run", "--kernel", "--mode", "--json", "--time"]),
+        ("conform", &["<PATH>", "--device", "--kernel", "--mode", "--json"]),
     ];
     let all = place.succeed(&["--help"]).out;
     for (command, flags) in commands {
