@@ -9,6 +9,8 @@ mod pointwise;
 mod print;
 
 pub use arena::Arguments;
+pub use pointwise::Pointwise;
+pub use print::quantity;
 pub use pointwise::{Folding, Pointwise};
 
 use crate::dtype::Element;

@@ -24,6 +24,7 @@
 
 mod field;
 mod layers;
+mod ledger;
 mod mode;
 mod notes;
 mod place;
@@ -33,7 +34,9 @@ mod reductions;
 mod sampling;
 mod view;
 
-pub use mode::Mode;
+pub use crate::program::quantity;
+pub use ledger::{Entry, Ledger, skipped};
+pub use mode::{Built, Mode, Plan};
 pub use notes::{Held, Note};
 
 use crate::dtype::DType;
@@ -138,7 +141,7 @@ impl Rewriter<'_> {
         if !touched && !matches!(form, Form::Render(_)) {
             return Ok(());
         }
-        let value = self.at(id, &node, |rewriter| rewriter.rule(&node, form))?;
+        let value = self.graph.derived(id, |_| self.rule(&node, form))?;
         let structured = node.inputs.iter().any(|input| self.field(*input).is_some());
         let (value, held) = match value {
             Some(value) => {
@@ -176,18 +179,6 @@ impl Rewriter<'_> {
         let computed = base[0] * base[2] * base[3] + windows;
         let share = computed as f64 / (samples * map[0] * map[1]) as f64;
         Held::Structured { window, base: [base[2], base[3]], map, share }
-    }
-
-    /// Makes nodes that stand for `node`: derived from it, in its path.
-    fn at<R>(
-        &self,
-        id: NodeId,
-        node: &Node,
-        body: impl FnOnce(&Self) -> Result<R, GraphError>,
-    ) -> Result<R, GraphError> {
-        self.graph.derived(id, |graph| {
-            if node.path.is_empty() { body(self) } else { graph.scoped(&node.path, |_| body(self)) }
-        })
     }
 
     /// What the rule for a node makes of it; `None` if there is none.
@@ -259,20 +250,19 @@ impl Rewriter<'_> {
     fn append_dense(&mut self, id: NodeId, node: &Node) -> Result<NodeId, GraphError> {
         let inputs: Vec<_> =
             node.inputs.iter().map(|input| self.dense(*input)).collect::<Result<_, _>>()?;
-        self.at(id, node, |rewriter| rewriter.graph.append_shared(node.op.clone(), &inputs))
+        self.graph.derived(id, |graph| graph.append_shared(node.op.clone(), &inputs))
     }
 
     /// The value of a node, in full.
     fn dense(&mut self, id: NodeId) -> Result<NodeId, GraphError> {
         let graph = self.graph;
-        let node = graph.node(id);
         let dense = match self.values.get(&id) {
             None => return Ok(id),
             Some(Value::Dense(dense)) => return Ok(*dense),
             Some(Value::Structured(field)) => {
-                self.at(id, &node, |rewriter| graph.scoped("densify", |_| rewriter.densify(field)))?
+                graph.derived(id, |graph| graph.as_part("densify", |_| self.densify(field)))?
             }
-            Some(Value::Deferred) => self.append_dense(id, &node)?,
+            Some(Value::Deferred) => self.append_dense(id, &graph.node(id))?,
         };
         // A field stays one for others who can use it.
         if !matches!(self.values.get(&id), Some(Value::Structured(_))) {

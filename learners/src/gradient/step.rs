@@ -16,6 +16,8 @@ pub struct Step {
     pub parameters: Vec<(String, NodeId)>,
     /// The loss's gradient for each of the parameters.
     pub gradients: Vec<NodeId>,
+    /// Whether it is rewritten, and why.
+    pub plan: structure::Plan,
 }
 
 impl Step {
@@ -32,10 +34,11 @@ impl Step {
         float: DType,
         mode: structure::Mode,
     ) -> Result<Self, GraphError> {
-        mode.choose(
+        let (step, plan) = mode.choose(
             |structured| Step::build(settings, model, shape, float, structured),
             |step| &step.graph,
-        )
+        )?;
+        Ok(Step { plan, ..step })
     }
 
     fn build(
@@ -44,7 +47,7 @@ impl Step {
         shape: BatchShape,
         float: DType,
         structured: bool,
-    ) -> Result<Self, GraphError> {
+    ) -> Result<structure::Built<Self>, GraphError> {
         let graph = Graph::new(float);
         let screen = screen::declare(&graph, shape)?;
         let words = TensorType::new(DType::I32, &[2]);
@@ -56,7 +59,12 @@ impl Step {
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         graph.output("loss", value)?;
-        let value = if structured { structure::rewrite(&graph, &[value])?[0] } else { value };
+        let (value, notes) = if structured {
+            let (roots, notes) = structure::rewrite_noted(&graph, &[value])?;
+            (roots[0], notes)
+        } else {
+            (value, Vec::new())
+        };
 
         let parameters = builder.parameters();
         let nodes: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
@@ -71,6 +79,7 @@ impl Step {
             optimizer.build(&update, &parameters, &gradients)?;
             g.update(step, next)
         })?;
-        Ok(Step { graph, parameters, gradients })
+        let plan = structure::Plan::default();
+        Ok((Step { graph, parameters, gradients, plan }, notes))
     }
 }
