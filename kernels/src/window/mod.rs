@@ -97,7 +97,7 @@ impl Windows {
         (((sample * self.slots + slot) * self.size[0] + i) * self.size[1] + j) * self.channels
     }
 
-    fn check(&self, origins: usize) {
+    pub(crate) fn check(&self, origins: usize) {
         assert_eq!(origins, 2 * self.samples * self.slots, "length of the origins");
     }
 }
