@@ -26,12 +26,15 @@ mod field;
 mod layers;
 mod pointwise;
 mod reductions;
+mod rows;
 
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, Node, NodeId};
 use crate::op::Form;
 use crate::tensor::Tensor;
 use field::Field;
+pub use rows::{RowLayer, RowMode, RowPlan, RowStore, gathered, settled};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// Whether a program is rewritten.
@@ -93,11 +96,36 @@ fn predicted(graph: &Graph) -> Result<u64, GraphError> {
 /// None on a graph that was built: a rule that makes a node which does not fit is
 /// a defect, and the error names it.
 pub fn rewrite(graph: &Graph, roots: &[NodeId]) -> Result<Vec<NodeId>, GraphError> {
+    rewritten(graph, roots, None).map(|(new, _)| new)
+}
+
+/// As [`rewrite`]; linear layers on fields whose weights are among the plan's
+/// parameters are held by rows and returned. Their gradients are to be taken, and
+/// the updates to be made, of what a [`RowLayer`] names.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_rows(
+    graph: &Graph,
+    roots: &[NodeId],
+    plan: &RowPlan,
+) -> Result<(Vec<NodeId>, Vec<RowLayer>), GraphError> {
+    rewritten(graph, roots, Some(plan))
+}
+
+fn rewritten(
+    graph: &Graph,
+    roots: &[NodeId],
+    plan: Option<&RowPlan>,
+) -> Result<(Vec<NodeId>, Vec<RowLayer>), GraphError> {
     let end = graph.len();
     let needed = needed(graph, roots);
-    let mut rewriter = Rewriter { graph, values: HashMap::new() };
-    for index in (0..end).filter(|index| needed[*index]) {
-        rewriter.visit(NodeId::from_index(index))?;
+    let layers = RefCell::new(Vec::new());
+    let mut rewriter = Rewriter { graph, values: HashMap::new(), plan, needed, layers };
+    for index in 0..end {
+        if rewriter.needed[index] {
+            rewriter.visit(NodeId::from_index(index))?;
+        }
     }
     let new = roots.iter().map(|root| rewriter.dense(*root)).collect::<Result<_, _>>()?;
     let (updates, outputs) = {
@@ -112,7 +140,7 @@ pub fn rewrite(graph: &Graph, roots: &[NodeId]) -> Result<Vec<NodeId>, GraphErro
         let value = rewriter.dense(*id)?;
         graph.inner_mut().outputs[i].1 = value;
     }
-    Ok(new)
+    Ok((new, rewriter.layers.into_inner()))
 }
 
 fn needed(graph: &Graph, roots: &[NodeId]) -> Vec<bool> {
@@ -146,6 +174,10 @@ enum Value {
 struct Rewriter<'a> {
     graph: &'a Graph,
     values: HashMap<NodeId, Value>,
+    plan: Option<&'a RowPlan>,
+    /// Which of the old nodes are needed.
+    needed: Vec<bool>,
+    layers: RefCell<Vec<RowLayer>>,
 }
 
 impl Rewriter<'_> {

@@ -2,7 +2,8 @@
 //! flattened ones.
 
 use super::field::{Field, View};
-use super::{Rewriter, counts, indices};
+use super::rows::Linear;
+use super::{Rewriter, counts};
 use crate::graph::{GraphError, Node, NodeId};
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
@@ -53,8 +54,9 @@ impl Rewriter<'_> {
         graph.sum(weighted, &[2, 3])
     }
 
-    /// x Wᵀ (or x W) of flattened maps: the base's product once, and the
-    /// difference in the windows times the rows of the weight they lie on.
+    /// x Wᵀ (or x W) of flattened maps: the base times the rows of the weight
+    /// summed over the places that each of its values stands for, and the
+    /// difference in the windows times the rows that they lie on.
     pub(super) fn linear(
         &self,
         node: &Node,
@@ -67,24 +69,19 @@ impl Rewriter<'_> {
             return Ok(None);
         }
         let weight = if transposed { weight } else { graph.permute(weight, &[1, 0])? };
-        let outputs = graph.shape(weight)[0];
-        let [height, width] = field.map();
         let shape = graph.shape(field.base);
-        // The weight summed over the places that a value of the base stands for.
-        let mut summed = graph.reshape(weight, &[outputs, shape[1], height, width])?;
-        for axis in 0..2 {
-            let size = shape[2 + axis];
-            if size != field.map()[axis] {
-                let classes = indices(graph, &field.classes[axis])?;
-                summed = graph.index_add(summed, 2 + axis, classes, size)?;
-            }
-        }
-        let summed = graph.flatten_from(summed, 1)?;
-        let base = graph.flatten_from(field.base, 1)?;
-        let base = graph.matmul_with(base, summed, false, true)?;
+        let classes = field.position_classes(graph);
         let difference = field.difference(graph)?;
         let origins = field.place.origins(graph)?;
-        let windows = graph.window_linear(difference, weight, origins, field.map())?;
+        let index = graph.row_index(origins, field.place.size, field.map())?;
+        let count = classes.count;
+        let linear = Linear { field, weight, difference, index, classes };
+        let [sums, windows] = self.row_products(&linear)?;
+        let outputs = graph.shape(sums)[2];
+        let sums = graph.reshape(sums, &[count * shape[1], outputs])?;
+        let base = graph.permute(field.base, &[0, 2, 3, 1])?;
+        let base = graph.flatten_from(base, 1)?;
+        let base = graph.matmul(base, sums)?;
         graph.add(base, windows).map(Some)
     }
 }

@@ -280,6 +280,53 @@ pub static ROW_CATCH_UP: Kernel<CatchUp> = Kernel {
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::row_catch_up }],
 };
 
+/// Whether all rows are due.
+pub struct Due;
+
+impl Signature for Due {
+    /// `(base, step, out)`.
+    type Run<T: Real> = fn(base: &[T], step: &[i32], out: &mut [i32]);
+}
+
+/// `out` `[]`: 1 if a value of the base is not 0, so that every row has a gradient,
+/// or if the steps made so far are a multiple of [`HISTORY`]; else 0.
+pub static ROW_DUE: Kernel<Due> = Kernel { name: "row_due", f32: &due(), f64: &due() };
+
+const fn due<T: Real>() -> [Variant<<Due as Signature>::Run<T>>; 1] {
+    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::due::<T> }]
+}
+
+/// The last steps of rows.
+pub struct Seen;
+
+impl Signature for Seen {
+    /// `(last, index, due, step, out)`.
+    type Run<T: Real> = fn(last: &[i32], index: &[i32], due: &[i32], step: &[i32], out: &mut [i32]);
+}
+
+/// `out` `[positions]`: the `step` for positions in the index, for all
+/// of them where they are `due`; else `last`.
+pub static ROW_SEEN: Kernel<Seen> = Kernel {
+    name: "row_seen",
+    f32: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::seen }],
+    f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::seen }],
+};
+
+/// The rates of past steps.
+pub struct Rates;
+
+impl Signature for Rates {
+    /// `(rates, rate, step, out)`.
+    type Run<T: Real> = fn(rates: &[T], rate: &[T], step: &[i32], out: &mut [T]);
+}
+
+/// `out` [`HISTORY`]: the `rates` with that of the step after `step`.
+pub static ROW_RATES: Kernel<Rates> = Kernel { name: "row_rates", f32: &rates(), f64: &rates() };
+
+const fn rates<T: Real>() -> [Variant<<Rates as Signature>::Run<T>>; 1] {
+    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::rates::<T> }]
+}
+
 impl<T: Real> Missed<'_, T> {
     fn check(&self, rows: &Rows, out: usize) {
         rows.check_index(self.index);
@@ -311,5 +358,8 @@ pub fn kernels() -> Vec<KernelStatus> {
         ROW_SUM.status(),
         ROW_UPDATE.status(),
         ROW_CATCH_UP.status(),
+        ROW_DUE.status(),
+        ROW_SEEN.status(),
+        ROW_RATES.status(),
     ]
 }

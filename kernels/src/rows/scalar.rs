@@ -1,7 +1,7 @@
 //! The plain loops.
 
 use super::rule::{Rule, step};
-use super::{Change, Classes, Missed, Rows};
+use super::{Change, Classes, HISTORY, Missed, Rows};
 use crate::Real;
 
 pub(super) fn index(rows: &Rows, origins: &[i32], out: &mut [i32]) {
@@ -217,4 +217,22 @@ pub(super) fn row_catch_up<T: Real>(rows: &Rows, rule: &Rule, missed: &Missed<T>
             }
         }
     }
+}
+
+pub(super) fn due<T: Real>(base: &[T], step: &[i32], out: &mut [i32]) {
+    let all = base.iter().any(|value| *value != T::zero()) || step[0] as usize % HISTORY == 0;
+    out[0] = i32::from(all);
+}
+
+pub(super) fn seen(last: &[i32], index: &[i32], due: &[i32], step: &[i32], out: &mut [i32]) {
+    assert!(index.len() > out.len(), "length of the index");
+    for (position, (out, last)) in out.iter_mut().zip(last).enumerate() {
+        let touched = index[position] < index[position + 1];
+        *out = if touched || due[0] != 0 { step[0] } else { *last };
+    }
+}
+
+pub(super) fn rates<T: Real>(rates: &[T], rate: &[T], step: &[i32], out: &mut [T]) {
+    out.copy_from_slice(rates);
+    out[step[0].wrapping_add(1) as usize % HISTORY] = rate[0];
 }
