@@ -4,6 +4,7 @@ use super::{losses, optimizers};
 use crate::batch::BatchShape;
 use crate::{SEED, STEP, screen};
 use optimizers::Update;
+use speck_engine::structure::{RowLayer, RowMode, RowPlan, RowStore};
 use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType, structure};
 use speck_models::{Builder, Mode, Model, Settings};
 
@@ -16,6 +17,10 @@ pub struct Step {
     pub parameters: Vec<(String, NodeId)>,
     /// The loss's gradient for each of the parameters.
     pub gradients: Vec<NodeId>,
+    /// The parameters whose weights are held by rows, and the slots of what the
+    /// optimizer keeps about them. Their gradients are zero constants: they are
+    /// never written out.
+    pub rows: Vec<(RowStore, Vec<String>)>,
 }
 
 impl Step {
@@ -33,7 +38,30 @@ impl Step {
         mode: structure::Mode,
     ) -> Result<Self, GraphError> {
         mode.choose(
-            |structured| Step::build(settings, model, shape, float, structured),
+            |structured| Step::build(settings, model, shape, float, structured, None),
+            |step| &step.graph,
+        )
+    }
+
+    /// The same step as it is trained: with weights held by rows where that is
+    /// possible and the settings want it.
+    ///
+    /// # Errors
+    /// As [`Step::new`].
+    pub fn training(
+        settings: &Settings,
+        model: &dyn Model,
+        shape: BatchShape,
+        float: DType,
+        mode: structure::Mode,
+    ) -> Result<Self, GraphError> {
+        let rows = match settings.text("rows") {
+            "dense" => RowMode::Dense,
+            "masked" => RowMode::Masked,
+            _ => RowMode::Exact,
+        };
+        mode.choose(
+            |structured| Step::build(settings, model, shape, float, structured, Some(rows)),
             |step| &step.graph,
         )
     }
@@ -44,6 +72,7 @@ impl Step {
         shape: BatchShape,
         float: DType,
         structured: bool,
+        rows: Option<RowMode>,
     ) -> Result<Self, GraphError> {
         let graph = Graph::new(float);
         let screen = screen::declare(&graph, shape)?;
@@ -56,21 +85,51 @@ impl Step {
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         graph.output("loss", value)?;
-        let value = if structured { structure::rewrite(&graph, &[value])?[0] } else { value };
-
         let parameters = builder.parameters();
-        let nodes: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
-        let gradients = graph.gradient(value, &nodes)?;
         let optimizer = optimizers::find(settings.text("optimizer")).unwrap_or(&optimizers::ALL[0]);
         let optimizer = (optimizer.make)(settings);
+        let by_rows = optimizer.rows().zip(rows).map(|((rule, kinds), mode)| {
+            (RowPlan { rule, mode, step, parameters: parameters.clone() }, kinds)
+        });
+        let (value, layers) = match &by_rows {
+            _ if !structured => (value, Vec::new()),
+            None => (structure::rewrite(&graph, &[value])?[0], Vec::new()),
+            Some((plan, _)) => {
+                let (values, layers) = structure::rewrite_rows(&graph, &[value], plan)?;
+                (values[0], layers)
+            }
+        };
+
+        // The gradients of parameters, and of what stands for those held by rows.
+        let mut nodes: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
+        nodes.extend(layers.iter().flat_map(|layer| layer.wanted));
+        let mut gradients = graph.gradient(value, &nodes)?;
+        let of_layers = gradients.split_off(parameters.len());
+        let held = |node: NodeId| layers.iter().any(|layer: &RowLayer| layer.parameter == node);
+        let kinds = by_rows.as_ref().map_or(&[][..], |(_, kinds)| kinds);
         graph.scoped("optimizer", |g| {
             let rate = g.input("rate", float, &[])?;
             let next = g.increment(step)?;
             let count = g.cast(next)?;
             let update = Update { graph: g, rate, count };
-            optimizer.build(&update, &parameters, &gradients)?;
+            let own = parameters.iter().zip(&gradients).filter(|((_, node), _)| !held(*node));
+            let (own, of_own): (Vec<_>, Vec<_>) =
+                own.map(|(parameter, gradient)| (parameter.clone(), *gradient)).unzip();
+            optimizer.build(&update, &own, &of_own)?;
+            for (layer, gradient) in layers.iter().zip(of_layers.as_chunks().0) {
+                // Slots that others know; the step itself works on rows.
+                for kind in kinds {
+                    update.moment(kind, &layer.store.name, layer.parameter)?;
+                }
+                layer.update(g, *gradient, rate)?;
+            }
             g.update(step, next)
         })?;
-        Ok(Step { graph, parameters, gradients })
+        let rows = layers.into_iter().map(|layer| {
+            let slots = kinds.iter().map(|kind| optimizers::moment(kind, &layer.store.name));
+            let slots = slots.collect();
+            (layer.store, slots)
+        });
+        Ok(Step { rows: rows.collect(), graph, parameters, gradients })
     }
 }
