@@ -76,3 +76,6 @@ impl Rows {
         Ok(Program::compile(graph, &options)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use super::{losses, optimizers};
 use crate::batch::BatchShape;
 use crate::{SEED, STEP, screen};
 use optimizers::Update;
-use speck_engine::structure::{RowLayer, RowMode, RowPlan, RowStore};
+use speck_engine::structure::{RowMode, RowPlan, RowStore};
 use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType, structure};
 use speck_models::{Builder, Mode, Model, Settings};
 
@@ -105,23 +105,32 @@ impl Step {
         nodes.extend(layers.iter().flat_map(|layer| layer.wanted));
         let mut gradients = graph.gradient(value, &nodes)?;
         let of_layers = gradients.split_off(parameters.len());
-        let held = |node: NodeId| layers.iter().any(|layer: &RowLayer| layer.parameter == node);
         let kinds = by_rows.as_ref().map_or(&[][..], |(_, kinds)| kinds);
         graph.scoped("optimizer", |g| {
             let rate = g.input("rate", float, &[])?;
             let next = g.increment(step)?;
             let count = g.cast(next)?;
             let update = Update { graph: g, rate, count };
-            let own = parameters.iter().zip(&gradients).filter(|((_, node), _)| !held(*node));
-            let (own, of_own): (Vec<_>, Vec<_>) =
-                own.map(|(parameter, gradient)| (parameter.clone(), *gradient)).unzip();
-            optimizer.build(&update, &own, &of_own)?;
-            for (layer, gradient) in layers.iter().zip(of_layers.as_chunks().0) {
-                // Slots that others know; the step itself works on rows.
-                for kind in kinds {
-                    update.moment(kind, &layer.store.name, layer.parameter)?;
+            if layers.is_empty() {
+                optimizer.build(&update, &parameters, &gradients)?;
+                return g.update(step, next);
+            }
+            // One by one: the slots come in the order of the parameters.
+            for (parameter, gradient) in parameters.iter().zip(&gradients) {
+                let mut layers = layers.iter().zip(of_layers.as_chunks().0);
+                match layers.find(|(layer, _)| layer.parameter == parameter.1) {
+                    Some((layer, gradients)) => {
+                        // Slots that others know; the step itself works on rows.
+                        for kind in kinds {
+                            update.moment(kind, &parameter.0, parameter.1)?;
+                        }
+                        layer.update(g, *gradients, rate)?;
+                    }
+                    None => {
+                        let one = std::slice::from_ref(parameter);
+                        optimizer.build(&update, one, &[*gradient])?;
+                    }
                 }
-                layer.update(g, *gradient, rate)?;
             }
             g.update(step, next)
         })?;
