@@ -109,8 +109,43 @@ pub enum Form<'a> {
     AveragePool(crate::ops::AveragePool2d),
     /// The elements at indices along an axis.
     Gather(usize),
+    /// (maps, weights) → the transpose of a convolution of maps of this size.
+    TransposedConvolution(crate::ops::Window, [usize; 2]),
+    /// The elements at a list of places along an axis.
+    IndexSelect(usize),
+    /// Elements of an axis from `start` on, by `step`.
+    Narrow {
+        /// The axis.
+        axis: usize,
+        /// The first.
+        start: usize,
+        /// From one to the next.
+        step: usize,
+    },
+    /// The adjoint of narrowing: zeros between and around.
+    Embed {
+        /// The axis.
+        axis: usize,
+        /// Where the first comes to lie.
+        start: usize,
+        /// From one to the next.
+        step: usize,
+    },
+    /// Axes in another order.
+    Permute(&'a [usize]),
+    /// The softmax along an axis.
+    Softmax {
+        /// The axis.
+        axis: usize,
+        /// Whether it is the logarithm of it.
+        log: bool,
+    },
+    /// The index of the largest element along an axis.
+    ArgMax(usize),
     /// The sum over axes.
     Sum(&'a [usize]),
+    /// The largest element over axes.
+    Max(&'a [usize]),
     /// The same elements under another shape.
     Reshape,
     /// Parts in a row along an axis.

@@ -80,6 +80,10 @@ pub struct Description {
     pub step: Cost,
     /// The program of one step, printed.
     pub program: String,
+    /// Whether the program is rewritten, and why.
+    pub plan: structure::Plan,
+    /// The work of each op of a step, against that of the dense program.
+    pub ledger: structure::Ledger,
 }
 
 /// A way of learning, applied to one model.

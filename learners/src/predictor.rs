@@ -53,13 +53,23 @@ impl Predictor {
         batch: &SpeckBatch,
         brightness: &mut [f32],
     ) -> Result<(), LearnerError> {
-        // One program for nearly all batches: slots are rounded up and left
-        // empty, and a shared background is given to each sample.
-        let shape = BatchShape {
-            samples: SAMPLES,
-            specks: batch.shape.specks.next_power_of_two().max(SLOTS),
-            backgrounds: SAMPLES,
-            size: batch.shape.size,
+        let BatchShape { specks, backgrounds, size, .. } = batch.shape;
+        let specks = specks.next_power_of_two();
+        let shape = match self.mode {
+            // One program for nearly all batches: slots are rounded up and left
+            // empty, and a shared background is given to each sample.
+            structure::Mode::Dense => BatchShape {
+                samples: SAMPLES,
+                specks: specks.max(SLOTS),
+                backgrounds: SAMPLES,
+                size,
+            },
+            // Where only what differs is computed, an empty slot costs as much as
+            // a full one, and one background less than many.
+            _ => {
+                let backgrounds = if backgrounds == 1 { 1 } else { SAMPLES };
+                BatchShape { samples: SAMPLES, specks, backgrounds, size }
+            }
         };
         let index = match self.programs.iter().position(|(known, ..)| *known == shape) {
             Some(index) => index,
@@ -81,21 +91,24 @@ impl Predictor {
     }
 
     fn compile(&self, shape: BatchShape) -> Result<Program, LearnerError> {
-        let graph = self.mode.choose(|structured| self.graph(shape, structured), |graph| graph)?;
+        let build = |structured| self.graph(shape, structured);
+        let (graph, _) = self.mode.choose(build, |graph| graph)?;
         let options = Options { kernels: self.kernels.clone(), ..Options::default() };
         Ok(Program::compile(&graph, &options)?)
     }
 
-    fn graph(&self, shape: BatchShape, structured: bool) -> Result<Graph, GraphError> {
+    fn graph(
+        &self,
+        shape: BatchShape,
+        structured: bool,
+    ) -> Result<structure::Built<Graph>, GraphError> {
         let graph = Graph::new(self.float);
         let screen = screen::declare(&graph, shape)?;
         let outputs = self.model.append(&Builder::new(&graph, Mode::Evaluation), screen.image)?;
         let brightness = read(&graph, outputs, self.readout)?;
         graph.output("brightness", brightness)?;
-        if structured {
-            structure::rewrite(&graph, &[])?;
-        }
-        Ok(graph)
+        let notes = if structured { structure::rewrite_noted(&graph, &[])?.1 } else { Vec::new() };
+        Ok((graph, notes))
     }
 }
 

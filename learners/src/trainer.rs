@@ -4,7 +4,7 @@ use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::Predictor;
 use crate::rows::Rows;
 use crate::{Description, LearnerError, STEP, port, screen};
-use speck_engine::{Program, RunError, State, StateError, StepTiming, Tensor};
+use speck_engine::{Program, RunError, State, StateError, StepTiming, Tensor, structure};
 use speck_models::SettingError;
 
 /// A program that makes one step, the state it works on, and the predictor
@@ -119,6 +119,8 @@ impl Trainer {
             parameters: self.parameters,
             step: self.program.cost(),
             program: self.program.to_string(),
+            plan: structure::Plan::default(),
+            ledger: structure::Ledger::default(),
         }
     }
 }

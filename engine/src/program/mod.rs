@@ -8,6 +8,7 @@ mod print;
 
 pub use arena::Arguments;
 pub use pointwise::Pointwise;
+pub use print::quantity;
 
 use crate::dtype::Element;
 use crate::graph::{GraphError, NodeId};

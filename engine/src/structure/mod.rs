@@ -24,66 +24,32 @@
 
 mod field;
 mod layers;
+mod ledger;
+mod mode;
+mod notes;
+mod place;
 mod pointwise;
+mod products;
 mod reductions;
 mod rows;
+mod sampling;
+mod view;
+
+pub use crate::program::quantity;
+pub use ledger::{Entry, Ledger, skipped};
+pub use mode::{Built, Mode, Plan};
+pub use notes::{Held, Note};
 
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, Node, NodeId};
 use crate::op::Form;
 use crate::tensor::Tensor;
 use field::Field;
+use reductions::{Made, Reduce, arranged};
 pub use rows::{RowLayer, RowMode, RowPlan, RowStore, gathered, settled};
+use sampling::Picks;
 use std::cell::RefCell;
 use std::collections::HashMap;
-
-/// Whether a program is rewritten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Every pixel of every sample is computed.
-    #[default]
-    Dense,
-    /// What differs from the background is computed, wherever there is a rule.
-    Structured,
-    /// Whichever of the two is predicted to be cheaper.
-    Auto,
-}
-
-impl Mode {
-    /// The graph that `build` makes, which is told whether to rewrite it; of two
-    /// graphs the one of less work.
-    ///
-    /// # Errors
-    /// Those of `build`.
-    pub fn choose<T, E: From<GraphError>>(
-        self,
-        build: impl Fn(bool) -> Result<T, E>,
-        graph: impl Fn(&T) -> &Graph,
-    ) -> Result<T, E> {
-        if self != Mode::Auto {
-            return build(self == Mode::Structured);
-        }
-        let (dense, structured) = (build(false)?, build(true)?);
-        let cheaper = predicted(graph(&structured))? < predicted(graph(&dense))?;
-        Ok(if cheaper { structured } else { dense })
-    }
-}
-
-/// Bytes that take as long to move as one operation takes to do, on machines
-/// whose copy bandwidth in bytes is a tenth of their operations a second.
-const OPERATIONS_A_BYTE: u64 = 10;
-
-/// The work of a graph, in operations; moved bytes count as ten.
-fn predicted(graph: &Graph) -> Result<u64, GraphError> {
-    let live = crate::passes::cleaned(graph)?;
-    let inner = live.inner();
-    let cost = |node: &Node| {
-        let types: Vec<_> = node.inputs.iter().map(|id| &inner.nodes[id.index()].ty).collect();
-        let cost = node.op.cost(&types, &node.ty);
-        cost.flops.max(OPERATIONS_A_BYTE * (cost.read + cost.written))
-    };
-    Ok(inner.nodes.iter().map(cost).sum())
-}
 
 /// Rewrites everything that `roots`, the outputs and the state updates of the
 /// graph compute from `render` ops, by new nodes at the end of the graph;
@@ -96,10 +62,21 @@ fn predicted(graph: &Graph) -> Result<u64, GraphError> {
 /// None on a graph that was built: a rule that makes a node which does not fit is
 /// a defect, and the error names it.
 pub fn rewrite(graph: &Graph, roots: &[NodeId]) -> Result<Vec<NodeId>, GraphError> {
-    rewritten(graph, roots, None).map(|(new, _)| new)
+    rewrite_noted(graph, roots).map(|(roots, _)| roots)
 }
 
-/// As [`rewrite`]; linear layers on fields whose weights are among the plan's
+/// [`rewrite`], with a note of each op on structured values.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_noted(
+    graph: &Graph,
+    roots: &[NodeId],
+) -> Result<(Vec<NodeId>, Vec<Note>), GraphError> {
+    rewritten(graph, roots, None).map(|(roots, _, notes)| (roots, notes))
+}
+
+/// As [`rewrite_noted`]; linear layers on fields whose weights are among the plan's
 /// parameters are held by rows and returned. Their gradients are to be taken, and
 /// the updates to be made, of what a [`RowLayer`] names.
 ///
@@ -109,7 +86,7 @@ pub fn rewrite_rows(
     graph: &Graph,
     roots: &[NodeId],
     plan: &RowPlan,
-) -> Result<(Vec<NodeId>, Vec<RowLayer>), GraphError> {
+) -> Result<(Vec<NodeId>, Vec<RowLayer>, Vec<Note>), GraphError> {
     rewritten(graph, roots, Some(plan))
 }
 
@@ -117,11 +94,12 @@ fn rewritten(
     graph: &Graph,
     roots: &[NodeId],
     plan: Option<&RowPlan>,
-) -> Result<(Vec<NodeId>, Vec<RowLayer>), GraphError> {
+) -> Result<(Vec<NodeId>, Vec<RowLayer>, Vec<Note>), GraphError> {
     let end = graph.len();
     let needed = needed(graph, roots);
     let layers = RefCell::new(Vec::new());
-    let mut rewriter = Rewriter { graph, values: HashMap::new(), plan, needed, layers };
+    let (values, notes) = (HashMap::new(), Vec::new());
+    let mut rewriter = Rewriter { graph, values, notes, plan, needed, layers };
     for index in 0..end {
         if rewriter.needed[index] {
             rewriter.visit(NodeId::from_index(index))?;
@@ -140,7 +118,7 @@ fn rewritten(
         let value = rewriter.dense(*id)?;
         graph.inner_mut().outputs[i].1 = value;
     }
-    Ok((new, rewriter.layers.into_inner()))
+    Ok((new, rewriter.layers.into_inner(), rewriter.notes))
 }
 
 fn needed(graph: &Graph, roots: &[NodeId]) -> Vec<bool> {
@@ -174,6 +152,7 @@ enum Value {
 struct Rewriter<'a> {
     graph: &'a Graph,
     values: HashMap<NodeId, Value>,
+    notes: Vec<Note>,
     plan: Option<&'a RowPlan>,
     /// Which of the old nodes are needed.
     needed: Vec<bool>,
@@ -195,14 +174,44 @@ impl Rewriter<'_> {
         if !touched && !matches!(form, Form::Render(_)) {
             return Ok(());
         }
-        let graph = self.graph;
-        let value = graph.derived(id, |_| self.rule(&node, form))?;
-        let value = match value {
-            Some(value) => value,
-            None => Value::Dense(self.append_dense(id, &node)?),
+        let value = self.graph.derived(id, |_| self.rule(&node, form))?;
+        let structured = node.inputs.iter().any(|input| self.field(*input).is_some());
+        let (value, held) = match value {
+            Some(value) => {
+                let held = match &value {
+                    Value::Structured(field) => Some(self.share(field)),
+                    Value::Dense(_) => structured.then_some(Held::Full),
+                    Value::Deferred => None,
+                };
+                (value, held)
+            }
+            None => {
+                let dense = self.append_dense(id, &node)?;
+                (Value::Dense(dense), structured.then_some(Held::Densified))
+            }
         };
+        if let Some(held) = held {
+            self.notes.push(Note {
+                path: node.path.to_string(),
+                op: node.op.info().name,
+                shape: node.ty.shape.clone(),
+                held,
+            });
+        }
         self.values.insert(id, value);
         Ok(())
+    }
+
+    /// How much of a field is computed.
+    fn share(&self, field: &Field) -> Held {
+        let graph = self.graph;
+        let base = graph.shape(field.base);
+        let [samples, slots] = field.slots(graph);
+        let (window, map) = (field.place.size, field.map());
+        let windows = samples * slots * window[0] * window[1];
+        let computed = base[0] * base[2] * base[3] + windows;
+        let share = computed as f64 / (samples * map[0] * map[1]) as f64;
+        Held::Structured { window, base: [base[2], base[3]], map, share }
     }
 
     /// What the rule for a node makes of it; `None` if there is none.
@@ -210,27 +219,64 @@ impl Rewriter<'_> {
         let deferred = |id: &NodeId| matches!(self.values.get(id), Some(Value::Deferred));
         let first = node.inputs.first().and_then(|id| self.field(*id));
         let structured = |field: Option<Field>| field.map(Value::Structured);
-        let dense = |id: Option<NodeId>| id.map(Value::Dense);
-        Ok(match (form, first) {
-            (Form::Render(size), _) => structured(Field::render(self.graph, node, size)?),
-            (Form::Reshape, None) if node.inputs.iter().any(deferred) => Some(Value::Deferred),
-            (Form::MaxPoolIndices(_), Some(_)) => Some(Value::Deferred),
-            (Form::Pointwise, _) => structured(self.pointwise(node)?),
-            (Form::Concat(axis), _) => structured(self.concat(node, axis)?),
-            (Form::Convolution(window), Some(field)) => {
-                structured(self.convolution(node, field, window)?)
+        let made = |made: Option<Made>| {
+            made.map(|made| match made {
+                Made::Field(field) => Value::Structured(field),
+                Made::Dense(id) => Value::Dense(id),
+            })
+        };
+        let Some(field) = first else {
+            return Ok(match form {
+                Form::Render(size) => structured(Field::render(self.graph, node, size)?),
+                Form::Reshape if node.inputs.iter().any(deferred) => Some(Value::Deferred),
+                Form::Pointwise => structured(self.pointwise(node)?),
+                Form::Concat(axis) => structured(self.concat(node, axis)?),
+                _ => None,
+            });
+        };
+        Ok(match form {
+            Form::MaxPoolIndices(_) | Form::ArgMax(_) => Some(Value::Deferred),
+            Form::Pointwise => structured(self.pointwise(node)?),
+            Form::Concat(axis) => structured(self.concat(node, axis)?),
+            Form::Convolution(window) => structured(self.convolution(node, field, window)?),
+            Form::TransposedConvolution(window, map) => {
+                structured(self.transposed_convolution(node, field, window, map)?)
             }
-            (Form::AveragePool(pool), Some(field)) => {
-                structured(self.average_pool(node, field, pool)?)
+            Form::AveragePool(pool) => structured(self.average_pool(field, pool)?),
+            Form::Gather(axis) => match self.global_max(node, field, axis)? {
+                Some(largest) => Some(Value::Dense(largest)),
+                None => structured(self.max_pool(node, field, axis)?),
+            },
+            Form::Sum(axes) => made(self.reduced(field, axes, Reduce::Sum)?),
+            Form::Max(axes) if self.is_constant_for_gradients(node.inputs[0]) => {
+                made(self.reduced(field, axes, Reduce::Max)?)
             }
-            (Form::Gather(axis), Some(field)) => structured(self.max_pool(node, field, axis)?),
-            (Form::Sum(axes), Some(field)) => dense(self.sum(field, axes)?),
-            (Form::Matmul { transpose_a: false, transpose_b }, Some(field)) => {
-                dense(self.linear(node, field, transpose_b)?)
+            Form::Softmax { axis, log } => structured(self.softmax(node, field, axis, log)?),
+            Form::Matmul { transpose_a: false, transpose_b } => {
+                made(self.matmul(node, field, transpose_b)?)
             }
-            (Form::Reshape, Some(field)) => structured(field.reshaped(self.graph, &node.ty.shape)),
+            Form::Reshape => structured(field.reshaped(&node.ty.shape)),
+            Form::Permute(order) => {
+                structured(Some(Field { view: field.view.permuted(order), ..field.clone() }))
+            }
+            Form::Expand => structured(self.expanded(field, &node.ty.shape)?),
+            Form::IndexSelect(axis) => structured(self.index_select(node, field, axis)?),
+            Form::Narrow { axis, start, step } => {
+                let picks = Picks::narrow(start, step, node.ty.shape[axis]);
+                structured(self.picked(node, field, axis, &picks)?)
+            }
+            Form::Embed { axis, start, step } => {
+                let length = field.view.size(axis);
+                let picks = Picks::embed(start, step, node.ty.shape[axis], length);
+                structured(self.picked(node, field, axis, &picks)?)
+            }
             _ => None,
         })
+    }
+
+    /// Whether no gradient flows through a value.
+    fn is_constant_for_gradients(&self, id: NodeId) -> bool {
+        self.graph.node(id).op.info().name == "detach"
     }
 
     /// The node on inputs that are computed in full.
@@ -246,7 +292,9 @@ impl Rewriter<'_> {
         let dense = match self.values.get(&id) {
             None => return Ok(id),
             Some(Value::Dense(dense)) => return Ok(*dense),
-            Some(Value::Structured(field)) => graph.derived(id, |_| self.densify(field))?,
+            Some(Value::Structured(field)) => {
+                graph.derived(id, |graph| graph.as_part("densify", |_| self.densify(field)))?
+            }
             Some(Value::Deferred) => self.append_dense(id, &graph.node(id))?,
         };
         // A field stays one for others who can use it.
@@ -268,13 +316,12 @@ impl Rewriter<'_> {
     /// The maps of all samples written out.
     fn densify(&self, field: &Field) -> Result<NodeId, GraphError> {
         let graph = self.graph;
-        let [samples, _] = field.slots(graph);
+        let [samples, channels, height, width] = field.sizes(graph);
         let starts = graph.constant(Tensor::from_i32(&[samples, 1, 2], vec![0; samples * 2]))?;
         let full = field.tile_at(graph, starts, field.map(), false)?;
-        let shape = graph.shape(full);
-        let full = graph.reshape(full, &[samples, shape[2], shape[3], shape[4]])?;
+        let full = graph.reshape(full, &[samples, height, width, channels])?;
         let full = graph.permute(full, &[0, 3, 1, 2])?;
-        graph.reshape(full, &field.shape(graph))
+        arranged(graph, full, &field.view)
     }
 }
 

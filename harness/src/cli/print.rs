@@ -25,6 +25,9 @@ pub(super) struct PrintArguments {
     /// Whether every pixel is computed or what differs.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
+    /// One JSON object: the plan of the program and its ledger.
+    #[arg(long, conflicts_with = "time")]
+    json: bool,
     /// Run some steps and print what each kernel call takes, slowest first.
     #[arg(long)]
     time: bool,
@@ -56,12 +59,24 @@ pub(super) fn print(arguments: &PrintArguments) -> Result<(), RunError> {
         return say(&times(&mut *learner, &source)?);
     }
     let description = learner.describe();
-    say(&format!(
-        "{}, seed {seed}: {} parameters\n{}",
-        run.label(),
-        description.parameters,
-        description.program
-    ))
+    if arguments.json {
+        let value = serde_json::json!({
+            "run": run.id(),
+            "label": run.label(),
+            "seed": seed,
+            "parameters": description.parameters,
+            "plan": crate::ledger::plan(&description.plan),
+            "ledger": crate::ledger::ledger(&description.ledger),
+            "program": description.program,
+        });
+        return say(&format!("{value}\n"));
+    }
+    let mut text = format!("{}, seed {seed}: {} parameters\n", run.label(), description.parameters);
+    // A learner without a rendered screen to rewrite has no plan.
+    if !description.plan.why.is_empty() {
+        let _ = write!(text, "{}\n{}\n", description.plan, description.ledger);
+    }
+    say(&(text + &description.program))
 }
 
 /// A table of the kernel calls of one step: the fastest of some steps each.

@@ -127,7 +127,7 @@ fn check(
             worst = worst.max(compare(&format!("final {name}"), found, expected, limit)?);
         }
     }
-    let graph = mode
+    let (graph, _) = mode
         .choose(|structured| evaluation(&*model, spec, &data, float, structured), |graph| graph)
         .map_err(failed)?;
     let mut program = compile(&graph, choice)?;
@@ -260,7 +260,7 @@ fn evaluation(
     data: &Recorded,
     float: DType,
     structured: bool,
-) -> Result<Graph, GraphError> {
+) -> Result<structure::Built<Graph>, GraphError> {
     let graph = Graph::new(float);
     let screen = screen::declare(&graph, data.shape())?;
     let builder = Builder::new(&graph, Mode::Evaluation);
@@ -269,10 +269,8 @@ fn evaluation(
         output = graph.coordinates(output, &speck_models::SCREEN)?;
     }
     graph.output("output", output)?;
-    if structured {
-        structure::rewrite(&graph, &[])?;
-    }
-    Ok(graph)
+    let notes = if structured { structure::rewrite_noted(&graph, &[])?.1 } else { Vec::new() };
+    Ok((graph, notes))
 }
 
 fn compile(graph: &Graph, choice: &Choice) -> Result<Program, Failed> {

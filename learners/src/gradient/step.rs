@@ -21,6 +21,8 @@ pub struct Step {
     /// optimizer keeps about them. Their gradients are zero constants: they are
     /// never written out.
     pub rows: Vec<(RowStore, Vec<String>)>,
+    /// Whether it is rewritten, and why.
+    pub plan: structure::Plan,
 }
 
 impl Step {
@@ -37,10 +39,7 @@ impl Step {
         float: DType,
         mode: structure::Mode,
     ) -> Result<Self, GraphError> {
-        mode.choose(
-            |structured| Step::build(settings, model, shape, float, structured, None),
-            |step| &step.graph,
-        )
+        Step::chosen(settings, model, shape, float, mode, None)
     }
 
     /// The same step as it is trained: with weights held by rows where that is
@@ -60,10 +59,22 @@ impl Step {
             "masked" => RowMode::Masked,
             _ => RowMode::Exact,
         };
-        mode.choose(
-            |structured| Step::build(settings, model, shape, float, structured, Some(rows)),
+        Step::chosen(settings, model, shape, float, mode, Some(rows))
+    }
+
+    fn chosen(
+        settings: &Settings,
+        model: &dyn Model,
+        shape: BatchShape,
+        float: DType,
+        mode: structure::Mode,
+        rows: Option<RowMode>,
+    ) -> Result<Self, GraphError> {
+        let (step, plan) = mode.choose(
+            |structured| Step::build(settings, model, shape, float, structured, rows),
             |step| &step.graph,
-        )
+        )?;
+        Ok(Step { plan, ..step })
     }
 
     fn build(
@@ -73,7 +84,7 @@ impl Step {
         float: DType,
         structured: bool,
         rows: Option<RowMode>,
-    ) -> Result<Self, GraphError> {
+    ) -> Result<structure::Built<Self>, GraphError> {
         let graph = Graph::new(float);
         let screen = screen::declare(&graph, shape)?;
         let words = TensorType::new(DType::I32, &[2]);
@@ -91,12 +102,15 @@ impl Step {
         let by_rows = optimizer.rows().zip(rows).map(|((rule, kinds), mode)| {
             (RowPlan { rule, mode, step, parameters: parameters.clone() }, kinds)
         });
-        let (value, layers) = match &by_rows {
-            _ if !structured => (value, Vec::new()),
-            None => (structure::rewrite(&graph, &[value])?[0], Vec::new()),
+        let (value, layers, notes) = match &by_rows {
+            _ if !structured => (value, Vec::new(), Vec::new()),
+            None => {
+                let (roots, notes) = structure::rewrite_noted(&graph, &[value])?;
+                (roots[0], Vec::new(), notes)
+            }
             Some((plan, _)) => {
-                let (values, layers) = structure::rewrite_rows(&graph, &[value], plan)?;
-                (values[0], layers)
+                let (roots, layers, notes) = structure::rewrite_rows(&graph, &[value], plan)?;
+                (roots[0], layers, notes)
             }
         };
 
@@ -139,6 +153,7 @@ impl Step {
             let slots = slots.collect();
             (layer.store, slots)
         });
-        Ok(Step { rows: rows.collect(), graph, parameters, gradients })
+        let (rows, plan) = (rows.collect(), structure::Plan::default());
+        Ok((Step { graph, parameters, gradients, rows, plan }, notes))
     }
 }
