@@ -175,6 +175,10 @@ pub enum Lowered {
     Folding(Folding),
     /// A call of one kernel.
     Routine(Routine),
+    /// A call of one kernel that changes its first input, a slot of the state or a
+    /// value that was computed: the output is in its memory, and the call finds the
+    /// old value in the output. Nodes that read the old value must come before.
+    InPlace(Routine),
 }
 
 /// One kernel call, ready to run.

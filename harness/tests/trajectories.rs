@@ -81,7 +81,12 @@ fn checkpoints_have_pytorchs_names_and_shapes_and_pytorchs_weights_load() {
         let mut ours = learner(&metadata, &source);
         ours.adopt(&initial).expect("their weights fit");
         for (name, tensor) in &initial {
-            assert_eq!(ours.state().get(name), Some(tensor), "{}: {name}", path.display());
+            assert_eq!(
+                ours.state().expect("a state").get(name),
+                Some(tensor),
+                "{}: {name}",
+                path.display()
+            );
         }
         let checkpoint = place.path("checkpoint.safetensors");
         let stage = Stage {
@@ -109,7 +114,11 @@ fn checkpoints_have_pytorchs_names_and_shapes_and_pytorchs_weights_load() {
         let mut again = learner(&metadata, &source);
         again.adopt(&saved).expect("our own weights fit");
         for name in names.keys() {
-            assert_eq!(again.state().get(name), ours.state().get(name), "{name}");
+            assert_eq!(
+                again.state().expect("a state").get(name),
+                ours.state().expect("a state").get(name),
+                "{name}"
+            );
         }
         std::fs::remove_file(&checkpoint).expect("removed");
     }

@@ -24,6 +24,7 @@ pub mod random;
 pub mod real;
 pub mod reduce;
 pub mod render;
+pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(convert::kernels());
     kernels.extend(random::kernels());
     kernels.extend(render::kernels());
+    kernels.extend(rows::kernels());
     kernels.extend(window::kernels());
     kernels
 }

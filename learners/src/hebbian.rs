@@ -9,6 +9,7 @@
 
 use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::{Predictor, Readout};
+use crate::rows::Rows;
 use crate::trainer::Trainer;
 use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup, screen,
@@ -91,6 +92,7 @@ impl Hebbian {
         Ok(Hebbian {
             trainer: Trainer {
                 program,
+                rows: Rows::new(Vec::new(), kernels.clone(), float),
                 predictor: Predictor::new(model, Readout::Share, kernels, float, mode),
                 state,
                 batch: SpeckBatch::new(shape),
@@ -122,8 +124,8 @@ impl Learner for Hebbian {
         self.trainer.predict(batch, brightness)
     }
 
-    fn state(&self) -> &State {
-        &self.trainer.state
+    fn state(&mut self) -> Result<&State, LearnerError> {
+        self.trainer.state()
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {

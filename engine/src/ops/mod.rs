@@ -55,6 +55,8 @@ mod render;
 mod render_windows;
 mod reshape;
 mod round;
+mod row_linear;
+mod row_update;
 mod rsqrt;
 mod scatter_add;
 mod segment_max;
@@ -74,7 +76,6 @@ mod sum;
 mod tanh;
 mod to_index;
 mod unrender;
-mod window_linear;
 mod window_mask;
 mod window_origins;
 mod window_tile;
@@ -179,9 +180,16 @@ pub static ALL: &[&OpInfo] = &[
     &window_mask::INFO,
     &columns::INFO,
     &columns::GRADIENT,
-    &window_linear::INFO,
-    &window_linear::PATCH,
-    &window_linear::WEIGHT_GRADIENT,
+    &row_linear::INDEX,
+    &row_linear::INFO,
+    &row_linear::PATCH,
+    &row_linear::WEIGHT,
+    &row_linear::SUM,
+    &row_update::CATCH_UP,
+    &row_update::UPDATE,
+    &row_update::DUE,
+    &row_update::SEEN,
+    &row_update::RATES,
     // Integers
     &cast::INFO,
     &to_index::INFO,

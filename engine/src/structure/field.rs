@@ -6,6 +6,7 @@ use crate::graph::{Graph, GraphError, Node, NodeId};
 use crate::ops::TileShape;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
+use speck_kernels::rows::Classes;
 use speck_kernels::window::OriginAxis;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +58,16 @@ impl Field {
 
     pub fn channels(&self, graph: &Graph) -> usize {
         graph.shape(self.base)[1]
+    }
+
+    /// Which value of the base (channels last) each position of the map has.
+    pub fn position_classes(&self, graph: &Graph) -> Classes {
+        let [rows, width] = [2, 3].map(|axis| graph.shape(self.base)[axis]);
+        let columns = &self.classes[1];
+        let of = self.classes[0]
+            .iter()
+            .flat_map(|row| columns.iter().map(move |column| row * width as u32 + column));
+        Classes { of: of.collect(), count: rows * width }
     }
 
     /// Samples, channels, rows, columns.

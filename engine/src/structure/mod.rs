@@ -31,6 +31,7 @@ mod place;
 mod pointwise;
 mod products;
 mod reductions;
+mod rows;
 mod sampling;
 mod view;
 
@@ -45,7 +46,9 @@ use crate::op::Form;
 use crate::tensor::Tensor;
 use field::Field;
 use reductions::{Made, Reduce, arranged};
+pub use rows::{RowLayer, RowMode, RowPlan, RowStore, gathered, settled};
 use sampling::Picks;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// Rewrites everything that `roots`, the outputs and the state updates of the
@@ -70,11 +73,37 @@ pub fn rewrite_noted(
     graph: &Graph,
     roots: &[NodeId],
 ) -> Result<(Vec<NodeId>, Vec<Note>), GraphError> {
+    rewritten(graph, roots, None).map(|(roots, _, notes)| (roots, notes))
+}
+
+/// As [`rewrite_noted`]; linear layers on fields whose weights are among the plan's
+/// parameters are held by rows and returned. Their gradients are to be taken, and
+/// the updates to be made, of what a [`RowLayer`] names.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_rows(
+    graph: &Graph,
+    roots: &[NodeId],
+    plan: &RowPlan,
+) -> Result<(Vec<NodeId>, Vec<RowLayer>, Vec<Note>), GraphError> {
+    rewritten(graph, roots, Some(plan))
+}
+
+fn rewritten(
+    graph: &Graph,
+    roots: &[NodeId],
+    plan: Option<&RowPlan>,
+) -> Result<(Vec<NodeId>, Vec<RowLayer>, Vec<Note>), GraphError> {
     let end = graph.len();
     let needed = needed(graph, roots);
-    let mut rewriter = Rewriter { graph, values: HashMap::new(), notes: Vec::new() };
-    for index in (0..end).filter(|index| needed[*index]) {
-        rewriter.visit(NodeId::from_index(index))?;
+    let layers = RefCell::new(Vec::new());
+    let (values, notes) = (HashMap::new(), Vec::new());
+    let mut rewriter = Rewriter { graph, values, notes, plan, needed, layers };
+    for index in 0..end {
+        if rewriter.needed[index] {
+            rewriter.visit(NodeId::from_index(index))?;
+        }
     }
     let new = roots.iter().map(|root| rewriter.dense(*root)).collect::<Result<_, _>>()?;
     let (updates, outputs) = {
@@ -89,7 +118,7 @@ pub fn rewrite_noted(
         let value = rewriter.dense(*id)?;
         graph.inner_mut().outputs[i].1 = value;
     }
-    Ok((new, rewriter.notes))
+    Ok((new, rewriter.layers.into_inner(), rewriter.notes))
 }
 
 fn needed(graph: &Graph, roots: &[NodeId]) -> Vec<bool> {
@@ -124,6 +153,10 @@ struct Rewriter<'a> {
     graph: &'a Graph,
     values: HashMap<NodeId, Value>,
     notes: Vec<Note>,
+    plan: Option<&'a RowPlan>,
+    /// Which of the old nodes are needed.
+    needed: Vec<bool>,
+    layers: RefCell<Vec<RowLayer>>,
 }
 
 impl Rewriter<'_> {

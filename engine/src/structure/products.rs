@@ -1,10 +1,11 @@
 //! Rules for products with matrices: linear layers on flattened maps, on each
 //! position, and on patches.
 
+use super::Rewriter;
 use super::field::Field;
 use super::reductions::{Made, arranged};
+use super::rows::Linear;
 use super::view::{CHANNELS, COLUMNS, Factor, ROWS, SAMPLES, View};
-use super::{Rewriter, indices};
 use crate::graph::{GraphError, Node, NodeId};
 use crate::ops::Window;
 
@@ -63,33 +64,30 @@ impl Rewriter<'_> {
         graph.reshape(weight, &[&[outputs], held.as_slice()].concat())
     }
 
-    /// Of flattened maps: the base's product once, and the difference in the
-    /// windows times the rows of the weight they lie on.
+    /// Of flattened maps: the base times the rows of the weight, summed over the
+    /// places that each of its values stands for, and the difference in the windows
+    /// times the rows that they lie on.
     fn linear(&self, field: &Field, weight: NodeId) -> Result<NodeId, GraphError> {
         let graph = self.graph;
         let [_, channels, height, width] = field.sizes(graph);
-        let weight = self.unfolded(field, weight, [channels, height, width])?;
-        let outputs = graph.shape(weight)[0];
-        let shape = graph.shape(field.base);
-        // The weight summed over the places that a value of the base stands for.
-        let mut summed = weight;
-        for axis in 0..2 {
-            let size = shape[2 + axis];
-            if size != field.map()[axis] {
-                let classes = indices(graph, &field.classes[axis])?;
-                summed = graph.index_add(summed, 2 + axis, classes, size)?;
-            } else {
-                debug_assert!(field.classes[axis].iter().copied().eq(0..size as u32));
-            }
-        }
-        let summed = graph.flatten_from(summed, 1)?;
-        let base = graph.flatten_from(field.base, 1)?;
-        let base = graph.matmul_with(base, summed, false, true)?;
+        let order = field.view.dimension(field.view.rank() - 1).iter();
+        let weight = if order.map(|factor| factor.axis).is_sorted() {
+            weight
+        } else {
+            let weight = self.unfolded(field, weight, [channels, height, width])?;
+            graph.flatten_from(weight, 1)?
+        };
+        let classes = field.position_classes(graph);
         let difference = field.difference(graph)?;
         let origins = field.place.origins(graph)?;
-        let flat = graph.flatten_from(weight, 1)?;
-        let windows = graph.window_linear(difference, flat, origins, field.map())?;
-        let y = graph.add(base, windows)?;
+        let index = graph.row_index(origins, field.place.size, field.map())?;
+        let count = classes.count;
+        let linear = Linear { field, weight, difference, index, classes };
+        let [sums, windows] = self.row_products(&linear)?;
+        let outputs = graph.shape(sums)[2];
+        let sums = graph.reshape(sums, &[count * channels, outputs])?;
+        let base = graph.flatten_from(field.base_channels_last(graph)?, 1)?;
+        let y = graph.add(graph.matmul(base, sums)?, windows)?;
         let y = graph.reshape(y, &[graph.shape(y)[0], outputs, 1, 1])?;
         let channels = vec![Factor { axis: CHANNELS, size: outputs, stride: 1 }];
         arranged(graph, y, &field.view.with(field.view.rank() - 1, channels))

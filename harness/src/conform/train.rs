@@ -90,7 +90,7 @@ fn check(
     let mut worst: f64 = 0.0;
     let step = Step::new(&settings, &*model, data.shape(), float, mode).map_err(failed)?;
     let steepest = steepest(file);
-    for (name, found) in gradients(step, &data, learner.state(), choice)? {
+    for (name, found) in gradients(step, &data, learner.state().map_err(failed)?, choice)? {
         if let Some(expected) = file.tensors.get(&format!("grad0/{name}")) {
             let scale = largest(&expected.reals()).max(tolerance.gradient_floor * steepest);
             let limit = |_| (tolerance.gradient * scale, scale);
@@ -109,7 +109,7 @@ fn check(
     };
     worst = worst.max(agree("loss", &losses, &expected, limit)?);
     let travel = settings.float("rate") * spec.steps as f64;
-    for (name, found) in learner.state().iter() {
+    for (name, found) in learner.state().map_err(failed)?.iter() {
         if let Some(expected) = file.tensors.get(&format!("final/{name}")) {
             let first = file.tensors.get(&format!("grad0/{name}")).map(Stored::reals);
             let flat = |i: usize| {
@@ -132,7 +132,7 @@ fn check(
         .map_err(failed)?;
     let mut program = compile(&graph, choice)?;
     data.feed(&mut program)?;
-    program.run(&mut learner.state().clone()).map_err(failed)?;
+    program.run(&mut learner.state().map_err(failed)?.clone()).map_err(failed)?;
     let found = program.output("output").map_err(failed)?;
     let expected = stored(file, "eval/output", found.shape())?;
     let scale = largest(&expected.reals());
@@ -219,7 +219,7 @@ fn load(file: &File, learner: &mut dyn Learner, float: DType) -> Result<(), Fail
         if !["init", "grad0", "final"].contains(&part) {
             continue;
         }
-        if name.starts_with(PRIVATE) || learner.state().get(name).is_none() {
+        if name.starts_with(PRIVATE) || learner.state().map_err(failed)?.get(name).is_none() {
             return Err(failed(format!("the model has no tensor `{name}`")));
         }
         if part != "init" {

@@ -97,7 +97,7 @@ impl Windows {
         (((sample * self.slots + slot) * self.size[0] + i) * self.size[1] + j) * self.channels
     }
 
-    fn check(&self, origins: usize) {
+    pub(crate) fn check(&self, origins: usize) {
         assert_eq!(origins, 2 * self.samples * self.slots, "length of the origins");
     }
 }
@@ -342,77 +342,6 @@ const fn columns_gradient<T: Real>() -> [Variant<<Unfold as Signature>::Run<T>>;
     [Variant { name: "scalar", isa: Isa::Portable, run: scalar::columns_gradient::<T> }]
 }
 
-/// A linear layer on flattened maps that are zero outside of windows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Linear {
-    /// The windows.
-    pub windows: Windows,
-    /// Rows of the weight `[outputs, channels · height · width]`.
-    pub outputs: usize,
-}
-
-impl Linear {
-    /// Columns of the weight.
-    pub fn inputs(&self) -> usize {
-        self.windows.channels * self.windows.map[0] * self.windows.map[1]
-    }
-
-    /// The positions of a sample's windows that are on the map: the place in
-    /// the patch and the weight's column of the first channel.
-    fn places<'a>(
-        &'a self,
-        origins: &'a [i32],
-        sample: usize,
-    ) -> impl Iterator<Item = (usize, usize)> + 'a {
-        let windows = &self.windows;
-        (0..windows.slots).flat_map(move |slot| {
-            let origin = windows.origin(origins, sample, slot);
-            (0..windows.size[0] * windows.size[1]).filter_map(move |place| {
-                let [i, j] = [place / windows.size[1], place % windows.size[1]];
-                let position = [origin[0] + i as i64, origin[1] + j as i64];
-                windows.on_map(position).then(|| {
-                    let column = position[0] as usize * windows.map[1] + position[1] as usize;
-                    (windows.at(sample, slot, [i, j]), column)
-                })
-            })
-        })
-    }
-}
-
-/// The products of windows with a weight.
-pub struct WindowLinear;
-
-impl Signature for WindowLinear {
-    /// `(linear, a, b, origins, out)`; see the kernels.
-    type Run<T: Real> = fn(linear: &Linear, a: &[T], b: &[T], origins: &[i32], out: &mut [T]);
-}
-
-/// `out` `[samples, outputs]`: the windows `a` times the weight `b`.
-pub static WINDOW_LINEAR: Kernel<WindowLinear> =
-    Kernel { name: "window_linear", f32: &linear(), f64: &linear() };
-
-const fn linear<T: Real>() -> [Variant<<WindowLinear as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::linear::<T> }]
-}
-
-/// The adjoint of [`WINDOW_LINEAR`] in the windows: `a` `[samples, outputs]`
-/// times the weight `b`; 0 beyond the border.
-pub static WINDOW_LINEAR_PATCH: Kernel<WindowLinear> =
-    Kernel { name: "window_linear_patch", f32: &linear_patch(), f64: &linear_patch() };
-
-const fn linear_patch<T: Real>() -> [Variant<<WindowLinear as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::linear_patch::<T> }]
-}
-
-/// The adjoint of [`WINDOW_LINEAR`] in the weight: `a` are windows, `b`
-/// `[samples, outputs]`; samples in ascending order.
-pub static WINDOW_LINEAR_WEIGHT: Kernel<WindowLinear> =
-    Kernel { name: "window_linear_weight", f32: &linear_weight(), f64: &linear_weight() };
-
-const fn linear_weight<T: Real>() -> [Variant<<WindowLinear as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::linear_weight::<T> }]
-}
-
 /// The kernels of this family.
 pub fn kernels() -> Vec<KernelStatus> {
     vec![
@@ -425,8 +354,5 @@ pub fn kernels() -> Vec<KernelStatus> {
         WINDOW_MASK.status(),
         COLUMNS.status(),
         COLUMNS_GRADIENT.status(),
-        WINDOW_LINEAR.status(),
-        WINDOW_LINEAR_PATCH.status(),
-        WINDOW_LINEAR_WEIGHT.status(),
     ]
 }

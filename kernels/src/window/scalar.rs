@@ -1,6 +1,6 @@
 //! The plain loops.
 
-use super::{Columns, EMPTY, Linear, OriginAxis, Place, Tile, Windows};
+use super::{Columns, EMPTY, OriginAxis, Place, Tile, Windows};
 use crate::Real;
 
 pub(super) fn origins(axes: &[OriginAxis; 2], positions: &[i32], out: &mut [i32]) {
@@ -210,77 +210,4 @@ pub(super) fn columns_gradient<T: Real>(columns: &Columns, x: &[T], out: &mut [T
     assert_eq!(out.len(), columns.image_elements(), "length of the images");
     out.fill(T::zero());
     for_columns(columns, |from, to| add(&mut out[to..to + channels], &x[from..]));
-}
-
-pub(super) fn linear<T: Real>(linear: &Linear, a: &[T], b: &[T], origins: &[i32], out: &mut [T]) {
-    linear.windows.check(origins.len());
-    let Windows { samples, channels, map, .. } = linear.windows;
-    assert_eq!(a.len(), linear.windows.elements(), "length of the windows");
-    assert_eq!(b.len(), linear.outputs * linear.inputs(), "length of the weight");
-    assert_eq!(out.len(), samples * linear.outputs, "length of the outputs");
-    out.fill(T::zero());
-    for sample in 0..samples {
-        for (from, column) in linear.places(origins, sample) {
-            for channel in 0..channels {
-                let input = channel * map[0] * map[1] + column;
-                for o in 0..linear.outputs {
-                    let to = &mut out[sample * linear.outputs + o];
-                    *to += a[from + channel] * b[o * linear.inputs() + input];
-                }
-            }
-        }
-    }
-}
-
-pub(super) fn linear_patch<T: Real>(
-    linear: &Linear,
-    a: &[T],
-    b: &[T],
-    origins: &[i32],
-    out: &mut [T],
-) {
-    linear.windows.check(origins.len());
-    let Windows { samples, channels, map, .. } = linear.windows;
-    assert_eq!(a.len(), samples * linear.outputs, "length of the outputs");
-    assert_eq!(b.len(), linear.outputs * linear.inputs(), "length of the weight");
-    assert_eq!(out.len(), linear.windows.elements(), "length of the windows");
-    out.fill(T::zero());
-    for sample in 0..samples {
-        for (to, column) in linear.places(origins, sample) {
-            for channel in 0..channels {
-                let input = channel * map[0] * map[1] + column;
-                let mut sum = T::zero();
-                for o in 0..linear.outputs {
-                    sum += a[sample * linear.outputs + o] * b[o * linear.inputs() + input];
-                }
-                out[to + channel] = sum;
-            }
-        }
-    }
-}
-
-pub(super) fn linear_weight<T: Real>(
-    linear: &Linear,
-    a: &[T],
-    b: &[T],
-    origins: &[i32],
-    out: &mut [T],
-) {
-    linear.windows.check(origins.len());
-    let Windows { samples, channels, map, .. } = linear.windows;
-    assert_eq!(a.len(), linear.windows.elements(), "length of the windows");
-    assert_eq!(b.len(), samples * linear.outputs, "length of the outputs");
-    assert_eq!(out.len(), linear.outputs * linear.inputs(), "length of the weight");
-    out.fill(T::zero());
-    for sample in 0..samples {
-        for (from, column) in linear.places(origins, sample) {
-            for channel in 0..channels {
-                let input = channel * map[0] * map[1] + column;
-                for o in 0..linear.outputs {
-                    let to = &mut out[o * linear.inputs() + input];
-                    *to += a[from + channel] * b[sample * linear.outputs + o];
-                }
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@ pub use step::Step;
 
 use crate::batch::{BatchShape, Batches, SpeckBatch};
 use crate::predictor::Predictor;
+use crate::rows::Rows;
 use crate::trainer::Trainer;
 use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEPS, Setup, port,
@@ -78,6 +79,12 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             default: DefaultValue::Float(0.0),
         },
         Dimension {
+            name: "rows",
+            doc: "what becomes of weights without a gradient where a layer is updated by rows: all rows in every step, brought up to date when next read (the same numbers to rounding), or left as they are",
+            kind: Kind::Choice(&["exact", "dense", "masked"]),
+            default: DefaultValue::Text("exact"),
+        },
+        Dimension {
             name: "loss",
             doc: "softmax cross-entropy of each axis, binary cross-entropy, squared error, or squared distance of the coordinates",
             kind: Kind::Choice(losses::NAMES),
@@ -123,8 +130,8 @@ struct Gradient {
 impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
         let Setup { model, shape, seed, kernels, float, mode } = setup;
-        let step = Step::new(settings, &*model, shape, float, mode)?;
-        let Step { graph, parameters, plan, .. } = step;
+        let step = Step::training(settings, &*model, shape, float, mode)?;
+        let Step { graph, parameters, rows, plan, .. } = step;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
@@ -136,6 +143,7 @@ impl Gradient {
         Ok(Gradient {
             trainer: Trainer {
                 program,
+                rows: Rows::new(rows, kernels.clone(), float),
                 predictor: Predictor::new(
                     model.clone(),
                     loss.readout,
@@ -202,8 +210,8 @@ impl Learner for Gradient {
         self.trainer.predict(batch, brightness)
     }
 
-    fn state(&self) -> &State {
-        &self.trainer.state
+    fn state(&mut self) -> Result<&State, LearnerError> {
+        self.trainer.state()
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
