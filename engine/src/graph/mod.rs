@@ -51,9 +51,11 @@ pub struct Node {
     pub location: &'static Location<'static>,
     /// For nodes of a backward pass: the forward node they come from.
     pub origin: Option<NodeId>,
-<<<<<<< HEAD
     /// What it is computed for.
     pub serves: Serves,
+    /// Which nodes the fusion pass put together: those of one number, and no
+    /// others, become one group. 0 before that pass.
+    pub unit: usize,
 }
 
 /// The op of the model that a node is computed for: itself, the op it was
@@ -66,11 +68,6 @@ pub struct Serves {
     pub op: &'static str,
     /// Whether the node is part of a gradient.
     pub backward: bool,
-=======
-    /// Which nodes the fusion pass put together: those of one number, and no
-    /// others, become one group. 0 before that pass.
-    pub unit: usize,
->>>>>>> main
 }
 
 /// A named tensor that outlives a run.
@@ -174,11 +171,8 @@ impl Graph {
         };
         let origin = inner.origin;
         let id = NodeId::from_index(inner.nodes.len());
-<<<<<<< HEAD
-        inner.nodes.push(Node { op, inputs: inputs.to_vec(), ty, path, location, origin, serves });
-=======
-        inner.nodes.push(Node { op, inputs: inputs.to_vec(), ty, path, location, origin, unit: 0 });
->>>>>>> main
+        let inputs = inputs.to_vec();
+        inner.nodes.push(Node { op, inputs, ty, path, location, origin, serves, unit: 0 });
         Ok(id)
     }
 

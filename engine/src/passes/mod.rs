@@ -97,11 +97,8 @@ fn rebuild(
             let added = &mut later[0];
             added.path = node.path.clone();
             added.location = node.location;
-<<<<<<< HEAD
             added.serves = node.serves.clone();
-=======
             added.unit = node.unit;
->>>>>>> main
             // A forward node that was removed left a stand-in of another name.
             added.origin = node.origin.map(|origin| map[origin.index()]).filter(|origin| {
                 let name = |node: &crate::Node| node.op.info().name;
