@@ -43,7 +43,7 @@ impl Memory {
             state ^= state >> 7;
             state ^= state << 17;
             let unit = (state >> 40) as f32 / (1u64 << 24) as f32;
-            *value = if state % 13 == 0 { 0.0 } else { 4.0 * unit - 2.0 };
+            *value = if state.is_multiple_of(13) { 0.0 } else { 4.0 * unit - 2.0 };
         }
         memory
     }
