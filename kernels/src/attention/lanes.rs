@@ -32,8 +32,7 @@
 //! * transposing with one exchange of registers a step, all indices known when
 //!   compiled: with the distance as a variable the square went through memory.
 //!
-//! AVX2 has half the lanes and half the registers: 20 % and 25 % of that peak,
-//! which is twice what AVX2 could reach at most.
+//! AVX2, whose own peak is half of that, reaches 20 % and 25 % of it.
 
 #![allow(unsafe_op_in_unsafe_fn)]
 
