@@ -14,8 +14,9 @@ use super::{Columns, Picks, Place, Tile, Windows};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use std::ops::Range;
 
-/// Channels of a base that a thread takes at a time: some cache lines.
-const CHANNELS: usize = 32;
+/// Channels of a base that a thread takes at a time. Each part looks up again what
+/// stands at which place: few parts.
+const CHANNELS: usize = 64;
 
 /// The routines of an instruction set, out of the loops here.
 macro_rules! compiled {
@@ -203,7 +204,9 @@ pub fn tile_base(
         });
         return;
     }
-    let part = if tile.elements() < 2 * GRAIN { channels } else { CHANNELS };
+    // Channels do not meet, so it is no matter for the sums how they are cut.
+    let whole = tile.elements() < 2 * GRAIN || rayon::current_num_threads() == 1;
+    let part = if whole { channels } else { CHANNELS };
     for_parts(channels, part, |channels| {
         // SAFETY: as above; parts write their channels.
         unsafe { run(tile, 0..samples, channels, x, origins, starts, shared.get()) };
