@@ -126,8 +126,11 @@ fn checkpoints_have_pytorchs_names_and_shapes_and_pytorchs_weights_load() {
 
 #[test]
 fn recorded_runs_are_repeated() {
-    let outcome = Place::new().succeed(&["conform", FOLDER]);
-    assert!(outcome.out.ends_with("7 passed, 0 failed, 0 unsupported\n"), "{}", outcome.out);
+    for mode in ["dense", "structured", "auto"] {
+        let outcome = Place::new().succeed(&["conform", FOLDER, "--mode", mode]);
+        let passed = outcome.out.ends_with("7 passed, 0 failed, 0 unsupported\n");
+        assert!(passed, "{mode}: {}", outcome.out);
+    }
 }
 
 /// A small recorded run with one tensor changed, and what `speck conform` says.

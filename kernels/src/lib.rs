@@ -10,6 +10,7 @@
 //! fastest first and `scalar` last. Which variant runs is decided once, when a
 //! program is compiled, by [`Kernel::select`]; a [`Choice`] can force it.
 
+pub mod attention;
 pub mod choice;
 pub mod convert;
 pub mod convolution;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(pooling::kernels());
     kernels.extend(reduce::kernels());
     kernels.extend(softmax::kernels());
+    kernels.extend(attention::kernels());
     kernels.extend(movement::kernels());
     kernels.extend(sort::kernels());
     kernels.extend(scan::kernels());

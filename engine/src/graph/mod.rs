@@ -53,6 +53,9 @@ pub struct Node {
     pub origin: Option<NodeId>,
     /// What it is computed for.
     pub serves: Serves,
+    /// Which nodes the fusion pass put together: those of one number, and no
+    /// others, become one group. 0 before that pass.
+    pub unit: usize,
 }
 
 /// The op of the model that a node is computed for: itself, the op it was
@@ -168,7 +171,8 @@ impl Graph {
         };
         let origin = inner.origin;
         let id = NodeId::from_index(inner.nodes.len());
-        inner.nodes.push(Node { op, inputs: inputs.to_vec(), ty, path, location, origin, serves });
+        let inputs = inputs.to_vec();
+        inner.nodes.push(Node { op, inputs, ty, path, location, origin, serves, unit: 0 });
         Ok(id)
     }
 

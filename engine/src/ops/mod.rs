@@ -9,6 +9,8 @@ mod add;
 mod argmax;
 mod argsort;
 mod atan2;
+mod attention;
+mod attention_gradient;
 mod average_pool2d;
 mod barrier;
 mod cast;
@@ -151,6 +153,8 @@ pub static ALL: &[&OpInfo] = &[
     &log_softmax::LOG_SOFTMAX.info,
     // Products
     &matmul::INFO,
+    &attention::INFO,
+    &attention_gradient::INFO,
     &conv2d::INFO,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,

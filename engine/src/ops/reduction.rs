@@ -2,7 +2,7 @@
 //! shape inference, price, lowering.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Cost, Form, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Cost, Folding, Form, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::reduce::{self, Dim, Reduce};
@@ -78,6 +78,11 @@ impl Op for Reduced {
         let dims: Vec<_> = (0..x.rank())
             .map(|axis| Dim { size: x.shape[axis], reduced: self.axes.contains(&axis) })
             .collect();
+        if std::ptr::eq(self.op, &super::sum::SUM) {
+            if let Some(folding) = Folding::sum(&dims, output.dtype, choice)? {
+                return Ok(Lowered::Folding(folding));
+            }
+        }
         let dims = reduce::collapse(&dims);
         with_real!(output.dtype, T => {
             let variant = self.op.kernel.select::<T>(choice)?;

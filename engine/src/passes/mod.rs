@@ -8,6 +8,7 @@ mod common;
 mod dead;
 mod fold;
 mod forward;
+mod fusion;
 
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::program::CompileError;
@@ -39,7 +40,15 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// All passes, in the order in which they run.
-pub const ALL: &[Pass] = &[dead::PASS, forward::PASS, fold::PASS, common::PASS, dead::PASS_AGAIN];
+pub const ALL: &[Pass] = &[
+    dead::PASS,
+    forward::PASS,
+    fold::PASS,
+    common::PASS,
+    dead::PASS_AGAIN,
+    fusion::PASS,
+    dead::PASS_AGAIN,
+];
 
 /// Runs all passes but those named in `without`.
 ///
@@ -89,6 +98,7 @@ fn rebuild(
             added.path = node.path.clone();
             added.location = node.location;
             added.serves = node.serves.clone();
+            added.unit = node.unit;
             // A forward node that was removed left a stand-in of another name.
             added.origin = node.origin.map(|origin| map[origin.index()]).filter(|origin| {
                 let name = |node: &crate::Node| node.op.info().name;

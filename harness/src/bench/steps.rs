@@ -1,10 +1,11 @@
 //! Training steps of fixed works: the same definitions as `benches/peers`.
 //!
 //! One step draws a batch, copies it into the program and runs the program:
-//! screens, model, loss, gradient, Adam at 0.001, one white pixel on black.
+//! screens, model, loss, gradient, Adam at 0.001, one white pixel on a background
+//! that is black unless another is asked for.
 
 use super::{Peaks, median};
-use crate::data::{DataSettings, Source};
+use crate::data::{Background, DataSettings, Source};
 use serde::Serialize;
 use speck_engine::DType;
 use speck_engine::kernels::Choice;
@@ -147,7 +148,12 @@ impl Subject {
     ///
     /// # Errors
     /// They cannot be built.
-    pub fn new(work: &'static Work, kernels: Choice, mode: Mode) -> Result<Self, WorkError> {
+    pub fn new(
+        work: &'static Work,
+        kernels: Choice,
+        mode: Mode,
+        background: Background,
+    ) -> Result<Self, WorkError> {
         let missing = |what: &str, name: &str| WorkError::Missing(format!("{what} `{name}`"));
         let given = |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> {
             pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -160,7 +166,8 @@ impl Subject {
         let batch = i64::try_from(work.batch).unwrap_or(i64::MAX);
         let settings = [("rate", Value::Float(0.001)), ("batch", Value::Int(batch))];
         let settings = resolve(entry.dimensions, &given(settings.to_vec()))?;
-        let source = Source::new(&DataSettings::default(), work.batch, 0);
+        let data = DataSettings { background, ..DataSettings::default() };
+        let source = Source::new(&data, work.batch, 0);
         let setup = Setup {
             model: model.into(),
             shape: source.shape(),

@@ -5,6 +5,7 @@ use crate::RunError;
 use crate::bench::ops::{self, Row, Settings};
 use crate::bench::steps::{Subject, Timing, WORKS};
 use crate::bench::{self, Peaks};
+use crate::data::{Background, background};
 use crate::files::write_atomically;
 use clap::{Args, Subcommand};
 use speck_engine::OpInfo;
@@ -53,6 +54,9 @@ pub(super) struct StepsArguments {
     /// Whether every pixel is computed or what differs.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
+    /// Colour of the background: a colour, random-batch or random-sample.
+    #[arg(long, default_value = "black", value_parser = read_background)]
+    background: Background,
     /// Threads [default: as many as the machine has].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -75,6 +79,11 @@ pub(super) fn bench(command: &Bench) -> Result<(), RunError> {
         Bench::Ops(arguments) => ops(arguments),
         Bench::Steps(arguments) => steps(arguments),
     }
+}
+
+fn read_background(text: &str) -> Result<Background, String> {
+    Background::read(text)
+        .ok_or_else(|| format!("is neither a colour nor one of {}", background::WORDS.join(", ")))
 }
 
 fn usage(message: String) -> RunError {
@@ -218,7 +227,8 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
         for work in chosen {
             let failed = |error: bench::steps::WorkError| usage(error.to_string());
             let mut subject =
-                Subject::new(work, kernels.clone(), arguments.mode.into()).map_err(failed)?;
+                Subject::new(work, kernels.clone(), arguments.mode.into(), arguments.background)
+                    .map_err(failed)?;
             while subject.timed().0 < arguments.seconds || subject.timed().1 < FEWEST {
                 subject.step().map_err(failed)?;
             }

@@ -240,7 +240,7 @@ fn the_work_of_a_step_is_drawn() {
     let html = page_of(&store);
     let drawn = [
         "conv.0: conv2d, backward",
-        "20 kFLOP executed of 2 MFLOP in the dense program",
+        "20.0 kFLOP executed of 2.0 MFLOP in the dense program",
         "width=\"1.00\"",
         "<td class=\"number\">added</td>",
     ];

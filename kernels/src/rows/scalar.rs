@@ -220,7 +220,8 @@ pub(super) fn row_catch_up<T: Real>(rows: &Rows, rule: &Rule, missed: &Missed<T>
 }
 
 pub(super) fn due<T: Real>(base: &[T], step: &[i32], out: &mut [i32]) {
-    let all = base.iter().any(|value| *value != T::zero()) || step[0] as usize % HISTORY == 0;
+    let all =
+        base.iter().any(|value| *value != T::zero()) || (step[0] as usize).is_multiple_of(HISTORY);
     out[0] = i32::from(all);
 }
 

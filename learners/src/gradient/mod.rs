@@ -171,10 +171,10 @@ impl Gradient {
 impl Gradient {
     /// The work of a step against that of the dense one.
     fn ledger(&self) -> Result<Ledger, LearnerError> {
-        let step = |mode| Step::new(&self.settings, &*self.model, self.shape, self.float, mode);
+        let step =
+            |mode| Step::training(&self.settings, &*self.model, self.shape, self.float, mode);
         let dense = step(Mode::Dense)?;
-        let executed =
-            if self.plan.structured { step(Mode::Structured)? } else { step(Mode::Dense)? };
+        let executed = step(if self.plan.structured { Mode::Structured } else { Mode::Dense })?;
         Ok(Ledger::new(&dense.graph, &executed.graph, &self.kernels)?)
     }
 
