@@ -16,6 +16,7 @@ pub mod convert;
 pub mod convolution;
 pub mod elementwise;
 pub mod isa;
+pub mod largest;
 pub mod matmul;
 pub mod movement;
 pub mod parallel;
@@ -25,6 +26,7 @@ pub mod random;
 pub mod real;
 pub mod reduce;
 pub mod render;
+pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
@@ -55,6 +57,8 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(convert::kernels());
     kernels.extend(random::kernels());
     kernels.extend(render::kernels());
+    kernels.extend(rows::kernels());
+    kernels.extend(largest::kernels());
     kernels.extend(window::kernels());
     kernels
 }

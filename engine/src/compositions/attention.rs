@@ -99,6 +99,14 @@ pub(super) const ALL: &[Composition] = &[
                 ),
             ]
         },
+    )
+    .rounding(
+        16.0,
+        1e-5,
+        "a weight is the exponential of a score, so its relative error is the score's absolute \
+         one: 1e-7 times the scores, which are in the hundreds for keys and queries of eight \
+         values up to 9; and the gradient to a score is what is left of terms c · v where one \
+         weight is nearly 1: 1e-7 times those terms, times a key",
     ),
 ];
 

@@ -35,6 +35,7 @@ mod increment;
 mod index_add;
 mod index_select;
 mod iota;
+mod largest;
 mod log;
 mod log1p;
 mod log_softmax;
@@ -47,6 +48,7 @@ mod mul;
 mod narrow;
 mod neg;
 mod permute;
+mod picks;
 mod pointwise;
 mod pow;
 mod random;
@@ -57,6 +59,8 @@ mod render;
 mod render_windows;
 mod reshape;
 mod round;
+mod row_linear;
+mod row_update;
 mod rsqrt;
 mod scatter_add;
 mod segment_max;
@@ -76,7 +80,6 @@ mod sum;
 mod tanh;
 mod to_index;
 mod unrender;
-mod window_linear;
 mod window_mask;
 mod window_origins;
 mod window_tile;
@@ -84,6 +87,7 @@ mod window_tile;
 pub use average_pool2d::AveragePool2d;
 pub use columns::ColumnsShape;
 pub use conv2d::Window;
+pub use picks::PicksShape;
 pub use window_tile::TileShape;
 
 pub use max_pool2d_indices::PoolWindow;
@@ -183,9 +187,20 @@ pub static ALL: &[&OpInfo] = &[
     &window_mask::INFO,
     &columns::INFO,
     &columns::GRADIENT,
-    &window_linear::INFO,
-    &window_linear::PATCH,
-    &window_linear::WEIGHT_GRADIENT,
+    &picks::INFO,
+    &picks::GRADIENT,
+    &largest::INFO,
+    &largest::ADJOINT,
+    &row_linear::INDEX,
+    &row_linear::INFO,
+    &row_linear::PATCH,
+    &row_linear::WEIGHT,
+    &row_linear::SUM,
+    &row_update::CATCH_UP,
+    &row_update::UPDATE,
+    &row_update::DUE,
+    &row_update::SEEN,
+    &row_update::RATES,
     // Integers
     &cast::INFO,
     &to_index::INFO,

@@ -32,7 +32,11 @@ impl fmt::Debug for Reduced {
 
 impl Op for Reduced {
     fn form(&self) -> Form<'_> {
-        if std::ptr::eq(self.op, &super::sum::SUM) { Form::Sum(&self.axes) } else { Form::Other }
+        match self.op.info.name {
+            "sum" => Form::Sum(&self.axes),
+            "max" => Form::Max(&self.axes),
+            _ => Form::Other,
+        }
     }
     fn info(&self) -> &'static OpInfo {
         &self.op.info
@@ -113,6 +117,13 @@ impl fmt::Debug for Normalized {
 }
 
 impl Op for Normalized {
+    fn form(&self) -> Form<'_> {
+        match self.op.info.name {
+            "softmax" => Form::Softmax { axis: self.axis, log: false },
+            "log_softmax" => Form::Softmax { axis: self.axis, log: true },
+            _ => Form::Other,
+        }
+    }
     fn info(&self) -> &'static OpInfo {
         &self.op.info
     }

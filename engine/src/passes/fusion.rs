@@ -330,6 +330,7 @@ impl Fusion {
                 let added = &mut inner.nodes[id.index()];
                 added.path = node.path.clone();
                 added.location = node.location;
+                added.serves = node.serves.clone();
                 added.unit = number + 1;
                 let origin = node.origin.and_then(|origin| ids[self.item_of[origin.index()]]);
                 added.origin = origin;

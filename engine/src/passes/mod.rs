@@ -70,6 +70,13 @@ pub fn run(graph: &Graph, without: &[String], kernels: &Choice) -> Result<Graph,
     Ok(current)
 }
 
+/// The graph without dead nodes and repetitions, for estimates.
+pub(crate) fn cleaned(graph: &Graph) -> Result<Graph, GraphError> {
+    let kernels = Choice::default();
+    let graph = (common::PASS.run)(&(dead::PASS.run)(graph, &kernels)?, &kernels)?;
+    (dead::PASS.run)(&graph, &kernels)
+}
+
 /// Copies a graph node by node; `make` appends the new node for an old one,
 /// given the new ids of its inputs, or returns an existing one.
 fn rebuild(
@@ -90,6 +97,7 @@ fn rebuild(
             let added = &mut later[0];
             added.path = node.path.clone();
             added.location = node.location;
+            added.serves = node.serves.clone();
             added.unit = node.unit;
             // A forward node that was removed left a stand-in of another name.
             added.origin = node.origin.map(|origin| map[origin.index()]).filter(|origin| {

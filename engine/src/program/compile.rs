@@ -100,9 +100,12 @@ impl<'a> Planner<'a> {
                 _ => Vec::new(),
             });
             root.push(match &how {
-                Lowered::Alias => root[node.inputs[0].index()],
+                Lowered::Alias | Lowered::InPlace(_) => root[node.inputs[0].index()],
                 _ => index,
             });
+            if matches!(how, Lowered::InPlace(_)) {
+                check_order(nodes, index, &root);
+            }
             lowered.push(Some(how));
         }
         let unit_of = vec![None; nodes.len()];
@@ -135,7 +138,7 @@ impl<'a> Planner<'a> {
                         None => self.units.push(Unit { nodes: Vec::new(), group: Some(own) }),
                     }
                 }
-                Some(Lowered::Routine(_)) => {
+                Some(Lowered::Routine(_) | Lowered::InPlace(_)) => {
                     self.units.push(Unit { nodes: Vec::new(), group: None });
                 }
                 _ => continue,
@@ -215,6 +218,10 @@ impl<'a> Planner<'a> {
             let new = value.index();
             // An output is read after the run, when the state may be gone.
             let kept = outputs.iter().any(|id| self.root[id.index()] == new);
+            if self.root[new] == old {
+                // Written where it belongs, or the old value itself.
+                continue;
+            }
             if !kept && self.may_write_slot(new, old) {
                 self.in_slot.insert(new, *slot);
             } else {
@@ -446,11 +453,13 @@ impl<'a> Planner<'a> {
                         input: operand(self.root[node.inputs[0].index()]),
                         output: *index,
                     }),
-                    Some(Lowered::Routine(routine)) => steps.push(Step::Routine {
-                        node: *index,
-                        inputs: inputs.map(|id| id.index()).collect(),
-                        routine,
-                    }),
+                    Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => {
+                        steps.push(Step::Routine {
+                            node: *index,
+                            inputs: inputs.map(|id| id.index()).collect(),
+                            routine,
+                        })
+                    }
                     _ => {}
                 }
             }
@@ -487,7 +496,7 @@ impl<'a> Planner<'a> {
 fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
     let name = node.op.info().name;
     match how {
-        Lowered::Alias => {
+        Lowered::Alias | Lowered::InPlace(_) => {
             let same = inputs
                 .first()
                 .is_some_and(|x| x.dtype == node.ty.dtype && x.elements() == node.ty.elements());
@@ -508,11 +517,22 @@ fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
     }
 }
 
+/// Nobody behind a node that works in place reads the value from before it.
+fn check_order(nodes: &[Node], index: usize, root: &[usize]) {
+    let name = nodes[index].op.info().name;
+    let own = root[index];
+    let changes = !matches!(nodes[own].op.source(), Some(Source::Input(_) | Source::Constant(_)));
+    assert!(changes, "{name} would change an input or a constant");
+    let old = |id: &NodeId| id.index() < index && root[id.index()] == own;
+    let late = nodes[index + 1..].iter().any(|node| node.inputs.iter().any(old));
+    assert!(!late, "a node behind {name} reads what it has changed");
+}
+
 fn label(how: &Option<Lowered>) -> String {
     match how {
         Some(Lowered::Pointwise(pointwise)) => pointwise.label.clone(),
         Some(Lowered::Folding(folding)) => folding.label.clone(),
-        Some(Lowered::Routine(routine)) => routine.label.clone(),
+        Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => routine.label.clone(),
         Some(Lowered::Alias) => "alias".to_owned(),
         Some(Lowered::Source) | None => String::new(),
     }

@@ -9,7 +9,9 @@ mod pointwise;
 mod print;
 
 pub use arena::Arguments;
+
 pub use pointwise::{Folding, Pointwise};
+pub use print::quantity;
 
 use crate::dtype::Element;
 use crate::graph::{GraphError, NodeId};

@@ -19,6 +19,9 @@ unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratc
 
 struct Avx2;
 
+/// Steps of depth that are packed side by side.
+const STEPS: usize = 8;
+
 impl Tile for Avx2 {
     const LANES: usize = 8;
     const ROWS: usize = 6;
@@ -112,8 +115,8 @@ fn first_lanes(lanes: usize) -> __m256i {
     _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes.min(8) as i32), lane)
 }
 
-/// Packing where lanes lie side by side: whole rows are read, in order, and
-/// dealt out to the panels.
+/// Packing where lanes lie side by side: whole rows are read, [`STEPS`] of them
+/// next to each other, and dealt out to the panels.
 ///
 /// # Safety
 /// As for [`Tile::pack`], with a lane step of 1.
@@ -121,24 +124,26 @@ fn first_lanes(lanes: usize) -> __m256i {
 unsafe fn pack_along_lanes(job: &PackJob) {
     let width = job.width;
     let written = first_lanes(width);
-    for d in 0..job.depth {
+    for first in (0..job.depth).step_by(STEPS) {
+        let steps = STEPS.min(job.depth - first);
         for start in (0..job.lanes).step_by(width) {
             let lanes = width.min(job.lanes - start);
-            // SAFETY: the masks keep reads to the lanes that there are; panels
-            // are writable for their whole width.
-            unsafe {
-                let source = job.source.add(d * job.depth_step + start);
-                let panel = job.panels.add(start * job.depth + d * width);
-                if lanes == 16 {
-                    _mm256_storeu_ps(panel, _mm256_loadu_ps(source));
-                    _mm256_storeu_ps(panel.add(8), _mm256_loadu_ps(source.add(8)));
-                } else {
-                    let first = _mm256_maskload_ps(source, first_lanes(lanes));
-                    _mm256_maskstore_ps(panel, written, first);
+            let read = [first_lanes(lanes), first_lanes(lanes.saturating_sub(8))];
+            for d in first..first + steps {
+                // SAFETY: the masks keep reads to the lanes that there are;
+                // panels are writable for their whole width.
+                unsafe {
+                    let source = job.source.add(d * job.depth_step + start);
+                    let panel = job.panels.add(start * job.depth + d * width);
+                    if lanes == 16 {
+                        _mm256_storeu_ps(panel, _mm256_loadu_ps(source));
+                        _mm256_storeu_ps(panel.add(8), _mm256_loadu_ps(source.add(8)));
+                        continue;
+                    }
+                    _mm256_maskstore_ps(panel, written, _mm256_maskload_ps(source, read[0]));
                     if width > 8 {
-                        let mask = first_lanes(lanes.saturating_sub(8));
-                        let second = _mm256_maskload_ps(source.wrapping_add(8), mask);
-                        _mm256_storeu_ps(panel.add(8), second);
+                        let values = _mm256_maskload_ps(source.wrapping_add(8), read[1]);
+                        _mm256_storeu_ps(panel.add(8), values);
                     }
                 }
             }
@@ -147,7 +152,8 @@ unsafe fn pack_along_lanes(job: &PackJob) {
 }
 
 /// Packing where depth steps lie side by side: squares of 8 lanes by 8 steps
-/// are transposed in registers.
+/// are transposed in registers; the first is cut short so that the others begin
+/// at half a line of memory.
 ///
 /// # Safety
 /// As for [`Tile::pack`], with a depth step of 1.
@@ -161,8 +167,11 @@ unsafe fn pack_along_depth(job: &PackJob) {
                 break;
             }
             let written = first_lanes(width - half);
-            for d in (0..job.depth).step_by(8) {
-                let steps = (job.depth - d).min(8);
+            let misaligned = job.source.addr() / size_of::<f32>() % 8;
+            let mut d = 0;
+            while d < job.depth {
+                let most = if d == 0 { 8 - misaligned } else { 8 };
+                let steps = (job.depth - d).min(most);
                 let some = first_lanes(steps);
                 // SAFETY: loads are masked to the steps and done for the lanes
                 // that there are; the panel is writable for its whole width at
@@ -184,6 +193,7 @@ unsafe fn pack_along_depth(job: &PackJob) {
                         }
                     }
                 }
+                d += steps;
             }
         }
     }

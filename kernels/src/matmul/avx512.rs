@@ -43,6 +43,10 @@ unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratc
 
 struct Avx512;
 
+/// Steps of depth that are packed side by side: as many lines that lie 4 KiB
+/// apart as the first-level cache can hold together.
+const STEPS: usize = 8;
+
 impl Tile for Avx512 {
     const LANES: usize = 16;
     const ROWS: usize = 14;
@@ -141,28 +145,39 @@ fn last_mask(lanes: usize) -> __mmask16 {
     (0xffff_u32 >> (16 - lanes.min(16))) as __mmask16
 }
 
-/// Packing where lanes lie side by side: whole rows are read, in order, and
-/// dealt out to the panels.
+/// Packing where lanes lie side by side: whole rows are read, [`STEPS`] of them
+/// next to each other, and dealt out to the panels. One row at a time the
+/// stores to the panels, which lie powers of two apart, drive each other out of
+/// the first-level cache: 0.21 ns a float, against 0.07.
 ///
 /// # Safety
 /// As for [`Tile::pack`], with a lane step of 1.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
 unsafe fn pack_along_lanes(job: &PackJob) {
     let width = job.width;
-    for d in 0..job.depth {
+    let written = [last_mask(width), last_mask(width.saturating_sub(16))];
+    for first in (0..job.depth).step_by(STEPS) {
+        let steps = STEPS.min(job.depth - first);
         for start in (0..job.lanes).step_by(width) {
             let lanes = width.min(job.lanes - start);
-            // SAFETY: the masks keep reads to the lanes that there are; panels
-            // are writable for their whole width.
-            unsafe {
-                let source = job.source.add(d * job.depth_step + start);
-                let panel = job.panels.add(start * job.depth + d * width);
-                let first = _mm512_maskz_loadu_ps(last_mask(lanes), source);
-                _mm512_mask_storeu_ps(panel, last_mask(width), first);
-                if width > 16 {
-                    let mask = last_mask(lanes.saturating_sub(16));
-                    let second = _mm512_maskz_loadu_ps(mask, source.wrapping_add(16));
-                    _mm512_storeu_ps(panel.add(16), second);
+            let read = [last_mask(lanes), last_mask(lanes.saturating_sub(16))];
+            for d in first..first + steps {
+                // SAFETY: the masks keep reads to the lanes that there are;
+                // panels are writable for their whole width.
+                unsafe {
+                    let source = job.source.add(d * job.depth_step + start);
+                    let panel = job.panels.add(start * job.depth + d * width);
+                    if lanes == 32 {
+                        _mm512_storeu_ps(panel, _mm512_loadu_ps(source));
+                        _mm512_storeu_ps(panel.add(16), _mm512_loadu_ps(source.add(16)));
+                        continue;
+                    }
+                    let values = _mm512_maskz_loadu_ps(read[0], source);
+                    _mm512_mask_storeu_ps(panel, written[0], values);
+                    if width > 16 {
+                        let values = _mm512_maskz_loadu_ps(read[1], source.wrapping_add(16));
+                        _mm512_mask_storeu_ps(panel.wrapping_add(16), written[1], values);
+                    }
                 }
             }
         }
@@ -170,7 +185,10 @@ unsafe fn pack_along_lanes(job: &PackJob) {
 }
 
 /// Packing where depth steps lie side by side: squares of 16 lanes by 16
-/// steps are transposed in registers.
+/// steps are transposed in registers. The first square is cut short so that the
+/// others begin at a line of memory: where lanes lie a large power of two apart
+/// their lines drive each other out of all caches, and a line that is read in
+/// two halves is fetched twice (16 × 16 × 65536: a tenth of the speed).
 ///
 /// # Safety
 /// As for [`Tile::pack`], with a depth step of 1.
@@ -184,8 +202,11 @@ unsafe fn pack_along_depth(job: &PackJob) {
                 break;
             }
             let written = last_mask(width - half);
-            for d in (0..job.depth).step_by(16) {
-                let steps = (job.depth - d).min(16);
+            let misaligned = job.source.addr() / size_of::<f32>() % 16;
+            let mut d = 0;
+            while d < job.depth {
+                let most = if d == 0 { 16 - misaligned } else { 16 };
+                let steps = (job.depth - d).min(most);
                 // SAFETY: loads are masked to the steps and done for the lanes
                 // that there are; the panel is writable for its whole width at
                 // each of the `steps` stored.
@@ -207,6 +228,7 @@ unsafe fn pack_along_depth(job: &PackJob) {
                         }
                     }
                 }
+                d += steps;
             }
         }
     }

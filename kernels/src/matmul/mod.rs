@@ -12,12 +12,14 @@ mod avx512;
 mod matrixmultiply;
 #[cfg(target_arch = "x86_64")]
 mod packed;
+#[cfg(target_arch = "x86_64")]
+mod plan;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use packed::parts;
+pub(crate) use plan::parts;
 
 use crate::isa::Isa;
 use crate::real::Real;

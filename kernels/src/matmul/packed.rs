@@ -4,60 +4,37 @@
 //! register tile of a few rows and two vectors of columns is summed over a
 //! block of depth; each step loads two vectors of `right`, broadcasts one
 //! value of `left` a row, and multiplies. That runs at the speed of the
-//! multipliers only if the loads hit the first-level cache and walk through
-//! memory in order, so both operands are first copied into *panels*: for every
-//! step of depth the values of the tile's columns (or rows) side by side. The
-//! copy also does away with transposition.
+//! multipliers only if the loads walk through memory in order and hit the
+//! caches, so both operands are first copied into *panels*: for every step of
+//! depth the values of the tile's columns (or rows) side by side. The copy also
+//! does away with transposition.
 //!
-//! * Depth is cut into blocks of at most [`DEPTH`], so that a panel of `right`
-//!   (`DEPTH` × two vectors) stays in the first-level cache while all panels
-//!   of `left` pass by.
-//! * Rows and columns are cut into blocks of at most [`ROWS`] and [`COLUMNS`],
-//!   so that both packed blocks together stay in the second-level cache.
+//! * Depth is cut into blocks of at most `DEPTH`, rows into blocks of at most
+//!   `ROWS`, so that a packed block of `left` stays in the second-level cache.
+//! * A block of `left` is packed once and then meets all columns: one panel of
+//!   `right` after the other is packed, multiplied with every panel of `left`,
+//!   and forgotten. So every value of `left` is copied once, one of `right` once
+//!   for each block of rows.
 //! * Rows of a tile are balanced (16 rows are 8 + 8, not 14 + 2), and each
 //!   number of rows has its own code, so rows are never padded. Columns are
 //!   padded to a vector. Where the result has few columns the product is
 //!   computed transposed, if that pads less.
-//! * Where there is one tile of rows, every value of `right` is used once, and
-//!   packing would be most of the work: it is read where it is.
+//! * Where there are only a few tiles of rows, every value of `right` is used
+//!   rarely, and packing would take longer than it saves: it is read where it
+//!   is.
 //!
 //! # Threads
-//! The work is cut into at most [`PARTS`] parts by its shape alone: over the
-//! batch, then columns or rows, or, where the result is small and the sums are
-//! long, over depth. Parts of depth sum into buffers of their own, which are
-//! added in order. Each part has its own packing buffers; when one thread runs
-//! them all it uses the first part's for all, which stay in the cache.
-//!
-//! # What was measured
-//! AVX-512, one thread, on a two-core Zen 5 server, best of repeated calls;
-//! the limit is about 240 GFLOP/s, and what other work on the machine leaves
-//! differs by a tenth from time to time. Sizes are rows × columns × depth.
-//! * Cutting 1024 × 1024 × 1024 into parts by columns first or by rows first:
-//!   the same (208 and 209), although every part packs its rows of `left` anew.
-//! * Blocks 384 deep, with columns cut to match: no gain; 512 deep: slower for
-//!   most sizes that deep or wide.
-//! * 8 × 12288 × 128 in place: 168; packed: 79. A single row is bound by memory;
-//!   there packing, which reads `right` row after row, would be faster (12
-//!   against 10), but not by enough to make it a case of its own.
+//! The work is cut into at most `PARTS` parts by its shape alone. Parts of
+//! the batch, or of depth where the result is small and the sums are long, are
+//! products of their own with buffers of their own; parts of depth sum apart
+//! and are added in order. Else the parts are columns: all of them pack the
+//! block of `left` together, and then share it. When one thread runs all parts
+//! it uses the first part's buffers for all, which stay in the cache.
 
 use super::MatmulShape;
+use super::plan::{Cut, LINE, Plan};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use std::ops::Range;
-
-/// Most depth steps of a block.
-const DEPTH: usize = 256;
-/// Most rows of a block.
-const ROWS: usize = 336;
-/// Most columns of a block.
-const COLUMNS: usize = 512;
-/// Most parts.
-const PARTS: usize = 8;
-/// Multiplications that are worth a part of their own: some microseconds.
-const PART_WORK: usize = 16 * GRAIN;
-/// Fewest rows or columns of a part, where it has less than all.
-const SIDE: usize = 128;
-/// Floats in a cache line; buffers start at a line.
-const LINE: usize = 16;
 
 /// What an instruction set provides.
 pub(super) trait Tile {
@@ -127,184 +104,6 @@ pub(super) struct PackJob {
     pub panels: *mut f32,
 }
 
-/// Where an operand's values lie.
-#[derive(Clone, Copy)]
-struct Operand {
-    lane_step: usize,
-    depth_step: usize,
-    batch_step: usize,
-}
-
-impl Operand {
-    fn at(self, batch: usize, lane: usize, depth: usize) -> usize {
-        batch * self.batch_step + lane * self.lane_step + depth * self.depth_step
-    }
-
-    /// The job of packing a block, without its target.
-    fn pack_job(
-        self,
-        operand: &[f32],
-        batch: usize,
-        lanes: Range<usize>,
-        depths: Range<usize>,
-        width: usize,
-    ) -> PackJob {
-        PackJob {
-            source: operand[self.at(batch, lanes.start, depths.start)..].as_ptr(),
-            lane_step: self.lane_step,
-            depth_step: self.depth_step,
-            lanes: lanes.len(),
-            depth: depths.len(),
-            width,
-            panels: std::ptr::null_mut(),
-        }
-    }
-}
-
-/// An axis cut into equal pieces, the last one shorter.
-#[derive(Clone, Copy)]
-struct Cut {
-    total: usize,
-    piece: usize,
-    pieces: usize,
-}
-
-impl Cut {
-    /// At most `pieces` pieces, each a multiple of `multiple` long.
-    fn new(total: usize, pieces: usize, multiple: usize) -> Self {
-        let piece = total.div_ceil(pieces.max(1)).next_multiple_of(multiple).max(1);
-        Cut { total, piece, pieces: total.div_ceil(piece).max(1) }
-    }
-
-    /// Pieces of at most `most`, each a multiple of `multiple` long.
-    fn at_most(total: usize, most: usize, multiple: usize) -> Self {
-        Self::new(total, total.div_ceil(most), multiple)
-    }
-
-    fn range(self, index: usize) -> Range<usize> {
-        index * self.piece..((index + 1) * self.piece).min(self.total)
-    }
-}
-
-/// How a shape is computed; a function of the shape and the instruction set.
-struct Plan {
-    /// Computed transposed: `left` is B.
-    swapped: bool,
-    left: Operand,
-    right: Operand,
-    /// Elements between rows and between columns of the result.
-    out_steps: [usize; 2],
-    /// Elements of one product, and of all.
-    out_size: usize,
-    out_total: usize,
-    /// The parts along each axis.
-    batch: Cut,
-    rows: Cut,
-    columns: Cut,
-    depth: Cut,
-    /// Rows of a register tile.
-    tile_rows: usize,
-    /// Elements of a part's packed blocks.
-    left_block: usize,
-    right_block: usize,
-    block_rows: usize,
-    block_columns: usize,
-    block_depth: usize,
-}
-
-impl Plan {
-    fn new<T: Tile>(shape: &MatmulShape) -> Self {
-        let MatmulShape { mut batch, mut m, n, k, .. } = *shape;
-        // One matrix B for a stack of matrices A without gaps: a taller A.
-        if shape.b_stride == 0 && !shape.transpose_a && shape.a_stride == m * k {
-            m *= batch;
-            batch = 1;
-        }
-        let [a_row, a_column] = shape.a_steps();
-        let [b_row, b_column] = shape.b_steps();
-        let a = Operand { lane_step: a_row, depth_step: a_column, batch_step: shape.a_stride };
-        let b = Operand { lane_step: b_column, depth_step: b_row, batch_step: shape.b_stride };
-        // Transposing makes the stores slow, hence a margin.
-        let padded = |rows: usize, columns: usize| rows * columns.next_multiple_of(T::LANES);
-        let swapped = padded(n, m) * 3 < padded(m, n) * 2;
-        let (left, right, rows, columns, out_steps) =
-            if swapped { (b, a, n, m, [1, n]) } else { (a, b, m, n, [n, 1]) };
-
-        let parts = parts(batch * m * n * k);
-        let batch_parts = batch.clamp(1, parts);
-        let [row_parts, column_parts, depth_parts] = split(parts / batch_parts, [rows, columns, k]);
-        let columns = Cut::new(columns, column_parts, T::WIDTH);
-        let depth = Cut::new(k, depth_parts, 1);
-        let tile_rows = Cut::at_most(rows.div_ceil(row_parts), T::ROWS, 1).piece;
-        let rows = Cut::new(rows, row_parts, tile_rows);
-        let block_rows = Cut::at_most(rows.piece, ROWS, tile_rows).piece;
-        let block_columns = Cut::at_most(columns.piece, COLUMNS, T::WIDTH).piece;
-        let block_depth = Cut::at_most(depth.piece, DEPTH, 1).piece;
-        Plan {
-            swapped,
-            left,
-            right,
-            out_steps,
-            out_size: m * n,
-            out_total: batch * m * n,
-            batch: Cut::new(batch, batch_parts, 1),
-            rows,
-            columns,
-            depth,
-            tile_rows,
-            left_block: (block_rows * block_depth).next_multiple_of(LINE),
-            right_block: (block_columns * block_depth).next_multiple_of(LINE),
-            block_rows,
-            block_columns,
-            block_depth,
-        }
-    }
-
-    fn parts(&self) -> usize {
-        self.batch.pieces * self.rows.pieces * self.columns.pieces * self.depth.pieces
-    }
-
-    /// Where an element of the result lies.
-    fn out_at(&self, batch: usize, row: usize, column: usize) -> usize {
-        batch * self.out_size + row * self.out_steps[0] + column * self.out_steps[1]
-    }
-
-    /// Elements of the sums of all parts of depth but the first.
-    fn partial_sums(&self) -> usize {
-        ((self.depth.pieces - 1) * self.out_total).next_multiple_of(LINE)
-    }
-
-    fn scratch(&self) -> usize {
-        LINE + self.partial_sums() + self.parts() * (self.left_block + self.right_block)
-    }
-}
-
-/// How many parts so many multiplications are worth.
-pub(crate) fn parts(multiplications: usize) -> usize {
-    (multiplications / PART_WORK).clamp(1, PARTS)
-}
-
-/// Into how many pieces rows, columns and depth are cut to get `parts` parts or
-/// somewhat fewer: the longer side of the result, rows if they are equal, is
-/// halved as long as the pieces stay long (both operands are packed again for
-/// every piece of the other's side), then the depth.
-fn split(parts: usize, [rows, columns, depth]: [usize; 3]) -> [usize; 3] {
-    let [mut row_parts, mut column_parts, mut depth_parts] = [1; 3];
-    while row_parts * column_parts * depth_parts * 2 <= parts {
-        let [row_piece, column_piece] = [rows / row_parts, columns / column_parts];
-        if column_piece >= 2 * SIDE && column_piece > row_piece {
-            column_parts *= 2;
-        } else if row_piece >= 2 * SIDE {
-            row_parts *= 2;
-        } else if depth / depth_parts >= 4 * DEPTH {
-            depth_parts *= 2;
-        } else {
-            break;
-        }
-    }
-    [row_parts, column_parts, depth_parts]
-}
-
 /// Scratch for a product.
 pub(super) fn scratch<T: Tile>(shape: &MatmulShape) -> usize {
     Plan::new::<T>(shape).scratch()
@@ -333,16 +132,16 @@ pub(super) unsafe fn run<T: Tile>(
     let operands = if plan.swapped { [b, a] } else { [a, b] };
 
     let alone = rayon::current_num_threads() == 1;
-    let block = plan.left_block + plan.right_block;
+    let size = plan.buffer();
     let shared_out = Shared::new(out);
     let shared_sums = Shared::new(partial_sums);
     let shared_buffers = Shared::new(buffers);
     for_parts(plan.parts(), 1, |range| {
         for part in range {
             let slot = if alone { 0 } else { part };
-            // SAFETY: the scratch holds a block for every part, and parts that
-            // share the first one run one after another on this thread.
-            let buffer = unsafe { shared_buffers.part(slot * block..(slot + 1) * block) };
+            // SAFETY: the scratch holds buffers for every part, and parts that
+            // share the first one's run one after another on this thread.
+            let buffer = unsafe { shared_buffers.part(slot * size..(slot + 1) * size) };
             // SAFETY: `T` runs here, by the caller's promise; the operands and
             // the result were checked against the shape; parts write disjoint
             // ranges of the result, or of the partial sums.
@@ -366,7 +165,7 @@ pub(super) unsafe fn run<T: Tile>(
 /// # Safety
 /// The processor has the instruction set; operands, result and partial sums
 /// are as long as the plan's shape says, nobody else touches the part's range
-/// of the result, and `buffer` holds a left and a right block.
+/// of the result, and `buffer` is as long as the plan says.
 unsafe fn run_part<T: Tile>(
     plan: &Plan,
     part: usize,
@@ -375,109 +174,189 @@ unsafe fn run_part<T: Tile>(
     partial_sums: Shared<f32>,
     buffer: &mut [f32],
 ) {
-    let (depth_part, rest) = (part % plan.depth.pieces, part / plan.depth.pieces);
-    let (column_part, rest) = (rest % plan.columns.pieces, rest / plan.columns.pieces);
-    let (row_part, batch_part) = (rest % plan.rows.pieces, rest / plan.rows.pieces);
-    let rows = plan.rows.range(row_part);
-    let columns = plan.columns.range(column_part);
+    let (depth_part, batch_part) = (part % plan.depth.pieces, part / plan.depth.pieces);
     let depths = plan.depth.range(depth_part);
     let out = match depth_part {
-        0 => out.get(),
+        0 => out,
         // SAFETY: there is a result's worth of sums for each further part.
-        later => unsafe { partial_sums.get().add((later - 1) * plan.out_total) },
+        later => Shared::from_ptr(unsafe { partial_sums.get().add((later - 1) * plan.out_total) }),
     };
-    let (left_block, right_block) = buffer.split_at_mut(plan.left_block);
-    // What the blocks hold now: the offset of the block in its operand. With a
-    // shared operand, or a single block, it is the same again and again.
-    let (mut left_held, mut right_held) = (None, None);
-    let in_place = rows.len() <= plan.tile_rows && plan.right.lane_step == 1;
-
+    let (left_block, right_blocks) = buffer.split_at_mut(plan.left_block);
+    let shared_blocks = Shared::new(right_blocks);
+    // What the block holds now: its offset in the operand. With a shared operand
+    // it can be the same again and again.
+    let mut held = None;
     for batch in plan.batch.range(batch_part) {
-        for d in depths.clone().step_by(plan.block_depth) {
-            let depth = plan.block_depth.min(depths.end - d);
-            for c in columns.clone().step_by(plan.block_columns) {
-                let block_columns = plan.block_columns.min(columns.end - c);
-                // Read in place, only columns that fill no panel are packed.
-                let packed_from =
-                    if in_place { block_columns - block_columns % T::WIDTH } else { 0 };
-                let held = Some((plan.right.at(batch, c + packed_from, d), depth));
-                if packed_from < block_columns && right_held != held {
-                    let lanes = c + packed_from..c + block_columns;
-                    let job = plan.right.pack_job(right, batch, lanes, d..d + depth, T::WIDTH);
-                    // SAFETY: lanes and depths lie inside the operand; the
-                    // block holds as many panels as a block has columns.
-                    unsafe { T::pack(&PackJob { panels: right_block.as_mut_ptr(), ..job }) };
-                    right_held = held;
-                }
-                for r in rows.clone().step_by(plan.block_rows) {
-                    let block_rows = plan.block_rows.min(rows.end - r);
-                    let held = Some((plan.left.at(batch, r, d), depth));
-                    if left_held != held {
-                        let (lanes, width) = (r..r + block_rows, plan.tile_rows);
-                        let job = plan.left.pack_job(left, batch, lanes, d..d + depth, width);
-                        // SAFETY: as above, for rows.
-                        unsafe { T::pack(&PackJob { panels: left_block.as_mut_ptr(), ..job }) };
-                        left_held = held;
+        for columns in (0..plan.columns.pieces).map(|block| plan.columns.range(block)) {
+            let cut = Cut::new(columns.len(), plan.column_parts, T::WIDTH);
+            let each_part = |body: &(dyn Fn(Range<usize>, &mut [f32]) + Sync)| {
+                for_parts(cut.pieces, 1, |range| {
+                    for piece in range {
+                        let block = piece * plan.right_block..(piece + 1) * plan.right_block;
+                        let part = cut.range(piece);
+                        let part = columns.start + part.start..columns.start + part.end;
+                        // SAFETY: there is a block for each part.
+                        body(part, unsafe { shared_blocks.part(block) });
                     }
-                    let block = Block {
-                        rows: block_rows,
-                        columns: block_columns,
-                        packed_from,
-                        depth,
-                        left: left_block,
-                        right: right_block,
-                        unpacked: &right[plan.right.at(batch, c, d)..],
-                        // SAFETY: the block lies inside the result.
-                        out: unsafe { out.add(plan.out_at(batch, r, c)) },
+                });
+            };
+            for d in depths.clone().step_by(plan.block_depth) {
+                let steps = d..(d + plan.block_depth).min(depths.end);
+                if plan.kept {
+                    each_part(&|columns, block| {
+                        let steps = steps.clone();
+                        let job = plan.right.pack_job(right, batch, columns, steps, T::WIDTH);
+                        // SAFETY: columns and steps lie inside the operand, and
+                        // the block has room for their panels.
+                        unsafe { T::pack(&PackJob { panels: block.as_mut_ptr(), ..job }) };
+                    });
+                }
+                for row in (0..plan.rows).step_by(plan.block_rows) {
+                    let rows = row..(row + plan.block_rows).min(plan.rows);
+                    let holds = Some((plan.left.at(batch, row, d), steps.len()));
+                    if !plan.left_in_place && held != holds {
+                        let lanes = (rows.clone(), cut.pieces > 1);
+                        // SAFETY: the caller's promise.
+                        unsafe {
+                            pack_left::<T>(plan, left, batch, lanes, steps.clone(), left_block);
+                        }
+                        held = holds;
+                    }
+                    let strip = Strip {
+                        batch,
+                        rows,
+                        depths: steps.clone(),
+                        left: match plan.left_in_place {
+                            true => (&left[plan.left.at(batch, row, d)..], plan.left.depth_step),
+                            false => (&*left_block, 0),
+                        },
+                        right,
+                        out,
                         accumulate: d > depths.start,
                     };
-                    // SAFETY: the blocks were packed, and the block of the
-                    // result lies in this part.
-                    unsafe { multiply_block::<T>(plan, &block) };
+                    // SAFETY: parts are disjoint columns of the result.
+                    each_part(&|columns, block| unsafe {
+                        strip.multiply::<T>(plan, columns, block);
+                    });
                 }
             }
         }
     }
 }
 
-/// A block of the result, and its packed operands.
-struct Block<'a> {
-    rows: usize,
-    columns: usize,
-    /// The columns before are read from `unpacked`.
-    packed_from: usize,
-    depth: usize,
-    left: &'a [f32],
+/// Packs a block of `left`, on several threads if `together`.
+///
+/// # Safety
+/// The processor has the instruction set, the block lies inside the operand,
+/// and `block` has room for it.
+unsafe fn pack_left<T: Tile>(
+    plan: &Plan,
+    left: &[f32],
+    batch: usize,
+    (rows, together): (Range<usize>, bool),
+    depths: Range<usize>,
+    block: &mut [f32],
+) {
+    let width = plan.tile_rows;
+    // Whole panels.
+    let part = match together {
+        true => (GRAIN / depths.len().max(1)).max(1).next_multiple_of(width),
+        false => rows.len(),
+    };
+    let panels = Shared::new(block);
+    for_parts(rows.len(), part, |range| {
+        let lanes = rows.start + range.start..rows.start + range.end;
+        let job = plan.left.pack_job(left, batch, lanes, depths.clone(), width);
+        // SAFETY: lanes and depths lie inside the operand; parts are whole
+        // panels of the block, which has room for all.
+        unsafe {
+            let panels = panels.get().add(range.start * depths.len());
+            T::pack(&PackJob { panels, ..job });
+        }
+    });
+}
+
+/// A block of `left` that meets columns of `right`.
+struct Strip<'a> {
+    batch: usize,
+    rows: Range<usize>,
+    depths: Range<usize>,
+    /// Packed, or with so many elements between steps of depth.
+    left: (&'a [f32], usize),
     right: &'a [f32],
-    unpacked: &'a [f32],
-    out: *mut f32,
+    out: Shared<f32>,
     accumulate: bool,
 }
 
-/// All tiles of a block.
-///
-/// # Safety
-/// The processor has the instruction set, `left` and `right` hold the block's
-/// panels, and its rows and columns may be written from `out` on.
-unsafe fn multiply_block<T: Tile>(plan: &Plan, block: &Block) {
-    for column in (0..block.columns).step_by(T::WIDTH) {
-        let (right, right_step) = match column.checked_sub(block.packed_from) {
-            Some(packed) => (&block.right[packed * block.depth..], T::WIDTH),
-            None => (&block.unpacked[column..], plan.right.depth_step),
-        };
-        for row in (0..block.rows).step_by(plan.tile_rows) {
+impl Strip<'_> {
+    /// The columns of a part: some panels after others, if they are not kept.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, `left` holds the block's panels,
+    /// `block` holds the panels of `right` if they are kept, else has room for
+    /// some, and nobody else touches these columns of the result.
+    unsafe fn multiply<T: Tile>(&self, plan: &Plan, columns: Range<usize>, block: &mut [f32]) {
+        for column in columns.clone().step_by(plan.group.max(1)) {
+            let lanes = column..(column + plan.group).min(columns.end);
+            let (batch, depths) = (self.batch, self.depths.clone());
+            let job = plan.right.pack_job(self.right, batch, lanes.clone(), depths, T::WIDTH);
+            // Read in place, only columns that fill no panel are packed.
+            let whole = match (plan.right_in_place, lanes.len() % T::LANES) {
+                (false, _) => 0,
+                (true, 0) => lanes.len(),
+                (true, _) => lanes.len() - lanes.len() % T::WIDTH,
+            };
+            if whole < lanes.len() && !plan.kept {
+                let source = job.source.wrapping_add(whole * job.lane_step);
+                let (panels, lanes) = (block.as_mut_ptr(), lanes.len() - whole);
+                // SAFETY: lanes and depths lie inside the operand, and the block
+                // has room for their panels.
+                unsafe { T::pack(&PackJob { panels, source, lanes, ..job }) };
+            }
+            for start in (0..lanes.len()).step_by(T::WIDTH) {
+                let right = match start < whole {
+                    true => (job.source.wrapping_add(start), plan.right.depth_step),
+                    false => (block[(start - whole) * job.depth..].as_ptr(), T::WIDTH),
+                };
+                let columns = column + start..(column + start + T::WIDTH).min(lanes.end);
+                // SAFETY: the caller's promise; the panel is packed or in place.
+                unsafe { self.multiply_panel::<T>(plan, columns, right) };
+            }
+        }
+    }
+
+    /// All tiles of a panel of columns, which lies at `right` with so many
+    /// elements between steps.
+    ///
+    /// # Safety
+    /// As for [`Strip::multiply`], and the panel holds the strip's steps.
+    unsafe fn multiply_panel<T: Tile>(
+        &self,
+        plan: &Plan,
+        columns: Range<usize>,
+        (right, right_step): (*const f32, usize),
+    ) {
+        let depth = self.depths.len();
+        let (left, left_step) = self.left;
+        for row in (0..self.rows.len()).step_by(plan.tile_rows) {
             let job = TileJob {
-                rows: plan.tile_rows.min(block.rows - row),
-                columns: T::WIDTH.min(block.columns - column),
-                depth: block.depth,
-                left: block.left[row * block.depth..].as_ptr(),
-                left_step: plan.tile_rows,
-                right: right.as_ptr(),
+                rows: plan.tile_rows.min(self.rows.len() - row),
+                columns: columns.len(),
+                depth,
+                left: left[if plan.left_in_place { row } else { row * depth }..].as_ptr(),
+                left_step: if plan.left_in_place { left_step } else { plan.tile_rows },
+                right,
                 right_step,
-                // SAFETY: the tile lies inside the block.
-                out: unsafe { block.out.add(plan.out_at(0, row, column)) },
+                // SAFETY: the tile lies inside the result.
+                out: unsafe {
+                    self.out.get().add(plan.out_at(
+                        self.batch,
+                        self.rows.start + row,
+                        columns.start,
+                    ))
+                },
                 out_step: plan.out_steps[0],
-                accumulate: block.accumulate,
+                accumulate: self.accumulate,
             };
             // SAFETY: panels hold `depth` steps of the tile's rows and
             // columns; the tile lies in the block.

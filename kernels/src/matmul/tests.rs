@@ -105,6 +105,15 @@ fn variants_agree_at_block_edges() {
             [130, 530, 513],
             [20, 40, 9000],
             [337, 257, 30],
+            // Several blocks of rows and of depth, with panels kept for all.
+            [113, 70, 1025],
+            [225, 2090, 1030],
+            // Either operand, or both, in place; whole vectors and not.
+            [16, 16, 600],
+            [8, 48, 530],
+            [9, 2000, 300],
+            [112, 96, 520],
+            [29, 41, 513],
         ] {
             check::<f32>(&shape(1, sizes, transposes));
         }

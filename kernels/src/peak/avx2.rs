@@ -1,6 +1,6 @@
 //! 8 lanes.
 
-use super::CHAINS;
+use super::starts;
 use std::arch::x86_64::{
     _mm256_add_ps, _mm256_fmadd_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
 };
@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn multiply_add(rounds: usize) -> f32 {
     let (half, one) = (_mm256_set1_ps(0.5), _mm256_set1_ps(1.0));
-    let mut chains: [_; CHAINS] = std::array::from_fn(|i| _mm256_set1_ps(i as f32));
+    let mut chains = starts().map(|x| _mm256_set1_ps(x));
     for _ in 0..rounds {
         for x in &mut chains {
             *x = _mm256_fmadd_ps(*x, half, one);

@@ -1,6 +1,6 @@
 //! One lane.
 
-use super::CHAINS;
+use super::starts;
 
 /// `rounds` times x = x/2 + 1 on every chain. The factor keeps values finite
 /// for ever; the sum keeps the compiler from dropping the work.
@@ -8,7 +8,7 @@ use super::CHAINS;
 /// # Safety
 /// None: the signature is that of the table.
 pub unsafe fn multiply_add(rounds: usize) -> f32 {
-    let mut chains: [f32; CHAINS] = std::array::from_fn(|i| i as f32);
+    let mut chains = starts();
     for _ in 0..rounds {
         for x in &mut chains {
             *x = *x * 0.5 + 1.0;

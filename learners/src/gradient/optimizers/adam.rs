@@ -2,6 +2,7 @@
 //! algorithm 1), with epsilon outside the root as there and in PyTorch.
 
 use super::{Optimizer, OptimizerEntry, Update};
+use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, NodeId};
 use speck_models::Settings;
 
@@ -71,5 +72,10 @@ impl Optimizer for Adam {
             graph.update(*parameter, graph.sub(*parameter, change)?)?;
         }
         Ok(())
+    }
+
+    fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
+        let Adam { beta1, beta2, epsilon } = *self;
+        Some((Rule::Adam { beta1, beta2, epsilon, decay: 0.0 }, &["exp_avg", "exp_avg_sq"]))
     }
 }

@@ -4,6 +4,7 @@ mod adam;
 mod momentum;
 mod sgd;
 
+use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, Initial, NodeId};
 use speck_models::Settings;
 
@@ -19,10 +20,20 @@ pub struct Update<'a> {
 
 impl Update<'_> {
     /// A slot in the shape of `parameter`, from zero.
-    fn moment(&self, kind: &str, name: &str, parameter: NodeId) -> Result<NodeId, GraphError> {
-        let slot = format!("{}{kind}/{name}", crate::PRIVATE);
+    pub(super) fn moment(
+        &self,
+        kind: &str,
+        name: &str,
+        parameter: NodeId,
+    ) -> Result<NodeId, GraphError> {
+        let slot = moment(kind, name);
         self.graph.state(&slot, &self.graph.shape(parameter), Initial::Constant(0.0))
     }
+}
+
+/// The slot of what is kept about a parameter.
+pub(super) fn moment(kind: &str, name: &str) -> String {
+    format!("{}{kind}/{name}", crate::PRIVATE)
 }
 
 /// An optimizer with its settings.
@@ -37,6 +48,12 @@ pub trait Optimizer {
         parameters: &[(String, NodeId)],
         gradients: &[NodeId],
     ) -> Result<(), GraphError>;
+
+    /// The same for weights that are held by rows, and the kinds of what is kept
+    /// about a weight, in the order of a row's parts; `None` if there is no such.
+    fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
+        None
+    }
 }
 
 /// An optimizer in the registry.

@@ -1,0 +1,267 @@
+//! How the driver `packed` cuts a product: into parts for the threads, and each
+//! part into blocks for the caches.
+//!
+//! # What was measured
+//! AVX-512, one thread, on a two-core AVX-512 server (Zen 5), the best of
+//! repeated calls as a share of the peak of multiply-adds measured in the same
+//! process. Sizes are rows × columns × depth.
+//! * The tile alone on packed panels reaches 97 % whatever its depth (128 to
+//!   2048) and in either order of the two loops over tiles; 91 % where the block
+//!   of `left` is 2 MiB, twice the second-level cache. So what is to be won is
+//!   in the copying.
+//! * Parts that each packed their own rows and columns: 71 % for 1024 × 1024 ×
+//!   1024. `left` packed once by all, `right` once a block of rows: 79 %, and
+//!   with rows dealt out to panels 8 steps at a time (see `avx512`) 85 %.
+//!   `right` packed once too, for all blocks of rows: 89 %.
+//! * Depth of a block, at 2048 × 2048 × 2048: 512: 80 %, 1024: 87 %, 2048: the
+//!   same. Deeper blocks touch the result less often.
+//! * Rows of a block there: 56 to 140 the same, 252: 84 %, 378: 82 %.
+//! * `right` in place: 32 × 512 × 512 from 70 to 90 %, 64 × 512 × 512 from 75
+//!   to 84 % (256 steps a block) and 88 % (512), 112 × 1024 × 512 from 86 to
+//!   93 %; but 64 × 4096 × 1024 from 63 to 60 % and 256 × 512 × 512 from 82 to
+//!   75 %, since rows far apart share few sets of the caches.
+//! * Reading 1 × 4096 × 4096 in blocks of 16 rows: 4.0 ms, of 64: 5.5 ms, of
+//!   256: 5.9 ms.
+//! * No gain: asking for the next panels' lines while a panel is multiplied, for
+//!   the lines of the result before a tile, for the lines ahead while packing.
+
+use super::MatmulShape;
+use super::packed::{PackJob, Tile};
+use crate::parallel::GRAIN;
+use std::ops::Range;
+
+/// Most depth steps of a block.
+const DEPTH: usize = 1024;
+/// Most rows of a block: with [`DEPTH`] 450 KiB of a second-level cache.
+const ROWS: usize = 112;
+/// Most elements of panels of `right` that are kept while all blocks of rows
+/// pass by: 8 MiB of a third-level cache.
+const KEPT: usize = 1 << 21;
+/// Most panels of `right`, and their elements, that are packed together where
+/// they are not kept: 256 KiB of a second-level cache. What is read of a row of
+/// memory at a time is so many times two vectors.
+const PANELS: usize = 4;
+const PANEL_ELEMENTS: usize = 1 << 16;
+/// Most parts.
+const PARTS: usize = 8;
+/// Multiplications that are worth a part of their own: some microseconds.
+const PART_WORK: usize = 16 * GRAIN;
+/// Tiles of rows up to which `right` is read in place, ...
+const IN_PLACE: usize = 8;
+/// ... if it has no more elements than this over the number of tiles, ...
+const IN_PLACE_ELEMENTS: usize = 3 << 21;
+/// ... in blocks of so many steps.
+const IN_PLACE_DEPTH: usize = 512;
+/// Where there is one tile of rows and `right` is large, memory is the limit.
+/// Then as many rows of it are read side by side as the memory likes.
+const STREAMED: usize = 1 << 19;
+/// Floats in a cache line; buffers start at a line.
+pub(super) const LINE: usize = 16;
+
+/// Where an operand's values lie.
+#[derive(Clone, Copy)]
+pub(super) struct Operand {
+    pub lane_step: usize,
+    pub depth_step: usize,
+    pub batch_step: usize,
+}
+
+impl Operand {
+    pub(super) fn at(self, batch: usize, lane: usize, depth: usize) -> usize {
+        batch * self.batch_step + lane * self.lane_step + depth * self.depth_step
+    }
+
+    /// The job of packing a block, without its target.
+    pub(super) fn pack_job(
+        self,
+        operand: &[f32],
+        batch: usize,
+        lanes: Range<usize>,
+        depths: Range<usize>,
+        width: usize,
+    ) -> PackJob {
+        PackJob {
+            source: operand[self.at(batch, lanes.start, depths.start)..].as_ptr(),
+            lane_step: self.lane_step,
+            depth_step: self.depth_step,
+            lanes: lanes.len(),
+            depth: depths.len(),
+            width,
+            panels: std::ptr::null_mut(),
+        }
+    }
+}
+
+/// An axis cut into equal pieces, the last one shorter.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    pub total: usize,
+    pub piece: usize,
+    pub pieces: usize,
+}
+
+impl Cut {
+    /// At most `pieces` pieces, each a multiple of `multiple` long.
+    pub(super) fn new(total: usize, pieces: usize, multiple: usize) -> Self {
+        let piece = total.div_ceil(pieces.max(1)).next_multiple_of(multiple).max(1);
+        Cut { total, piece, pieces: total.div_ceil(piece).max(1) }
+    }
+
+    /// Pieces of at most `most`, each a multiple of `multiple` long.
+    pub(super) fn at_most(total: usize, most: usize, multiple: usize) -> Self {
+        Self::new(total, total.div_ceil(most), multiple)
+    }
+
+    pub(super) fn range(self, index: usize) -> Range<usize> {
+        index * self.piece..((index + 1) * self.piece).min(self.total)
+    }
+}
+
+/// How a shape is computed; a function of the shape and the instruction set.
+pub(super) struct Plan {
+    /// Computed transposed: `left` is B.
+    pub swapped: bool,
+    pub left: Operand,
+    pub right: Operand,
+    /// Elements between rows and between columns of the result.
+    pub out_steps: [usize; 2],
+    /// Elements of one product, and of all.
+    pub out_size: usize,
+    pub out_total: usize,
+    pub rows: usize,
+    /// The parts along each axis.
+    pub batch: Cut,
+    pub depth: Cut,
+    /// Blocks of columns, and into how many parts each is cut.
+    pub columns: Cut,
+    pub column_parts: usize,
+    /// Whether a block's panels of `right` are kept while all blocks of rows
+    /// pass by; else there is one block of rows, and few panels at a time.
+    pub kept: bool,
+    /// Columns whose panels are in a part's block of `right` at a time.
+    pub group: usize,
+    /// Rows of a register tile.
+    pub tile_rows: usize,
+    pub block_rows: usize,
+    pub block_depth: usize,
+    /// Elements of a packed block of `left`, and of the packed panels of `right`.
+    pub left_block: usize,
+    pub right_block: usize,
+    /// Whether `left`, and whole vectors of `right`, are read where they are.
+    pub left_in_place: bool,
+    pub right_in_place: bool,
+}
+
+impl Plan {
+    pub(super) fn new<T: Tile>(shape: &MatmulShape) -> Self {
+        let MatmulShape { mut batch, mut m, n, k, .. } = *shape;
+        // One matrix B for a stack of matrices A without gaps: a taller A.
+        if shape.b_stride == 0 && !shape.transpose_a && shape.a_stride == m * k {
+            m *= batch;
+            batch = 1;
+        }
+        let [a_row, a_column] = shape.a_steps();
+        let [b_row, b_column] = shape.b_steps();
+        let a = Operand { lane_step: a_row, depth_step: a_column, batch_step: shape.a_stride };
+        let b = Operand { lane_step: b_column, depth_step: b_row, batch_step: shape.b_stride };
+        // Transposing makes the stores slow, hence a margin.
+        let padded = |rows: usize, columns: usize| rows * columns.next_multiple_of(T::LANES);
+        let swapped = padded(n, m) * 3 < padded(m, n) * 2;
+        let (left, right, rows, columns, out_steps) =
+            if swapped { (b, a, n, m, [1, n]) } else { (a, b, m, n, [n, 1]) };
+
+        let [batch_parts, column_parts, depth_parts] =
+            split(parts(batch * m * n * k), batch, [rows, columns.div_ceil(T::WIDTH), k]);
+        let depth = Cut::new(k, depth_parts, 1);
+        let tile_rows = Cut::at_most(rows, T::ROWS, 1).piece;
+        let block_rows = Cut::at_most(rows, ROWS, tile_rows).piece;
+        let tiles = rows.div_ceil(tile_rows);
+        let right_in_place = right.lane_step == 1
+            && (tiles == 1 || tiles <= IN_PLACE && tiles * columns * k <= IN_PLACE_ELEMENTS);
+        let most_depth = match (right_in_place, tiles == 1 && columns * k > STREAMED) {
+            (true, true) if rows <= 8 => 16,
+            (true, true) => 32,
+            (true, false) => IN_PLACE_DEPTH,
+            (false, _) => DEPTH,
+        };
+        let block_depth = Cut::at_most(depth.piece, most_depth, 1).piece;
+        let kept = rows > block_rows && !right_in_place;
+        let most_columns = if kept { KEPT / block_depth.max(1) } else { usize::MAX };
+        let columns = Cut::at_most(columns, most_columns, T::WIDTH);
+        let part = Cut::new(columns.piece, column_parts, T::WIDTH);
+        let group = match kept {
+            true => part.piece,
+            false => {
+                let panels = PANEL_ELEMENTS / (T::WIDTH * block_depth.max(1));
+                part.piece.min(T::WIDTH * panels.clamp(1, PANELS))
+            }
+        };
+        Plan {
+            swapped,
+            left,
+            right,
+            out_steps,
+            out_size: m * n,
+            out_total: batch * m * n,
+            rows,
+            batch: Cut::new(batch, batch_parts, 1),
+            columns,
+            column_parts: part.pieces,
+            kept,
+            depth,
+            tile_rows,
+            block_rows,
+            block_depth,
+            left_block: (block_rows * block_depth).next_multiple_of(LINE),
+            group,
+            right_block: (group.next_multiple_of(T::WIDTH) * block_depth).next_multiple_of(LINE),
+            // Every value is used for a panel or two: not worth a copy.
+            left_in_place: left.lane_step == 1 && columns.total <= 2 * T::WIDTH,
+            right_in_place,
+        }
+    }
+
+    /// Parts with buffers of their own.
+    pub(super) fn parts(&self) -> usize {
+        self.batch.pieces * self.depth.pieces
+    }
+
+    /// Where an element of the result lies.
+    pub(super) fn out_at(&self, batch: usize, row: usize, column: usize) -> usize {
+        batch * self.out_size + row * self.out_steps[0] + column * self.out_steps[1]
+    }
+
+    /// Elements of the sums of all parts of depth but the first.
+    pub(super) fn partial_sums(&self) -> usize {
+        ((self.depth.pieces - 1) * self.out_total).next_multiple_of(LINE)
+    }
+
+    /// Elements of the buffers of a part.
+    pub(super) fn buffer(&self) -> usize {
+        self.left_block + self.column_parts * self.right_block
+    }
+
+    pub(super) fn scratch(&self) -> usize {
+        LINE + self.partial_sums() + self.parts() * self.buffer()
+    }
+}
+
+/// How many parts so many multiplications are worth.
+pub(crate) fn parts(multiplications: usize) -> usize {
+    (multiplications / PART_WORK).clamp(1, PARTS)
+}
+
+/// Into how many pieces the batch, the columns and the depth are cut to get
+/// `parts` parts or somewhat fewer; `panels` are panels of columns.
+fn split(parts: usize, batch: usize, [rows, panels, depth]: [usize; 3]) -> [usize; 3] {
+    if batch >= parts {
+        return [parts, 1, 1];
+    }
+    // Sums so long that a result of their own for every part is a trifle.
+    let long = depth >= 2 * parts * DEPTH && depth >= 4 * rows;
+    let column_parts = panels.clamp(1, parts);
+    if batch == 1 && (long || (column_parts < parts && depth >= 2 * parts * DEPTH)) {
+        return [1, 1, parts];
+    }
+    [1, column_parts, 1]
+}
