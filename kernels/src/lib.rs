@@ -16,6 +16,7 @@ pub mod convert;
 pub mod convolution;
 pub mod elementwise;
 pub mod isa;
+pub mod largest;
 pub mod matmul;
 pub mod movement;
 pub mod parallel;
@@ -57,6 +58,7 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(random::kernels());
     kernels.extend(render::kernels());
     kernels.extend(rows::kernels());
+    kernels.extend(largest::kernels());
     kernels.extend(window::kernels());
     kernels
 }

@@ -35,6 +35,7 @@ mod increment;
 mod index_add;
 mod index_select;
 mod iota;
+mod largest;
 mod log;
 mod log1p;
 mod log_softmax;
@@ -47,6 +48,7 @@ mod mul;
 mod narrow;
 mod neg;
 mod permute;
+mod picks;
 mod pointwise;
 mod pow;
 mod random;
@@ -85,6 +87,7 @@ mod window_tile;
 pub use average_pool2d::AveragePool2d;
 pub use columns::ColumnsShape;
 pub use conv2d::Window;
+pub use picks::PicksShape;
 pub use window_tile::TileShape;
 
 pub use max_pool2d_indices::PoolWindow;
@@ -184,6 +187,10 @@ pub static ALL: &[&OpInfo] = &[
     &window_mask::INFO,
     &columns::INFO,
     &columns::GRADIENT,
+    &picks::INFO,
+    &picks::GRADIENT,
+    &largest::INFO,
+    &largest::ADJOINT,
     &row_linear::INDEX,
     &row_linear::INFO,
     &row_linear::PATCH,

@@ -4,9 +4,9 @@ use super::field::{Field, classified};
 use super::place::{Place, Taps};
 use super::view::View;
 use super::{Rewriter, indices};
-use crate::graph::{GraphError, Node, NodeId};
+use crate::graph::{Graph, GraphError, Node, NodeId};
 use crate::op::Form;
-use crate::ops::{AveragePool2d, ColumnsShape, PoolWindow, Window};
+use crate::ops::{AveragePool2d, ColumnsShape, PicksShape, PoolWindow, Window};
 use speck_kernels::window::OriginAxis;
 use std::sync::Arc;
 
@@ -60,6 +60,38 @@ impl Rewriter<'_> {
             classes[axis] = outputs;
         }
         Ok((base, classes))
+    }
+
+    /// What each output of a moving rectangle of taps reads of the base, channels
+    /// last: [backgrounds, down, across, taps down, taps across, channels], and the
+    /// classes of the outputs, as [`Rewriter::spread`] has them.
+    fn picked_taps(
+        &self,
+        field: &Field,
+        taps: [Taps; 2],
+        negative: bool,
+    ) -> Result<(NodeId, [Arc<[u32]>; 2]), GraphError> {
+        let graph = self.graph;
+        let (sizes, base) = (field.map(), graph.shape(field.base));
+        let mut classes = field.classes.clone();
+        let mut lists = field.classes.clone();
+        for axis in 0..2 {
+            let Taps { taps: count, stride, padding, dilation } = taps[axis];
+            let read = |output: usize| {
+                let class = |tap: usize| {
+                    let row = (output * stride + tap * dilation).checked_sub(padding);
+                    let class = row.and_then(|row| field.classes[axis].get(row));
+                    class.map_or(base[2 + axis] as i64, |class| i64::from(*class))
+                };
+                (0..count).map(class).collect()
+            };
+            let (outputs, known) = classified((0..taps[axis].outputs(sizes[axis])).map(read));
+            classes[axis] = outputs;
+            lists[axis] = known.iter().flatten().map(|class| *class as u32).collect();
+        }
+        let shape = PicksShape { kernel: taps.map(|taps| taps.taps), reads: lists, negative };
+        let picks = graph.picks(field.base_channels_last(graph)?, &shape)?;
+        Ok((picks, classes))
     }
 
     /// [`Rewriter::spread`] for a moving rectangle of taps.
@@ -151,9 +183,20 @@ impl Rewriter<'_> {
         }
         let taps = conv_taps(kernel, window);
         let Some(place) = Self::windows(field, taps) else { return Ok(None) };
-        let (spread, classes) = self.spread_taps(field, taps, false)?;
-        let side_by_side = Window { stride: kernel, groups: window.groups, ..Window::default() };
-        let base = graph.conv2d(spread, weight, side_by_side)?;
+        let (base, classes) = if window.groups == 1 {
+            let (picks, classes) = self.picked_taps(field, taps, false)?;
+            let [images, down, across, ..] = graph.shape(picks).try_into().unwrap_or([0; 6]);
+            let rows = shape[1..].iter().product();
+            let picks = graph.reshape(picks, &[images * down * across, rows])?;
+            let base = graph.matmul(picks, columns_weight(graph, weight)?)?;
+            let base = graph.reshape(base, &[images, down, across, shape[0]])?;
+            (graph.permute(base, &[0, 3, 1, 2])?, classes)
+        } else {
+            let (spread, classes) = self.spread_taps(field, taps, false)?;
+            let side_by_side =
+                Window { stride: kernel, groups: window.groups, ..Window::default() };
+            (graph.conv2d(spread, weight, side_by_side)?, classes)
+        };
 
         let tile = self.rectangles(field, &place, taps, false)?;
         let [samples, slots, height, width, channels] =
@@ -165,9 +208,7 @@ impl Rewriter<'_> {
             let columns = graph.columns(tiles, columns)?;
             let places = samples * slots * place.size[0] * place.size[1];
             let columns = graph.reshape(columns, &[places, rows])?;
-            let matrix = graph.permute(weight, &[2, 3, 1, 0])?;
-            let matrix = graph.reshape(matrix, &[rows, shape[0]])?;
-            graph.matmul(columns, matrix)?
+            graph.matmul(columns, columns_weight(graph, weight)?)?
         } else {
             let images = graph.permute(tiles, &[0, 3, 1, 2])?;
             let plain = Window { padding: [0, 0], ..window };
@@ -280,15 +321,17 @@ impl Rewriter<'_> {
             return Ok(None);
         }
         let Some(place) = Self::windows(field, taps) else { return Ok(None) };
-        let (spread, classes) = self.spread_taps(field, taps, true)?;
-        let base = graph.max_pool2d(spread, window.kernel, window.kernel, [0, 0])?;
+        let (picks, classes) = self.picked_taps(field, taps, true)?;
+        let [images, down, across, .., channels] = graph.shape(picks).try_into().unwrap_or([0; 6]);
+        let rows = [images * down * across, taps[0].taps * taps[1].taps, channels];
+        let picks = graph.reshape(picks, &rows)?;
+        let base = graph.at_largest(picks, picks)?;
+        let base = graph.reshape(base, &[images, down, across, channels])?;
+        let base = graph.permute(base, &[0, 3, 1, 2])?;
 
         let tile = self.rectangles(field, &place, taps, true)?;
         let rectangles = self.rectangle_rows(tile, &window)?;
-        let index = graph.argmax(rectangles, 1)?;
-        let [places, _, channels] = graph.shape(rectangles).try_into().unwrap_or([0; 3]);
-        let index = graph.reshape(index, &[places, 1, channels])?;
-        let largest = graph.gather(rectangles, 1, index)?;
+        let largest = graph.at_largest(rectangles, rectangles)?;
         let [samples, slots] = field.slots(graph);
         let patch =
             graph.reshape(largest, &[samples, slots, place.size[0], place.size[1], channels])?;
@@ -381,6 +424,13 @@ impl Rewriter<'_> {
         let (base, patch) = (summed(base, 2 + axis)?, summed(tile, 2 + axis)?);
         Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }))
     }
+}
+
+/// The weight of a convolution as a matrix of one row a tap and input channel.
+fn columns_weight(graph: &Graph, weight: NodeId) -> Result<NodeId, GraphError> {
+    let shape = graph.shape(weight);
+    let matrix = graph.permute(weight, &[2, 3, 1, 0])?;
+    graph.reshape(matrix, &[shape[1..].iter().product(), shape[0]])
 }
 
 fn conv_taps(kernel: [usize; 2], window: Window) -> [Taps; 2] {

@@ -11,6 +11,7 @@ use super::rule::{Gaps, Numbers, Rule};
 use super::{Change, Classes, Missed, Rows};
 use crate::elementwise::lanes::Lanes;
 use crate::parallel::{GRAIN, Shared, for_parts};
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 
 /// Most rows of a tile.
@@ -19,8 +20,6 @@ const GROUP: usize = 6;
 const SQUARE: usize = 4;
 /// Outputs that a thread takes at a time.
 const COLUMNS: usize = 64;
-/// Outputs that a thread adds up at a time: long enough stretches of memory.
-const SUM_COLUMNS: usize = 256;
 /// Parts into which positions are cut.
 const PARTS: usize = 16;
 
@@ -237,7 +236,8 @@ pub fn row_sum(
         return;
     }
     let shared = Shared::new(out);
-    let columns = if rows.positions() * all < GRAIN { all } else { SUM_COLUMNS };
+    // Every part walks through all positions: two parts, in long stretches.
+    let columns = if rows.positions() * all < GRAIN { all } else { all.div_ceil(2) };
     for_parts(all, columns, |columns| {
         // SAFETY: as above; parts write their columns of each sum.
         unsafe { run(rows, classes, columns, x, shared.get()) };
@@ -597,6 +597,7 @@ pub unsafe fn sum<V: Lanes>(
     out: *mut f32,
 ) {
     let (channels, outputs) = (rows.windows.channels, rows.outputs);
+    let next = channels * rows.stride();
     for (position, class) in classes.of.iter().enumerate() {
         let mut at = columns.start;
         while at < columns.end {
@@ -607,6 +608,9 @@ pub unsafe fn sum<V: Lanes>(
             let mut to = out.add(*class as usize * channels * outputs + at);
             while at < end {
                 let part = (end - at).min(V::WIDTH) % V::WIDTH;
+                // The moments in between break the stream that the processor would
+                // see; a prefetch of what is not there is no fault.
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(next).cast());
                 store(load::<V>(to, part).add(load(from, part)), to, part);
                 let step = (end - at).min(V::WIDTH);
                 (from, to) = (from.add(step), to.add(step));

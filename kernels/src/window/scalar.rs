@@ -1,6 +1,6 @@
 //! The plain loops.
 
-use super::{Columns, EMPTY, OriginAxis, Place, Tile, Windows};
+use super::{Columns, EMPTY, OriginAxis, Picks, Place, Tile, Windows};
 use crate::Real;
 
 pub(super) fn origins(axes: &[OriginAxis; 2], positions: &[i32], out: &mut [i32]) {
@@ -210,4 +210,50 @@ pub(super) fn columns_gradient<T: Real>(columns: &Columns, x: &[T], out: &mut [T
     assert_eq!(out.len(), columns.image_elements(), "length of the images");
     out.fill(T::zero());
     for_columns(columns, |from, to| add(&mut out[to..to + channels], &x[from..]));
+}
+
+/// Calls `body` for each place of each rectangle: where it begins among the
+/// rectangles, and in the images unless it is beyond them.
+fn for_picks(picks: &Picks, mut body: impl FnMut(usize, Option<usize>)) {
+    picks.check();
+    let [height, width] = picks.image.map(|size| size as u32);
+    let mut at = 0;
+    for image in 0..picks.images as u32 {
+        for rows in picks.reads[0].chunks_exact(picks.kernel[0]) {
+            for columns in picks.reads[1].chunks_exact(picks.kernel[1]) {
+                for row in rows {
+                    for column in columns {
+                        let from = ((image * height + row) * width + column) as usize;
+                        let inside = *row < height && *column < width;
+                        body(at, inside.then_some(from * picks.channels));
+                        at += picks.channels;
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn picks<T: Real>(picks: &Picks, x: &[T], out: &mut [T]) {
+    assert_eq!(x.len(), picks.image_elements(), "length of the images");
+    assert_eq!(out.len(), picks.elements(), "length of the rectangles");
+    let beyond = if picks.negative { T::neg_infinity() } else { T::zero() };
+    for_picks(picks, |to, from| {
+        let out = &mut out[to..to + picks.channels];
+        match from {
+            Some(from) => out.copy_from_slice(&x[from..from + picks.channels]),
+            None => out.fill(beyond),
+        }
+    });
+}
+
+pub(super) fn picks_gradient<T: Real>(picks: &Picks, x: &[T], out: &mut [T]) {
+    assert_eq!(x.len(), picks.elements(), "length of the rectangles");
+    assert_eq!(out.len(), picks.image_elements(), "length of the images");
+    out.fill(T::zero());
+    for_picks(picks, |from, to| {
+        if let Some(to) = to {
+            add(&mut out[to..to + picks.channels], &x[from..]);
+        }
+    });
 }
