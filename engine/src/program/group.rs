@@ -312,21 +312,21 @@ impl Group {
                             unsafe { kernel.call(from, steps, to, n) };
                             continue;
                         };
+                        let mut advance = [0; 3];
+                        for (i, operand) in inputs.iter().enumerate() {
+                            advance[i] = usize::from(self.by_row(*operand));
+                        }
                         let mut done = 0;
-                        while done < n {
-                            let run = (length - (start + done) % length).min(n - done);
+                        let mut run = (length - start % length).min(n);
+                        while run > 0 {
                             // SAFETY: as above; operands by the row have
                             // an element for each.
                             unsafe { kernel.call(from, steps, to.add(done), run) };
                             done += run;
-                            for (i, operand) in inputs.iter().enumerate() {
-                                let step = if steps[i] == 1 {
-                                    run
-                                } else {
-                                    usize::from(self.by_row(*operand))
-                                };
-                                from[i] = from[i].wrapping_add(step);
+                            for i in 0..3 {
+                                from[i] = from[i].wrapping_add(advance[i] + steps[i] * run);
                             }
+                            run = length.min(n - done);
                         }
                     }
                     Member::Sum { folding, input, output } => {

@@ -8,19 +8,39 @@
 //! Layers become ops on the two; the result is an ordinary graph of the same
 //! function, so its gradient is the ordinary one, and nothing is approximated.
 //!
-//! A background of one colour stays small: under convolution and pooling with
-//! borders of zeros all its interior rows are equal, and equal rows and columns
-//! are held once, with a list that says which stands for which row of the map.
-//! The base's cost does not depend on the screen's size then.
+//! A background of one colour stays small: under convolution, pooling and
+//! upsampling with borders of zeros all its interior rows are equal, and equal
+//! rows and columns are held once, with a list that says which stands for which
+//! row of the map. The base's cost does not depend on the screen's size then, and
+//! a background of its own for every sample costs little more than one for all;
+//! so do statistics and masks of each sample's own (group and instance norm,
+//! dropout of channels), which make many backgrounds of one.
 //!
-//! Prior work: Graham, "Spatially-sparse convolutional neural networks" (2014)
-//! trains on active sites over one background row a sample, with convolutions
-//! that have no border; CBinfer (Cavigelli and Benini, 2018), Krypton (Nakandala
-//! et al., 2019) and DeltaCNN (Parger et al., 2022) update an answer where frames
-//! differ, for inference. What is carried here besides: borders of zeros, where the
-//! background varies in space; any number of backgrounds; one background pass for
-//! the whole batch; norms with exact statistics; all of it differentiable to any
-//! order.
+//! What a value is to the graph does not matter: a [`view::View`] says how its
+//! dimensions are made of samples, channels, rows and columns, so planes, rows of
+//! patches, groups of channels and flattened maps are fields. A sum over a map
+//! counts each value of the base as often as it stands for a position outside the
+//! windows, and adds the windows: nothing is taken away again, so batch norm's
+//! statistics and a softmax over a map are as accurate as the dense ones.
+//!
+//! Windows may overlap, where they hold the same values; each position counts in
+//! the first that holds it. They may reach over the border, where nothing is read.
+//!
+//! What has no rule is written out (`densify`): a mask or constant that differs
+//! from sample to sample and from place to place (dropout of elements), softmax
+//! along rows, attention. [`Note`]s say so for each op; a [`Ledger`] says what
+//! each op costs; a [`Plan`] why a program is rewritten or not.
+//!
+//! Prior work. Graham, "Spatially-sparse convolutional neural networks" (2014),
+//! and its archive SparseConvNet: training on active sites over one background
+//! row a sample, with convolutions that have no border. SparseTrain (Gong et al.,
+//! 2019): exact skipping of the zeros that ReLU leaves, in dense loops. CBinfer
+//! (Cavigelli and Benini, 2018), Krypton (Nakandala et al., 2019) and DeltaCNN
+//! (Parger et al., 2022): inference that updates the answer where a frame differs
+//! from the last. Added here: borders of zeros, where the background varies in
+//! space; any number of distinct backgrounds; one background pass shared by the
+//! whole batch; norms with exact statistics; all of it inside a general
+//! differentiation, to any order.
 
 mod field;
 mod layers;

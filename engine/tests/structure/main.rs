@@ -24,6 +24,8 @@ pub struct Scene {
     pub size: usize,
     /// Height and width.
     pub screen: [usize; 2],
+    /// Whether specks fade toward their edge.
+    pub faded: bool,
 }
 
 /// Builds the output from a graph, the image, and a source of parameters.
@@ -44,11 +46,15 @@ fn forward(
     build: Build,
 ) -> Result<(Graph, NodeId, Vec<NodeId>), GraphError> {
     let graph = Graph::new(float);
-    let Scene { samples, slots, backgrounds, size, screen } = scene;
+    let Scene { samples, slots, backgrounds, size, screen, faded } = scene;
     let positions = graph.input("positions", DType::I32, &[samples, slots, 2])?;
     let colours = graph.input("colours", float, &[samples, slots, 3])?;
     let background = graph.input("background", float, &[backgrounds, 3])?;
-    let image = graph.render(positions, colours, background, screen, size)?;
+    let image = if faded {
+        graph.render_faded(positions, colours, background, screen, size, 1.5)?
+    } else {
+        graph.render(positions, colours, background, screen, size)?
+    };
     let parameters = std::cell::RefCell::new(vec![colours, background]);
     let parameter = |shape: &[usize]| {
         let number = parameters.borrow().len();
@@ -170,7 +176,8 @@ pub fn written_out(ops: &[&str], build: Build) {
 
 /// Scenes of every kind.
 pub fn scenes() -> Vec<Scene> {
-    let plain = Scene { samples: 3, slots: 1, backgrounds: 1, size: 1, screen: [20, 18] };
+    let plain =
+        Scene { samples: 3, slots: 1, backgrounds: 1, size: 1, screen: [20, 18], faded: false };
     vec![
         plain,
         Scene { slots: 3, ..plain },

@@ -108,12 +108,20 @@ fn the_work_does_not_depend_on_the_screen() {
     ];
     for backgrounds in [1, 16] {
         for head in heads {
-            let small = Scene { samples: 16, slots: 1, backgrounds, size: 1, screen: [64, 64] };
+            let small = Scene {
+                samples: 16,
+                slots: 1,
+                backgrounds,
+                size: 1,
+                screen: [64, 64],
+                faded: false,
+            };
             let large = Scene { screen: [512, 512], ..small };
             let [small, large] = [small, large].map(|scene| crate::flops(scene, head));
             assert!(large < 1.5 * small, "{backgrounds}: {large} instead of {small}");
         }
     }
-    let scene = Scene { samples: 16, slots: 1, backgrounds: 1, size: 1, screen: [64, 64] };
+    let scene =
+        Scene { samples: 16, slots: 1, backgrounds: 1, size: 1, screen: [64, 64], faded: false };
     assert!(work(scene, heads[0]) < 0.05);
 }

@@ -1,14 +1,16 @@
 //! Many specks a sample, of every size, overlapping and over the border.
 
-use crate::{Scene, same};
+use crate::{Build, Scene, notes, same};
 use speck_engine::RunningStatistics;
 use speck_engine::ops::Window;
+use speck_engine::structure::Held;
 
 const PADDED: Window = Window { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
 
 #[test]
 fn up_to_sixteen_specks_of_one_to_nine_pixels() {
-    let plain = Scene { samples: 2, slots: 1, backgrounds: 1, size: 1, screen: [30, 26] };
+    let plain =
+        Scene { samples: 2, slots: 1, backgrounds: 1, size: 1, screen: [30, 26], faded: false };
     for (slots, size) in [(16, 1), (1, 9), (4, 5), (16, 9)] {
         for backgrounds in [1, 2] {
             same(Scene { slots, size, backgrounds, ..plain }, |g, x, p| {
@@ -23,24 +25,19 @@ fn up_to_sixteen_specks_of_one_to_nine_pixels() {
     }
 }
 
-/// Specks that fade toward their edge: a weight a place of a speck's own, which
-/// is laid over the background in rings of smaller specks of one centre.
 #[test]
 fn specks_that_fade_toward_their_edge() {
-    let plain = Scene { samples: 2, slots: 3, backgrounds: 1, size: 5, screen: [30, 26] };
-    same(plain, |g, x, p| {
-        // Blurring by a fixed kernel makes specks fall off; it is an ordinary
-        // convolution of each channel.
-        let blur: Vec<f64> = (0..3 * 25)
-            .map(|i| {
-                (-0.5 * f64::from((i % 5 - 2) * (i % 5 - 2) + (i / 5 % 5 - 2) * (i / 5 % 5 - 2)))
-                    .exp()
-            })
-            .collect();
-        let ty = speck_engine::TensorType::new(g.float(), &[3, 1, 5, 5]);
-        let blur = g.constant(speck_engine::Tensor::new(&ty, &blur))?;
-        let window = Window { padding: [2, 2], groups: 3, ..Window::default() };
-        let x = g.conv2d(x, blur, window)?;
-        g.tanh(g.conv2d(x, p(&[2, 3, 3, 3]), PADDED)?)
-    });
+    let plain =
+        Scene { samples: 3, slots: 1, backgrounds: 1, size: 9, screen: [30, 26], faded: true };
+    for (slots, size, backgrounds) in [(1, 9, 1), (4, 5, 1), (16, 3, 3)] {
+        let scene = Scene { slots, size, backgrounds, ..plain };
+        let network: Build = |g, x, p| {
+            let x = g.tanh(g.conv2d(x, p(&[4, 3, 3, 3]), PADDED)?)?;
+            g.dsnt(g.conv2d(x, p(&[2, 4, 3, 3]), PADDED)?)
+        };
+        same(scene, network);
+        for note in notes(scene, network) {
+            assert!(note.held != Held::Densified, "{scene:?}: {note}");
+        }
+    }
 }

@@ -94,6 +94,17 @@ unsafe fn bands<V: Lanes, const R: usize, const N: usize>(
     if N > 1 { N * V::WIDTH } else { count }
 }
 
+// No closures in this file: a closure is compiled without the instruction set
+// of the function that it is inlined into, if it is inlined at all.
+#[inline(always)]
+unsafe fn load<V: Lanes, const WHOLE: bool>(from: *const f32, count: usize) -> V {
+    if WHOLE || count == V::WIDTH {
+        V::load(from)
+    } else {
+        V::load_part(from, count, V::splat(0.0))
+    }
+}
+
 #[inline(always)]
 unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
     depth: usize,
@@ -103,21 +114,18 @@ unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
     add: bool,
     count: usize,
 ) {
-    let load = |from: *const f32| {
-        if WHOLE { V::load(from) } else { V::load_part(from, count, V::splat(0.0)) }
-    };
     let mut sums = [[V::splat(0.0); N]; R];
     if add {
         for (r, row) in sums.iter_mut().enumerate() {
             for (k, sum) in row.iter_mut().enumerate() {
-                *sum = load(out.at.add(r * out.step + k * V::WIDTH));
+                *sum = load::<V, WHOLE>(out.at.add(r * out.step + k * V::WIDTH), count);
             }
         }
     }
     for p in 0..depth {
         let mut b = [V::splat(0.0); N];
         for (k, b) in b.iter_mut().enumerate() {
-            *b = load(right.at.add(p * right.step + k * V::WIDTH));
+            *b = load::<V, WHOLE>(right.at.add(p * right.step + k * V::WIDTH), count);
         }
         for (r, row) in sums.iter_mut().enumerate() {
             let a = V::splat(*left.at.add(r * left.row_step + p * left.depth_step));
@@ -156,23 +164,12 @@ pub unsafe fn transpose<V: Lanes>(
         let mut column = 0;
         while column < columns {
             let width = V::WIDTH.min(columns - column);
-            let mut square = [V::splat(0.0); 16];
-            for (r, register) in square.iter_mut().enumerate().take(height) {
-                let from = from.add((row + r) * columns + column);
-                *register = if width == V::WIDTH {
-                    V::load(from)
-                } else {
-                    V::load_part(from, width, V::splat(0.0))
-                };
-            }
-            turn::<V>(&mut square);
-            for (c, register) in square.iter().enumerate().take(width) {
-                let to = to.add((column + c) * step + row);
-                if height == V::WIDTH {
-                    register.store(to);
-                } else {
-                    register.store_part(to, height);
-                }
+            let from = from.add(row * columns + column);
+            let to = to.add(column * step + row);
+            if width == V::WIDTH && height == V::WIDTH {
+                square::<V, true>(height, width, from, columns, to, step);
+            } else {
+                square::<V, false>(height, width, from, columns, to, step);
             }
             column += width;
         }
@@ -180,24 +177,54 @@ pub unsafe fn transpose<V: Lanes>(
     }
 }
 
-/// Transposes the first `WIDTH` registers as a square.
+/// Transposes a square of registers, or a part of one.
 #[inline(always)]
-unsafe fn turn<V: Lanes>(square: &mut [V; 16]) {
-    let mut distance = V::WIDTH / 2;
-    while distance > 0 {
-        // Whether a lane is in the upper half of its pair of blocks.
-        let mut upper = [0.0f32; 16];
-        for (lane, upper) in upper.iter_mut().enumerate() {
-            *upper = if lane & distance != 0 { 1.0 } else { 0.0 };
+unsafe fn square<V: Lanes, const WHOLE: bool>(
+    height: usize,
+    width: usize,
+    from: *const f32,
+    from_step: usize,
+    to: *mut f32,
+    to_step: usize,
+) {
+    let mut square = [V::splat(0.0); 16];
+    for (r, register) in square.iter_mut().enumerate() {
+        if r < V::WIDTH && (WHOLE || r < height) {
+            *register = load::<V, WHOLE>(from.add(r * from_step), width);
         }
-        let upper = V::load(upper.as_ptr()).greater(V::splat(0.5));
-        for r in 0..V::WIDTH {
-            if r & distance == 0 {
-                let (a, b) = (square[r], square[r + distance]);
-                square[r] = V::select(upper, b.exchange(distance), a);
-                square[r + distance] = V::select(upper, b, a.exchange(distance));
+    }
+    if V::WIDTH > 8 {
+        exchange::<V, 8>(&mut square);
+    }
+    exchange::<V, 4>(&mut square);
+    exchange::<V, 2>(&mut square);
+    exchange::<V, 1>(&mut square);
+    for (c, register) in square.iter().enumerate() {
+        if c < V::WIDTH && (WHOLE || c < width) {
+            let to = to.add(c * to_step);
+            if WHOLE || height == V::WIDTH {
+                register.store(to);
+            } else {
+                register.store_part(to, height);
             }
         }
-        distance /= 2;
+    }
+}
+
+/// Exchanges the off-diagonal blocks of this size.
+#[inline(always)]
+unsafe fn exchange<V: Lanes, const SIZE: usize>(square: &mut [V; 16]) {
+    // Whether a lane is in the second one of its pair of blocks.
+    let mut second = [0.0f32; 16];
+    for (lane, second) in second.iter_mut().enumerate() {
+        *second = if lane & SIZE != 0 { 1.0 } else { 0.0 };
+    }
+    let second = V::load(second.as_ptr()).greater(V::splat(0.5));
+    for r in 0..16 {
+        if r < V::WIDTH && r & SIZE == 0 {
+            let (a, b) = (square[r], square[r + SIZE]);
+            square[r] = V::select(second, b.exchange(SIZE), a);
+            square[r + SIZE] = V::select(second, b, a.exchange(SIZE));
+        }
     }
 }
