@@ -178,7 +178,7 @@ fn rows_cost(map: &RowMap, rows: &TensorType) -> Cost {
     let places = map.windows.iter().product::<usize>().min(map.count());
     let values = (places * rows.shape[1] * rows.shape[2]) as u64;
     let bytes = values * rows.dtype.bytes() as u64;
-    Cost { flops: 4 * values, read: bytes, written: rows.bytes() as u64 }
+    Cost { flops: 4 * values, read: bytes, written: bytes }
 }
 
 impl Op for CatchUp {

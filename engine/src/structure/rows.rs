@@ -9,6 +9,13 @@
 //! the gradient ever being written out. Which of the two it is the step finds out
 //! by itself, from the values of the base.
 //!
+//! Measured over 600 steps of training at places that are visited again after up to
+//! hundreds of steps, the rate falling (the tests of the learners' `rows` print the
+//! table): weights and moments differ from those of the dense program by 2e-15 to
+//! 7e-15 of their size in f64, and in f32 both are as far from the f64 ones, for
+//! Adam, AdamW, momentum, RMSprop and Lion; where rows without a gradient are left
+//! as they are they differ by more than their size.
+//!
 //! In the state such a layer is a hidden slot, weight and moments side by side.
 //! The slots that others know, in PyTorch's layout, are written by the graph of
 //! [`settled`] and read by that of [`gathered`].

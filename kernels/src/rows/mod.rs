@@ -15,6 +15,24 @@
 //! An *index* lists for each position which places of windows lie on it, so that
 //! all samples that share a position form one small matrix product: the rows are
 //! read once for all of them, and no sample is dispatched by itself.
+//!
+//! # What was measured
+//! f32, one thread of a two-core AVX-512 server (Zen 5), best of repeated steps.
+//! * The head of a CNN, 8192 → 128 behind windows of 64 samples: sample by sample
+//!   on PyTorch's layout 16 ms forward, 16 ms to the windows and 98 ms to the
+//!   weight; position by position in tiles of registers 0.25, 0.26 and 0.1 ms.
+//!   A dense gradient of the weight was most of a step before.
+//! * 12288 → 512, 256 samples that differ in one pixel: a step took 23 ms with the
+//!   gradient written out and all of the weight and its moments updated, and takes
+//!   2.6 ms; at 32 samples 15.3 and 0.45 ms. What is left of the 2.6 ms is 1.8 ms of
+//!   catching up, 14 MB read and written, and the layers behind.
+//! * With a background for each sample, where all rows have a gradient: 5.8 ms for
+//!   the update, which reads and writes 75 MB each; that is the memory's speed.
+//! * [`ROW_SUM`] reads one part of three. In columns of 256, one thread each, 3.0 ms
+//!   for 4.2 million weights; in two long stretches, with the row of the next
+//!   position fetched ahead, 1.6 ms.
+//! * Transposing the weight from PyTorch's layout and back in each step took 23 ms
+//!   for 6.3 million weights: hence the rows live in the state.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

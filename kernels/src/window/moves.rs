@@ -5,6 +5,12 @@
 //! row of its own window; a row of a rectangle is a row of its image), and the
 //! samples are cut into parts. Each part writes what its samples own. Only what
 //! all samples add to one base cannot be cut so: there parts take channels.
+//!
+//! On one thread the gain is small, since the plain loops already move whole
+//! channels at 20 to 60 GB/s: these loops are bound by the first two caches. In
+//! parts of 32 channels the sums into a base took twice as long on one thread
+//! (each part looks every place up again), hence fewer parts, and none on one
+//! thread.
 
 // The one condition of every function here is that the lengths are what the
 // shapes say, which the wrappers check.

@@ -50,21 +50,33 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         },
         Dimension {
             name: "beta1",
-            doc: "decay of the mean gradient (optimizer adam)",
+            doc: "decay of the mean gradient (optimizers adam, adamw, lion)",
             kind: Kind::Float { min: 0.0, max: 0.9999 },
             default: DefaultValue::Float(0.9),
         },
         Dimension {
             name: "beta2",
-            doc: "decay of the mean squared gradient (optimizer adam)",
+            doc: "decay of the mean squared gradient (optimizers adam, adamw; lion: of the mean gradient that is kept)",
             kind: Kind::Float { min: 0.0, max: 0.999_999 },
             default: DefaultValue::Float(0.999),
         },
         Dimension {
             name: "epsilon",
-            doc: "added to the root of the mean squared gradient (optimizer adam)",
+            doc: "added to the root of the mean squared gradient (optimizers adam, adamw, rmsprop)",
             kind: Kind::Float { min: 1e-12, max: 1.0 },
             default: DefaultValue::Float(1e-8),
+        },
+        Dimension {
+            name: "alpha",
+            doc: "decay of the mean squared gradient (optimizer rmsprop)",
+            kind: Kind::Float { min: 0.0, max: 0.999_999 },
+            default: DefaultValue::Float(0.99),
+        },
+        Dimension {
+            name: "weight_decay",
+            doc: "share of a weight taken away in a step, times the rate (optimizers adamw, lion)",
+            kind: Kind::Float { min: 0.0, max: 1e6 },
+            default: DefaultValue::Float(0.01),
         },
         Dimension {
             name: "schedule",

@@ -88,7 +88,7 @@ fn trained(given: &[(&str, Value)], float: DType, mode: structure::Mode) -> Vec<
 fn rows_brought_up_to_date_are_those_of_the_dense_program_and_masked_ones_are_not() {
     use structure::Mode::{Dense, Structured};
     println!("optimizer   rows     f64       f32 against f64");
-    for optimizer in ["adam", "momentum", "sgd"] {
+    for optimizer in ["adam", "adamw", "momentum", "rmsprop", "lion", "sgd"] {
         let with = |rows: &str| {
             [
                 ("optimizer", Value::Text(optimizer.to_owned())),

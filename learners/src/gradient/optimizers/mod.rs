@@ -1,7 +1,9 @@
 //! Optimizers: how gradients become updates. One file each, all graph ops.
 
 mod adam;
+mod lion;
 mod momentum;
+mod rmsprop;
 mod sgd;
 
 use speck_engine::kernels::rows::rule::Rule;
@@ -28,6 +30,18 @@ impl Update<'_> {
     ) -> Result<NodeId, GraphError> {
         let slot = moment(kind, name);
         self.graph.state(&slot, &self.graph.shape(parameter), Initial::Constant(0.0))
+    }
+}
+
+impl Update<'_> {
+    /// (1 - rate · decay) p.
+    fn decayed(&self, parameter: NodeId, decay: f64) -> Result<NodeId, GraphError> {
+        if decay == 0.0 {
+            return Ok(parameter);
+        }
+        let share = self.graph.scale(self.rate, -decay)?;
+        let keep = self.graph.offset(share, 1.0)?;
+        self.graph.mul(parameter, keep)
     }
 }
 
@@ -67,10 +81,18 @@ pub struct OptimizerEntry {
 }
 
 /// Every optimizer.
-pub static ALL: &[OptimizerEntry] = &[sgd::ENTRY, momentum::ENTRY, adam::ENTRY];
+pub static ALL: &[OptimizerEntry] =
+    &[sgd::ENTRY, momentum::ENTRY, adam::ENTRY, adam::WITH_DECAY, rmsprop::ENTRY, lion::ENTRY];
 
 /// Their names.
-pub const NAMES: &[&str] = &[sgd::ENTRY.name, momentum::ENTRY.name, adam::ENTRY.name];
+pub const NAMES: &[&str] = &[
+    sgd::ENTRY.name,
+    momentum::ENTRY.name,
+    adam::ENTRY.name,
+    adam::WITH_DECAY.name,
+    rmsprop::ENTRY.name,
+    lion::ENTRY.name,
+];
 
 /// The entry called `name`.
 pub fn find(name: &str) -> Option<&'static OptimizerEntry> {
