@@ -7,6 +7,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput};
 use speck_engine::DType;
 use speck_engine::kernels::Choice;
+use speck_engine::structure::Mode;
 use speck_harness::data::{DataSettings, Source};
 use speck_learners::{Batches, Learner, Setup};
 use speck_models::settings::{Value, resolve};
@@ -46,6 +47,7 @@ fn learner(subject: &Subject, source: &Source) -> Box<dyn Learner> {
         seed: 0,
         kernels: Choice::default(),
         float: DType::F32,
+        mode: Mode::Dense,
     };
     (entry.make)(&settings, setup).expect("a learner")
 }

@@ -47,6 +47,16 @@ impl Graph {
         cotangent: NodeId,
         wrt: &[NodeId],
     ) -> Result<Vec<NodeId>, GraphError> {
+        self.backward(|graph| graph.pulled_back(output, cotangent, wrt))
+    }
+
+    #[track_caller]
+    fn pulled_back(
+        &self,
+        output: NodeId,
+        cotangent: NodeId,
+        wrt: &[NodeId],
+    ) -> Result<Vec<NodeId>, GraphError> {
         if self.ty(output) != self.ty(cotangent) {
             let message = "the cotangent has another type than the output".to_owned();
             return Err(self.error("pull_back", &[output, cotangent], message));

@@ -41,7 +41,7 @@ pub use compositions::{
     RunningStatistics, Sorted, Surrogate,
 };
 pub use dtype::{DType, Element};
-pub use graph::{Graph, GraphError, Node, NodeId, StateSlot};
+pub use graph::{Graph, GraphError, Node, NodeId, Serves, StateSlot};
 pub use op::{Composition, Cost, Op, OpInfo};
 pub use program::{CompileError, Options, Program, RunError, StepTiming};
 pub use shape::{TensorType, broadcast};

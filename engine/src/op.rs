@@ -2,7 +2,7 @@
 
 use crate::check::values::Expectation;
 use crate::graph::{Graph, GraphError, NodeId};
-pub use crate::program::{Arguments, Pointwise};
+pub use crate::program::{Arguments, Folding, Pointwise};
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use speck_kernels::{Choice, KernelError, KernelStatus};
@@ -109,8 +109,43 @@ pub enum Form<'a> {
     AveragePool(crate::ops::AveragePool2d),
     /// The elements at indices along an axis.
     Gather(usize),
+    /// (maps, weights) → the transpose of a convolution of maps of this size.
+    TransposedConvolution(crate::ops::Window, [usize; 2]),
+    /// The elements at a list of places along an axis.
+    IndexSelect(usize),
+    /// Elements of an axis from `start` on, by `step`.
+    Narrow {
+        /// The axis.
+        axis: usize,
+        /// The first.
+        start: usize,
+        /// From one to the next.
+        step: usize,
+    },
+    /// The adjoint of narrowing: zeros between and around.
+    Embed {
+        /// The axis.
+        axis: usize,
+        /// Where the first comes to lie.
+        start: usize,
+        /// From one to the next.
+        step: usize,
+    },
+    /// Axes in another order.
+    Permute(&'a [usize]),
+    /// The softmax along an axis.
+    Softmax {
+        /// The axis.
+        axis: usize,
+        /// Whether it is the logarithm of it.
+        log: bool,
+    },
+    /// The index of the largest element along an axis.
+    ArgMax(usize),
     /// The sum over axes.
     Sum(&'a [usize]),
+    /// The largest element over axes.
+    Max(&'a [usize]),
     /// The same elements under another shape.
     Reshape,
     /// Parts in a row along an axis.
@@ -136,8 +171,14 @@ pub enum Lowered {
     Alias,
     /// Element by element, with broadcasting; may run in place and in groups.
     Pointwise(Pointwise),
+    /// A sum, tile by tile; may end a group.
+    Folding(Folding),
     /// A call of one kernel.
     Routine(Routine),
+    /// A call of one kernel that changes its first input, a slot of the state or a
+    /// value that was computed: the output is in its memory, and the call finds the
+    /// old value in the output. Nodes that read the old value must come before.
+    InPlace(Routine),
 }
 
 /// One kernel call, ready to run.
@@ -214,8 +255,23 @@ pub struct Composition {
     /// Where what is passed back is defined and is not the derivative, what it
     /// is; finite differences do not apply then.
     pub stated: Option<&'static str>,
+    /// Where f32 results may lie further from the true ones than is usual.
+    pub rounding: Option<Rounding>,
     /// Cases for first and second derivatives against finite differences.
     pub cases: fn() -> Vec<Case>,
+}
+
+/// How much of f32's rounding a function passes on, for comparisons with results
+/// of higher precision.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounding {
+    /// What is allowed relative to the largest magnitude, as a multiple of what
+    /// is allowed for other functions.
+    pub factor: f64,
+    /// What is allowed however small all magnitudes are.
+    pub floor: f64,
+    /// The derivation.
+    pub reason: &'static str,
 }
 
 /// What a function does where its formula does not say.
@@ -229,12 +285,18 @@ pub struct Rule {
 impl Composition {
     /// A composition that is differentiable wherever its formula is plain.
     pub const fn new(name: &'static str, formula: &'static str, cases: fn() -> Vec<Case>) -> Self {
-        Composition { name, formula, rule: None, stated: None, cases }
+        Composition { name, formula, rule: None, stated: None, rounding: None, cases }
     }
 
     /// With a rule at ties, kinks or domain edges.
     pub const fn rule(mut self, text: &'static str, values: fn() -> Vec<Expectation>) -> Self {
         self.rule = Some(Rule { text, values });
+        self
+    }
+
+    /// With errors in f32 that are larger than usual, for a reason.
+    pub const fn rounding(mut self, factor: f64, floor: f64, reason: &'static str) -> Self {
+        self.rounding = Some(Rounding { factor, floor, reason });
         self
     }
 

@@ -71,6 +71,10 @@ impl Clone for State {
 }
 
 impl State {
+    /// Slots whose names begin with this are a program's own business: how it
+    /// holds what other slots hold for everybody else.
+    pub const HIDDEN: char = '~';
+
     /// The slots of `graph` as they start. Random values depend on `seed` and
     /// on the slot's name only, not on the order of slots or on what else the
     /// graph holds.
@@ -91,9 +95,10 @@ impl State {
         self.layout = next_layout();
     }
 
-    /// The slots with their names.
+    /// The slots with their names, without hidden ones.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.slots.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        let all = self.slots.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        all.filter(|(name, _)| !name.starts_with(State::HIDDEN))
     }
 
     /// A slot's value.

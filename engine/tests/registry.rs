@@ -8,6 +8,9 @@ use std::collections::HashSet;
 /// Ops whose value is given, not computed: they have no kernel and no cases.
 const SOURCES: [&str; 3] = ["input", "state", "constant"];
 
+/// Ops that change some rows of their first input in place.
+const CHANGE_ROWS: [&str; 2] = ["row_catch_up", "row_update"];
+
 #[test]
 fn names_are_unique_and_every_op_is_described() {
     let mut seen = HashSet::new();
@@ -146,7 +149,12 @@ fn costs_are_given() {
             let node = graph.node(output);
             let types: Vec<_> = node.inputs.iter().map(|id| graph.ty(*id)).collect();
             let cost = node.op.cost(&types.iter().collect::<Vec<_>>(), &node.ty);
-            assert_eq!(cost.written, node.ty.bytes() as u64, "{}: {}", op.name, case.name);
+            let bytes = node.ty.bytes() as u64;
+            if CHANGE_ROWS.contains(&op.name) {
+                assert!((1..=bytes).contains(&cost.written), "{}: {}", op.name, case.name);
+            } else {
+                assert_eq!(cost.written, bytes, "{}: {}", op.name, case.name);
+            }
         }
     }
 }

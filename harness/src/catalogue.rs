@@ -19,6 +19,8 @@ pub struct Entry {
     pub gradient: GradientEntry,
     /// The rule at ties, kinks and domain edges.
     pub rule: Option<&'static str>,
+    /// Why its results in f32 may lie further from the true ones than is usual.
+    pub rounding: Option<&'static str>,
     /// The kernels; none for a composition.
     pub kernels: Vec<KernelEntry>,
     /// The work of the first case; none for a composition.
@@ -136,6 +138,7 @@ fn op_entry(op: &'static OpInfo) -> Entry {
         formula: op.formula,
         gradient: GradientEntry { kind, text },
         rule: op.rule,
+        rounding: None,
         kernels: (op.kernels)().iter().map(KernelEntry::new).collect(),
         cost: cases.first().and_then(cost),
         derivatives: derivatives(&cases, matches!(op.gradient, Gradient::Stated(_))),
@@ -152,6 +155,7 @@ fn composition_entry(composition: &'static Composition) -> Entry {
         formula: composition.formula,
         gradient,
         rule: composition.rule.as_ref().map(|rule| rule.text),
+        rounding: composition.rounding.map(|rounding| rounding.reason),
         kernels: Vec::new(),
         cost: None,
         derivatives: derivatives(&(composition.cases)(), composition.stated.is_some()),
@@ -237,6 +241,7 @@ impl Entry {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.gradient_line(), self.derivative_line()];
         lines.extend(self.rule.map(|rule| format!("rule: {rule}")));
+        lines.extend(self.rounding.map(|reason| format!("rounding in f32: {reason}")));
         lines.extend(self.cost_line());
         lines
     }
@@ -261,6 +266,9 @@ pub fn markdown() -> String {
             let _ = writeln!(page, "- {}", entry.gradient_line());
             if let Some(rule) = entry.rule {
                 let _ = writeln!(page, "- rule: {rule}");
+            }
+            if let Some(reason) = entry.rounding {
+                let _ = writeln!(page, "- rounding in f32: {reason}");
             }
             if let Some(cost) = entry.cost_line() {
                 let _ = writeln!(page, "- {cost}");

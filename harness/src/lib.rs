@@ -11,6 +11,7 @@ pub mod conform;
 pub mod data;
 mod error;
 mod files;
+mod ledger;
 pub mod metrics;
 pub mod protocols;
 mod registries;

@@ -229,6 +229,8 @@ fn picking_and_adding() {
     passes("gather", json!({"dim": -1}), &corner, reals(&[1, 2], &[3.0, 1.0]));
     let one = [scalar(), index(&[1], &[0])];
     passes("gather", json!({"dim": 0}), &one, reals(&[1], &[7.0]));
+    let none = [x(), index(&[4, 0, 1], &[])];
+    passes("gather", json!({"dim": 0}), &none, zeros(&[4, 0, 1]));
     passes("index_select", json!({"dim": -1}), &one, reals(&[], &[7.0]));
     let source = ("src", reals(&[2, 2], &[10.0, 20.0, 30.0, 40.0]));
     let sum = reals(&[2, 3], &[21.0, 2.0, 13.0, 4.0, 5.0, 6.0]);
@@ -289,4 +291,26 @@ fn order() {
     fails("sort", json!({"dim": 2}), &x());
     fails("topk", json!({"k": 3}), &x());
     fails("topk", json!({"k": -1}), &x());
+}
+
+#[test]
+fn precision_and_three_dimensions() {
+    // The right answer in f32 is an infinity.
+    passes(
+        "exp",
+        json!({}),
+        &[("input", reals(&[2], &[0.0, 100.0]))],
+        reals(&[2], &[1.0, 100f64.exp()]),
+    );
+    // At elements their values, in the middle the mean: the weights are symmetric.
+    let grid = |place: [f64; 3]| {
+        [
+            ("input", reals(&[1, 1, 2, 1, 2], &[1.0, 3.0, 5.0, 7.0])),
+            ("grid", reals(&[1, 1, 1, 1, 3], &place)),
+        ]
+    };
+    let form = json!({"mode": "bicubic", "padding_mode": "border", "align_corners": true});
+    for (place, value) in [([-1.0, 0.0, -1.0], 1.0), ([1.0, 0.0, -1.0], 3.0), ([0.0; 3], 4.0)] {
+        passes("grid_sample", form.clone(), &grid(place), reals(&[1, 1, 1, 1, 1], &[value]));
+    }
 }

@@ -191,6 +191,32 @@ fn the_printed_program_shows_every_node_with_shape_kernel_and_cost() {
 }
 
 #[test]
+fn the_print_says_why_and_what_is_skipped() {
+    let place = Place::with("whole.toml", support::whole());
+    let print = |flags: &[&str]| {
+        let arguments = [&["print", "whole.toml", "--run", "3"], flags].concat();
+        place.succeed(&arguments).out
+    };
+    let text = print(&["--mode", "structured"]);
+    for said in ["structured, as asked for", "structured: windows", "% of positions", "skipped"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(print(&["--mode", "dense"]).contains("dense, as asked for"));
+    assert!(print(&[]).contains("predicted work"));
+    let json: serde_json::Value =
+        serde_json::from_str(&print(&["--mode", "structured", "--json"])).expect("an object");
+    assert_eq!(json["plan"]["structured"], true);
+    assert!(json["plan"]["ops"][0]["window"].is_array(), "{json}");
+    let total = &json["ledger"]["total"];
+    let number = |path: &str| total.pointer(path).and_then(serde_json::Value::as_i64);
+    assert_eq!(
+        number("/skipped/flops"),
+        Some(number("/dense/flops").unwrap_or(0) - number("/executed/flops").unwrap_or(0))
+    );
+    assert!(number("/skipped/flops") > Some(0), "{total}");
+}
+
+#[test]
 fn printing_twice_gives_the_same_text() {
     let place = Place::with("whole.toml", support::whole());
     // The one with a large constant, the coordinates.
@@ -236,6 +262,7 @@ fn the_help_of_every_command_mentions_every_flag() {
                 "--threads",
                 "--jobs",
                 "--kernel",
+                "--mode",
                 "--checkpoint-every",
                 "--dry-run",
                 "--quiet",
@@ -243,8 +270,8 @@ fn the_help_of_every_command_mentions_every_flag() {
         ),
         ("report", &["<STORE>", "--runs", "--out"]),
         ("list", &["<WHAT>", "--json"]),
-        ("print", &["<EXPERIMENT>", "--run", "--kernel", "--time"]),
-        ("conform", &["<PATH>", "--device", "--kernel", "--json"]),
+        ("print", &["<EXPERIMENT>", "--run", "--kernel", "--mode", "--json", "--time"]),
+        ("conform", &["<PATH>", "--device", "--kernel", "--mode", "--json"]),
     ];
     let all = place.succeed(&["--help"]).out;
     for (command, flags) in commands {

@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, Tensor, TensorType};
+use speck_engine::{DType, Tensor, TensorType, structure};
 use speck_harness::data::{DataSettings, Source};
 use speck_harness::run::stage::{Stage, finished};
 use speck_learners::{Batches, Learner, PRIVATE, Setup};
@@ -43,6 +43,7 @@ fn learner(metadata: &HashMap<String, String>, source: &Source) -> Box<dyn Learn
         seed: 3,
         kernels: Choice::default(),
         float: DType::F32,
+        mode: structure::Mode::Dense,
     };
     let entry = speck_learners::find("gradient").expect("the gradient learner");
     let settings = resolve(entry.dimensions, &[]).expect("defaults");
@@ -80,7 +81,12 @@ fn checkpoints_have_pytorchs_names_and_shapes_and_pytorchs_weights_load() {
         let mut ours = learner(&metadata, &source);
         ours.adopt(&initial).expect("their weights fit");
         for (name, tensor) in &initial {
-            assert_eq!(ours.state().get(name), Some(tensor), "{}: {name}", path.display());
+            assert_eq!(
+                ours.state().expect("a state").get(name),
+                Some(tensor),
+                "{}: {name}",
+                path.display()
+            );
         }
         let checkpoint = place.path("checkpoint.safetensors");
         let stage = Stage {
@@ -108,7 +114,11 @@ fn checkpoints_have_pytorchs_names_and_shapes_and_pytorchs_weights_load() {
         let mut again = learner(&metadata, &source);
         again.adopt(&saved).expect("our own weights fit");
         for name in names.keys() {
-            assert_eq!(again.state().get(name), ours.state().get(name), "{name}");
+            assert_eq!(
+                again.state().expect("a state").get(name),
+                ours.state().expect("a state").get(name),
+                "{name}"
+            );
         }
         std::fs::remove_file(&checkpoint).expect("removed");
     }
@@ -116,8 +126,11 @@ fn checkpoints_have_pytorchs_names_and_shapes_and_pytorchs_weights_load() {
 
 #[test]
 fn recorded_runs_are_repeated() {
-    let outcome = Place::new().succeed(&["conform", FOLDER]);
-    assert!(outcome.out.ends_with("7 passed, 0 failed, 0 unsupported\n"), "{}", outcome.out);
+    for mode in ["dense", "structured", "auto"] {
+        let outcome = Place::new().succeed(&["conform", FOLDER, "--mode", mode]);
+        let passed = outcome.out.ends_with("7 passed, 0 failed, 0 unsupported\n");
+        assert!(passed, "{mode}: {}", outcome.out);
+    }
 }
 
 /// A small recorded run with one tensor changed, and what `speck conform` says.

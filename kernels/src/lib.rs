@@ -10,11 +10,13 @@
 //! fastest first and `scalar` last. Which variant runs is decided once, when a
 //! program is compiled, by [`Kernel::select`]; a [`Choice`] can force it.
 
+pub mod attention;
 pub mod choice;
 pub mod convert;
 pub mod convolution;
 pub mod elementwise;
 pub mod isa;
+pub mod largest;
 pub mod matmul;
 pub mod movement;
 pub mod parallel;
@@ -24,6 +26,7 @@ pub mod random;
 pub mod real;
 pub mod reduce;
 pub mod render;
+pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
@@ -47,12 +50,15 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(pooling::kernels());
     kernels.extend(reduce::kernels());
     kernels.extend(softmax::kernels());
+    kernels.extend(attention::kernels());
     kernels.extend(movement::kernels());
     kernels.extend(sort::kernels());
     kernels.extend(scan::kernels());
     kernels.extend(convert::kernels());
     kernels.extend(random::kernels());
     kernels.extend(render::kernels());
+    kernels.extend(rows::kernels());
+    kernels.extend(largest::kernels());
     kernels.extend(window::kernels());
     kernels
 }

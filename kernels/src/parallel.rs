@@ -5,6 +5,7 @@
 //! sizes alone. Which thread runs a part is left to rayon; what a part
 //! computes, and the order in which parts are combined, is fixed.
 
+use crate::Isa;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -23,6 +24,61 @@ pub fn for_parts(total: usize, part: usize, body: impl Fn(Range<usize>) + Send +
         (0..parts).for_each(|i| body(range(i)));
     } else {
         (0..parts).into_par_iter().for_each(|i| body(range(i)));
+    }
+}
+
+/// Asks for the cache lines of `bytes` bytes at `address`, which need not be
+/// readable: what a loop will read soon, where the processor's own prefetcher
+/// does not see it coming (several streams, each a page at a time).
+#[inline(always)]
+pub fn prefetch(address: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for offset in (0..bytes).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(offset).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (address, bytes);
+}
+
+/// Copies past the caches: what is far larger than they are is gone from them
+/// before it is read again, and a plain store would first read the line that it
+/// overwrites. Call [`streamed`] before another thread reads it.
+///
+/// # Safety
+/// `from` and `to` are valid for `bytes` bytes and do not overlap.
+pub unsafe fn stream(from: *const u8, to: *mut u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if to.addr().is_multiple_of(64) && Isa::Avx512.supported().is_ok() {
+        // SAFETY: the instruction set is there; the rest is the caller's promise.
+        return unsafe { stream_avx512(from, to, bytes) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) };
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn stream_avx512(from: *const u8, to: *mut u8, bytes: usize) {
+    use std::arch::x86_64::{_mm512_loadu_si512, _mm512_stream_si512};
+    let whole = bytes / 64 * 64;
+    let mut at = 0;
+    while at < whole {
+        // SAFETY: the caller's promise; `to` is a multiple of 64.
+        unsafe { _mm512_stream_si512(to.add(at).cast(), _mm512_loadu_si512(from.add(at).cast())) };
+        at += 64;
+    }
+    // SAFETY: as above.
+    unsafe { std::ptr::copy_nonoverlapping(from.add(whole), to.add(whole), bytes - whole) };
+}
+
+/// Makes what this thread has [streamed](stream) visible to others.
+pub fn streamed() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
     }
 }
 
@@ -97,6 +153,22 @@ pub(crate) mod tests {
                 });
                 assert_eq!(one, two, "{total} in parts of {part}");
             }
+        }
+    }
+
+    #[test]
+    fn streams_copy_whatever_the_length_and_place() {
+        let from: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        #[repr(align(64))]
+        struct Aligned([u8; 1100]);
+        for (start, bytes) in [(0, 0), (0, 1), (0, 63), (0, 64), (0, 1000), (1, 999), (64, 200)] {
+            let mut to = Aligned([7; 1100]);
+            // SAFETY: both are long enough and apart.
+            unsafe { stream(from.as_ptr(), to.0.as_mut_ptr().add(start), bytes) };
+            streamed();
+            assert_eq!(to.0[start..start + bytes], from[..bytes]);
+            let rest = to.0[..start].iter().chain(&to.0[start + bytes..]);
+            assert!(rest.into_iter().all(|byte| *byte == 7), "{start} {bytes}");
         }
     }
 

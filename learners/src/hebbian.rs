@@ -9,6 +9,7 @@
 
 use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::{Predictor, Readout};
+use crate::rows::Rows;
 use crate::trainer::Trainer;
 use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup, screen,
@@ -44,7 +45,8 @@ struct Hebbian {
 
 impl Hebbian {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
-        let Setup { model, shape, seed, kernels, float } = setup;
+        // The product of targets and pixels has no rule: its own program is dense.
+        let Setup { model, shape, seed, kernels, float, mode } = setup;
         if model.name() != Linear.name() {
             let message = format!(
                 "the hebbian learner changes one layer of weights: it learns the model `{}`, not `{}`",
@@ -90,7 +92,8 @@ impl Hebbian {
         Ok(Hebbian {
             trainer: Trainer {
                 program,
-                predictor: Predictor::new(model, Readout::Share, kernels, float),
+                rows: Rows::new(Vec::new(), kernels.clone(), float),
+                predictor: Predictor::new(model, Readout::Share, kernels, float, mode),
                 state,
                 batch: SpeckBatch::new(shape),
                 parameters: graph.ty(weight).elements(),
@@ -121,8 +124,8 @@ impl Learner for Hebbian {
         self.trainer.predict(batch, brightness)
     }
 
-    fn state(&self) -> &State {
-        &self.trainer.state
+    fn state(&mut self) -> Result<&State, LearnerError> {
+        self.trainer.state()
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {

@@ -9,6 +9,7 @@ pub mod gradient;
 mod hebbian;
 mod port;
 mod predictor;
+mod rows;
 pub mod screen;
 mod trainer;
 
@@ -18,6 +19,7 @@ pub use predictor::Readout;
 use speck_engine::kernels::Choice;
 use speck_engine::{
     CompileError, Cost, DType, GraphError, RunError, State, StateError, StepTiming, Tensor,
+    structure,
 };
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Dimension, Model, SettingError, Settings};
@@ -65,6 +67,8 @@ pub struct Setup {
     pub kernels: Choice,
     /// What the programs compute in, and the model's tensors are.
     pub float: DType,
+    /// Whether programs compute every pixel or what differs.
+    pub mode: structure::Mode,
 }
 
 /// What a learner consists of, for reports and prints.
@@ -76,6 +80,10 @@ pub struct Description {
     pub step: Cost,
     /// The program of one step, printed.
     pub program: String,
+    /// Whether the program is rewritten, and why.
+    pub plan: structure::Plan,
+    /// The work of each op of a step, against that of the dense program.
+    pub ledger: structure::Ledger,
 }
 
 /// A way of learning, applied to one model.
@@ -110,8 +118,14 @@ pub trait Learner: Send {
     /// The model cannot be compiled for the batch.
     fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError>;
 
-    /// Everything that later steps and predictions depend on.
-    fn state(&self) -> &State;
+    /// Everything that later steps and predictions depend on. What the steps held
+    /// in another form, or put off, is written and done first; since that rounds,
+    /// a run that is to go on to the same bits asks for the state after the same
+    /// steps.
+    ///
+    /// # Errors
+    /// None that [`Learner::learn`] would not have.
+    fn state(&mut self) -> Result<&State, LearnerError>;
 
     /// Replaces slots of the state by saved ones, to go on where they were saved.
     ///
@@ -131,7 +145,7 @@ impl dyn Learner + '_ {
     /// A tensor is missing or of another type.
     pub fn adopt(&mut self, other: &[(String, Tensor)]) -> Result<(), LearnerError> {
         let mut merged = Vec::new();
-        for (name, tensor) in self.state().iter() {
+        for (name, tensor) in self.state()?.iter() {
             if name.starts_with(PRIVATE) {
                 merged.push((name.to_owned(), tensor.clone()));
                 continue;

@@ -3,7 +3,7 @@
 use crate::batch::{BatchShape, SpeckBatch, TARGETS};
 use crate::{LearnerError, port, screen};
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State};
+use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State, structure};
 use speck_models::{Builder, Mode, Model, SCREEN};
 use std::sync::Arc;
 
@@ -31,12 +31,19 @@ pub(crate) struct Predictor {
     readout: Readout,
     kernels: Choice,
     float: DType,
+    mode: structure::Mode,
     programs: Vec<(BatchShape, Program, SpeckBatch)>,
 }
 
 impl Predictor {
-    pub fn new(model: Arc<dyn Model>, readout: Readout, kernels: Choice, float: DType) -> Self {
-        Predictor { model, readout, kernels, float, programs: Vec::new() }
+    pub fn new(
+        model: Arc<dyn Model>,
+        readout: Readout,
+        kernels: Choice,
+        float: DType,
+        mode: structure::Mode,
+    ) -> Self {
+        Predictor { model, readout, kernels, float, mode, programs: Vec::new() }
     }
 
     /// Predicts [samples, 128] values.
@@ -46,13 +53,23 @@ impl Predictor {
         batch: &SpeckBatch,
         brightness: &mut [f32],
     ) -> Result<(), LearnerError> {
-        // One program for nearly all batches: slots are rounded up and left
-        // empty, and a shared background is given to each sample.
-        let shape = BatchShape {
-            samples: SAMPLES,
-            specks: batch.shape.specks.next_power_of_two().max(SLOTS),
-            backgrounds: SAMPLES,
-            size: batch.shape.size,
+        let BatchShape { specks, backgrounds, size, .. } = batch.shape;
+        let specks = specks.next_power_of_two();
+        let shape = match self.mode {
+            // One program for nearly all batches: slots are rounded up and left
+            // empty, and a shared background is given to each sample.
+            structure::Mode::Dense => BatchShape {
+                samples: SAMPLES,
+                specks: specks.max(SLOTS),
+                backgrounds: SAMPLES,
+                size,
+            },
+            // Where only what differs is computed, an empty slot costs as much as
+            // a full one, and one background less than many.
+            _ => {
+                let backgrounds = if backgrounds == 1 { 1 } else { SAMPLES };
+                BatchShape { samples: SAMPLES, specks, backgrounds, size }
+            }
         };
         let index = match self.programs.iter().position(|(known, ..)| *known == shape) {
             Some(index) => index,
@@ -74,13 +91,24 @@ impl Predictor {
     }
 
     fn compile(&self, shape: BatchShape) -> Result<Program, LearnerError> {
+        let build = |structured| self.graph(shape, structured);
+        let (graph, _) = self.mode.choose(build, |graph| graph)?;
+        let options = Options { kernels: self.kernels.clone(), ..Options::default() };
+        Ok(Program::compile(&graph, &options)?)
+    }
+
+    fn graph(
+        &self,
+        shape: BatchShape,
+        structured: bool,
+    ) -> Result<structure::Built<Graph>, GraphError> {
         let graph = Graph::new(self.float);
         let screen = screen::declare(&graph, shape)?;
         let outputs = self.model.append(&Builder::new(&graph, Mode::Evaluation), screen.image)?;
         let brightness = read(&graph, outputs, self.readout)?;
         graph.output("brightness", brightness)?;
-        let options = Options { kernels: self.kernels.clone(), ..Options::default() };
-        Ok(Program::compile(&graph, &options)?)
+        let notes = if structured { structure::rewrite_noted(&graph, &[])?.1 } else { Vec::new() };
+        Ok((graph, notes))
     }
 }
 

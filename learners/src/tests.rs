@@ -25,7 +25,14 @@ impl Batches for Specks {
 const SHAPE: BatchShape = BatchShape { samples: 32, specks: 1, backgrounds: 1, size: 1 };
 
 fn setup(model: Arc<dyn Model>) -> Setup {
-    Setup { model, shape: SHAPE, seed: 7, kernels: Choice::default(), float: DType::F32 }
+    Setup {
+        model,
+        shape: SHAPE,
+        seed: 7,
+        kernels: Choice::default(),
+        float: DType::F32,
+        mode: structure::Mode::Dense,
+    }
 }
 
 fn made(entry: &LearnerEntry, model: &str, given: &[(&str, Value)]) -> Box<dyn Learner> {
@@ -37,8 +44,13 @@ fn made(entry: &LearnerEntry, model: &str, given: &[(&str, Value)]) -> Box<dyn L
     (entry.make)(&settings, setup).unwrap()
 }
 
-fn saved(learner: &dyn Learner) -> Vec<(String, Tensor)> {
-    learner.state().iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect()
+fn saved(learner: &mut dyn Learner) -> Vec<(String, Tensor)> {
+    learner
+        .state()
+        .unwrap()
+        .iter()
+        .map(|(name, tensor)| (name.to_owned(), tensor.clone()))
+        .collect()
 }
 
 #[test]
@@ -46,7 +58,7 @@ fn every_learner_learns_resumes_and_is_adopted() {
     for entry in ALL {
         let mut whole = made(entry, "linear", &[]);
         let first = whole.learn(&Specks(SHAPE), 4).unwrap();
-        let saved_state = saved(&*whole);
+        let saved_state = saved(&mut *whole);
         let last = whole.learn(&Specks(SHAPE), 12).unwrap();
         assert!(last < first, "{}: {first} then {last}", entry.name);
         assert_eq!(whole.steps(), 16);
@@ -55,10 +67,10 @@ fn every_learner_learns_resumes_and_is_adopted() {
         resumed.restore(saved_state).unwrap();
         assert_eq!(resumed.steps(), 4);
         resumed.learn(&Specks(SHAPE), 12).unwrap();
-        assert_eq!(saved(&*resumed), saved(&*whole), "{}", entry.name);
+        assert_eq!(saved(&mut *resumed), saved(&mut *whole), "{}", entry.name);
 
         let mut student = made(entry, "linear", &[]);
-        student.adopt(&saved(&*whole)).unwrap();
+        student.adopt(&saved(&mut *whole)).unwrap();
         assert_eq!(student.steps(), 0);
         let mut batch = SpeckBatch::new(SHAPE);
         Specks(SHAPE).fill(3, &mut batch);
@@ -144,7 +156,102 @@ fn the_hebbian_learner_wants_the_linear_model() {
 fn a_state_that_does_not_fit_is_refused() {
     let entry = find("gradient").unwrap();
     let mut learner = made(entry, "linear", &[]);
-    let mut state = saved(&*learner);
+    let mut state = saved(&mut *learner);
     state.pop();
     assert!(learner.restore(state).is_err());
+}
+
+/// A learner of a small model whose programs are of this mode.
+fn small(mode: structure::Mode, model: &str, given: &[(&str, Value)]) -> Box<dyn Learner> {
+    let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+    let entry = speck_models::find(model).unwrap();
+    let model = (entry.make)(&resolve(entry.dimensions, &given).unwrap()).unwrap();
+    let entry = find("gradient").unwrap();
+    let rate = ("rate".to_owned(), Value::Float(0.002));
+    let settings = resolve(entry.dimensions, &[rate]).unwrap();
+    (entry.make)(&settings, Setup { mode, ..setup(model.into()) }).unwrap()
+}
+
+fn list(values: &[i64]) -> Value {
+    Value::List(values.iter().map(|value| Value::Int(*value)).collect())
+}
+
+/// Small models of each kind, with their settings.
+fn small_models() -> [(&'static str, Vec<(&'static str, Value)>); 4] {
+    [
+        ("mlp", vec![("hidden", list(&[32]))]),
+        ("cnn", vec![("channels", list(&[4, 8]))]),
+        ("resnet", vec![("width", Value::Int(4)), ("blocks", Value::Int(2))]),
+        ("dsnt", vec![("channels", list(&[4, 4])), ("norm", Value::Text("batch".to_owned()))]),
+    ]
+}
+
+#[test]
+fn structured_and_dense_programs_have_the_same_loss_curve() {
+    for (model, given) in small_models() {
+        let [mut dense, mut structured] = [structure::Mode::Dense, structure::Mode::Structured]
+            .map(|mode| small(mode, model, &given));
+        let mut first = None;
+        let mut last = 0.0;
+        for step in 0..200 {
+            let wanted = dense.learn(&Specks(SHAPE), 1).unwrap();
+            let found = structured.learn(&Specks(SHAPE), 1).unwrap();
+            let error = (found - wanted).abs();
+            assert!(error <= 1e-4, "{model}, step {step}: {found} instead of {wanted}");
+            first.get_or_insert(wanted);
+            last = wanted;
+        }
+        assert!(last < 0.95 * first.unwrap_or(0.0), "{model} learned: {first:?} then {last}");
+    }
+}
+
+#[test]
+fn predictions_are_the_same_in_every_mode() {
+    for (model, given) in small_models() {
+        for (specks, backgrounds) in [(1, 1), (3, 100)] {
+            let shape = BatchShape { samples: 100, specks, backgrounds, size: 1 };
+            let mut batch = SpeckBatch::new(shape);
+            for (i, value) in batch.positions.iter_mut().enumerate() {
+                *value = (i * 37 % 64) as i32;
+            }
+            batch.colours.iter_mut().enumerate().for_each(|(i, c)| *c = (i % 7) as f32 / 7.0);
+            batch.background.iter_mut().enumerate().for_each(|(i, c)| *c = (i % 5) as f32 / 9.0);
+            let modes =
+                [structure::Mode::Dense, structure::Mode::Structured, structure::Mode::Auto];
+            let [dense, structured, auto] = modes.map(|mode| {
+                let mut learner = small(mode, model, &given);
+                learner.learn(&Specks(SHAPE), 3).unwrap();
+                let mut brightness = vec![f32::NAN; shape.samples * TARGETS];
+                learner.predict(&batch, &mut brightness).unwrap();
+                brightness
+            });
+            for other in [structured, auto] {
+                for (a, b) in dense.iter().zip(&other) {
+                    assert!((a - b).abs() <= 1e-4, "{model} {shape:?}: {b} instead of {a}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_says_why_and_a_ledger_what_is_skipped() {
+    let given = [("channels", list(&[4, 8]))];
+    let description = small(structure::Mode::Auto, "cnn", &given).describe();
+    assert!(description.plan.structured, "{}", description.plan.why);
+    assert!(description.plan.why.contains("cheaper"), "{}", description.plan.why);
+    assert!(!description.plan.notes.is_empty());
+    let [dense, executed] = description.ledger.total();
+    assert_eq!(executed, description.step);
+    assert!(executed.flops < dense.flops / 2, "{executed:?} of {dense:?}");
+    let backward = description
+        .ledger
+        .entries
+        .iter()
+        .find(|entry| entry.op == "conv2d" && entry.backward && entry.path.contains('0'));
+    let backward = backward.expect("the gradient of a convolution");
+    assert!(0 < backward.executed.flops && backward.executed.flops < backward.dense.flops / 4);
+    let plain = small(structure::Mode::Dense, "cnn", &given).describe();
+    let [dense_again, same] = plain.ledger.total();
+    assert_eq!((dense_again, same), (dense, plain.step));
 }

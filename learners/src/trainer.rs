@@ -2,8 +2,9 @@
 
 use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::Predictor;
+use crate::rows::Rows;
 use crate::{Description, LearnerError, STEP, port, screen};
-use speck_engine::{Program, RunError, State, StateError, StepTiming, Tensor};
+use speck_engine::{Program, RunError, State, StateError, StepTiming, Tensor, structure};
 use speck_models::SettingError;
 
 /// A program that makes one step, the state it works on, and the predictor
@@ -13,6 +14,8 @@ pub(crate) struct Trainer {
     pub program: Program,
     pub predictor: Predictor,
     pub state: State,
+    /// Parameters that the steps hold in rows.
+    pub rows: Rows,
     pub batch: SpeckBatch,
     /// Values that are learned.
     pub parameters: usize,
@@ -23,6 +26,12 @@ impl Trainer {
     pub fn steps(&self) -> u64 {
         let counter = self.state.get(STEP).and_then(|tensor| tensor.values::<i32>());
         counter.map_or(0, |values| u64::from(values[0] as u32))
+    }
+
+    /// The state as others know it.
+    pub fn state(&mut self) -> Result<&State, LearnerError> {
+        self.rows.settle(&mut self.state)?;
+        Ok(&self.state)
     }
 
     /// Makes `steps` steps; `prepare` sets what else the program needs, given
@@ -65,6 +74,7 @@ impl Trainer {
             );
             return Err(SettingError::new("data", message).into());
         }
+        self.rows.hold(&mut self.state)?;
         let step = self.steps();
         data.fill(step, &mut self.batch);
         screen::feed(&mut self.program, &self.batch)?;
@@ -76,6 +86,7 @@ impl Trainer {
         batch: &SpeckBatch,
         brightness: &mut [f32],
     ) -> Result<(), LearnerError> {
+        self.rows.settle(&mut self.state)?;
         self.predictor.predict(&mut self.state, batch, brightness)
     }
 
@@ -99,6 +110,7 @@ impl Trainer {
             }
         }
         saved.into_iter().try_for_each(|(name, tensor)| self.state.set(&name, tensor))?;
+        self.rows.forget();
         Ok(())
     }
 
@@ -107,6 +119,8 @@ impl Trainer {
             parameters: self.parameters,
             step: self.program.cost(),
             program: self.program.to_string(),
+            plan: structure::Plan::default(),
+            ledger: structure::Ledger::default(),
         }
     }
 }

@@ -76,6 +76,9 @@ pub(super) const ALL: &[Composition] = &[
                 Case::new("cubic", &flat, |g, x| {
                     sampled(g, x, Interpolation::Cubic, Outside::Border, false)
                 }),
+                Case::new("cubic, three dimensions", &solid, |g, x| {
+                    sampled(g, x, Interpolation::Cubic, Outside::Reflection, false)
+                }),
                 Case::new("linear, three dimensions", &solid, |g, x| {
                     sampled(g, x, Interpolation::Linear, Outside::Border, false)
                 }),
@@ -152,8 +155,8 @@ impl Graph {
     /// (Jaderberg et al., "Spatial Transformer Networks", 2015).
     ///
     /// # Errors
-    /// Sizes that do not fit, an image without elements, cubic in three
-    /// dimensions, or more elements than can be counted in the graph's type.
+    /// Sizes that do not fit, another way to interpolate, an image without
+    /// elements, or more than can be counted in the graph's type.
     #[track_caller]
     pub fn grid_sample(
         &self,
@@ -198,7 +201,7 @@ impl Graph {
                 }
                 self.pick_pixels(x, &sources)?
             }
-            Interpolation::Cubic if dimensions == 2 => self.sample_cubic(x, &sources, form)?,
+            Interpolation::Cubic => self.sample_cubic(x, &sources, form)?,
             _ => {
                 let message = format!("cannot sample by {:?}", form.mode);
                 return Err(self.error("grid_sample", &[x, grid], message));
@@ -322,7 +325,8 @@ impl Graph {
         total.ok_or_else(|| self.error("sample", &[x], "has no dimensions to sample".to_owned()))
     }
 
-    /// Images [N,C,H,W] by cubic convolution; see [`Interpolation::Cubic`].
+    /// Images [N,C,…] at coordinates [N,P] as in [`Graph::sample_linear`], by cubic
+    /// convolution; see [`Interpolation::Cubic`].
     #[track_caller]
     fn sample_cubic(
         &self,
@@ -343,11 +347,14 @@ impl Graph {
             taps.push(own);
         }
         let mut total = None;
-        for (row, along) in &taps[0] {
-            for (column, across) in &taps[1] {
-                let weight = self.mul(*along, *across)?;
-                total = Some(self.add_weighted(total, x, &[*row, *column], weight)?);
+        for element in 0..4_usize.pow(taps.len() as u32) {
+            let tap = |d: usize| &taps[d][element / 4_usize.pow(d as u32) % 4];
+            let positions: Vec<_> = (0..taps.len()).map(|d| tap(d).0).collect();
+            let mut weight = tap(0).1;
+            for d in 1..taps.len() {
+                weight = self.mul(weight, tap(d).1)?;
             }
+            total = Some(self.add_weighted(total, x, &positions, weight)?);
         }
         total.ok_or_else(|| self.error("sample", &[x], "has no dimensions to sample".to_owned()))
     }

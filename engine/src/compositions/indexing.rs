@@ -3,6 +3,7 @@
 use crate::check::values::Expectation;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Composition, Draw};
+use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
 pub(super) const ALL: &[Composition] = &[
@@ -249,14 +250,17 @@ impl Graph {
 
     /// Along `axis`, the elements of `x` at `index`; elsewhere `index` may be
     /// smaller than `x`, of which then the first elements are taken. A tensor
-    /// without dimensions counts as one with a single element. (PyTorch's
-    /// `gather`.)
+    /// without dimensions counts as one with a single element, and an index
+    /// without elements takes none, whatever its shape. (PyTorch's `gather`.)
     ///
     /// # Errors
     /// Numbers of dimensions that differ, or an `index` that is larger.
     #[track_caller]
     pub fn take_along(&self, x: NodeId, axis: usize, index: NodeId) -> Result<NodeId, GraphError> {
         let shape = self.shape(index);
+        if shape.contains(&0) {
+            return self.constant(Tensor::new(&TensorType::new(self.ty(x).dtype, &shape), &[]));
+        }
         let (x, flat) = (self.at_least_1d(x)?, self.at_least_1d(index)?);
         let corner = self.corner(x, &self.shape(flat), Some(axis))?;
         let picked = self.gather(corner, axis, flat)?;

@@ -23,6 +23,7 @@ mod sampling;
 mod segments;
 mod shapes;
 mod sorting;
+mod specks;
 mod statistics;
 mod surrogates;
 mod vectors;
@@ -74,6 +75,7 @@ const FAMILIES: &[&[Composition]] = &[
     segments::ALL,
     shapes::ALL,
     sorting::ALL,
+    specks::ALL,
     statistics::ALL,
     surrogates::ALL,
     vectors::ALL,

@@ -79,6 +79,12 @@ pub(super) const ALL: &[Composition] = &[
                 g.rms_norm(x[0], &[3, 2], Some(x[1]), Some(0.1))
             })]
         },
+    )
+    .rounding(
+        1.0,
+        1e-6,
+        "the gradient to x is what is left of c w / rms after its part along x is taken away; of \
+         a single value nothing is left but rounding",
     ),
     Composition::new(
         "group_norm",

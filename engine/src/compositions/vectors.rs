@@ -94,6 +94,12 @@ pub(super) const ALL: &[Composition] = &[
             ]
         },
     )
+    .rounding(
+        1.0,
+        1e-6,
+        "the gradient to a is what is left of c b / (‖a‖ ‖b‖) after its part along a is taken \
+         away; of a single value nothing is left but rounding",
+    )
     .rule(
         "below ε the value is taken at ε and the norm is differentiated as if it were not (as in PyTorch); at zero it has gradient 0",
         || {

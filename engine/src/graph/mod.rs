@@ -51,6 +51,23 @@ pub struct Node {
     pub location: &'static Location<'static>,
     /// For nodes of a backward pass: the forward node they come from.
     pub origin: Option<NodeId>,
+    /// What it is computed for.
+    pub serves: Serves,
+    /// Which nodes the fusion pass put together: those of one number, and no
+    /// others, become one group. 0 before that pass.
+    pub unit: usize,
+}
+
+/// The op of the model that a node is computed for: itself, the op it was
+/// rewritten from, or the op whose gradient it is part of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Serves {
+    /// The path of the op's layer.
+    pub path: Arc<str>,
+    /// The op's name.
+    pub op: &'static str,
+    /// Whether the node is part of a gradient.
+    pub backward: bool,
 }
 
 /// A named tensor that outlives a run.
@@ -86,6 +103,9 @@ pub(crate) struct Inner {
     pub checkpoints: Vec<std::ops::Range<usize>>,
     scope: Vec<String>,
     origin: Option<NodeId>,
+    /// Added to the paths of nodes that stand for others.
+    part: Option<&'static str>,
+    backward: bool,
     streams: u64,
 }
 
@@ -131,16 +151,28 @@ impl Graph {
             Err(message) => return Err(self.error(op.info().name, inputs, message)),
         };
         let mut inner = self.inner.borrow_mut();
-        let (path, location) = match inner.origin {
+        let backward = inner.backward;
+        let (path, location, serves) = match inner.origin {
             Some(origin) => {
                 let forward = &inner.nodes[origin.index()];
-                (forward.path.clone(), forward.location)
+                let path = match inner.part {
+                    Some(part) if forward.path.is_empty() => part.into(),
+                    Some(part) => format!("{}/{part}", forward.path).into(),
+                    None => forward.path.clone(),
+                };
+                let serves = Serves { backward, ..forward.serves.clone() };
+                (path, forward.location, serves)
             }
-            None => (inner.scope.join("/").into(), Location::caller()),
+            None => {
+                let path: Arc<str> = inner.scope.join("/").into();
+                let serves = Serves { path: path.clone(), op: op.info().name, backward };
+                (path, Location::caller(), serves)
+            }
         };
         let origin = inner.origin;
         let id = NodeId::from_index(inner.nodes.len());
-        inner.nodes.push(Node { op, inputs: inputs.to_vec(), ty, path, location, origin });
+        let inputs = inputs.to_vec();
+        inner.nodes.push(Node { op, inputs, ty, path, location, origin, serves, unit: 0 });
         Ok(id)
     }
 
@@ -187,6 +219,22 @@ impl Graph {
         let before = self.inner.borrow_mut().origin.replace(origin);
         let result = body(self);
         self.inner.borrow_mut().origin = before;
+        result
+    }
+
+    /// Tags the nodes made by `body` as a part of those they are derived from.
+    pub(crate) fn as_part<R>(&self, part: &'static str, body: impl FnOnce(&Graph) -> R) -> R {
+        let before = self.inner.borrow_mut().part.replace(part);
+        let result = body(self);
+        self.inner.borrow_mut().part = before;
+        result
+    }
+
+    /// Tags the nodes made by `body` as part of a gradient.
+    pub(crate) fn backward<R>(&self, body: impl FnOnce(&Graph) -> R) -> R {
+        let before = std::mem::replace(&mut self.inner.borrow_mut().backward, true);
+        let result = body(self);
+        self.inner.borrow_mut().backward = before;
         result
     }
 

@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::reduce;
@@ -29,6 +29,9 @@ pub(super) static INFO: OpInfo = OpInfo {
 };
 
 impl Op for Argmax {
+    fn form(&self) -> Form<'_> {
+        Form::ArgMax(self.axis)
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

@@ -280,6 +280,9 @@ impl InputGradient {
 }
 
 impl Op for InputGradient {
+    fn form(&self) -> Form<'_> {
+        Form::TransposedConvolution(self.window, self.input)
+    }
     fn info(&self) -> &'static OpInfo {
         &INPUT_GRADIENT
     }

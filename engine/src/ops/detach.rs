@@ -1,7 +1,7 @@
 //! `detach`: a value through which no gradient flows.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use speck_kernels::{Choice, KernelError};
 
@@ -25,6 +25,9 @@ pub(super) static INFO: OpInfo = OpInfo {
 };
 
 impl Op for Detach {
+    fn form(&self) -> Form<'_> {
+        Form::Pointwise
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

@@ -1,7 +1,7 @@
 //! `embed`: a range of one dimension filled in, zero elsewhere.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::shape::contiguous_strides;
 use crate::with_real;
@@ -58,6 +58,9 @@ pub(super) fn fits(
 }
 
 impl Op for Embed {
+    fn form(&self) -> Form<'_> {
+        Form::Embed { axis: self.axis, start: self.start, step: self.step }
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

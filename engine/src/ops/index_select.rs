@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::movement::{self, Gathering};
@@ -63,6 +63,9 @@ pub(super) fn gathering(source: &TensorType, picks: usize, axis: usize) -> Gathe
 }
 
 impl Op for IndexSelect {
+    fn form(&self) -> Form<'_> {
+        if self.or_zero { Form::Other } else { Form::IndexSelect(self.axis) }
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

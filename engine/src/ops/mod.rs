@@ -9,6 +9,8 @@ mod add;
 mod argmax;
 mod argsort;
 mod atan2;
+mod attention;
+mod attention_gradient;
 mod average_pool2d;
 mod barrier;
 mod cast;
@@ -33,6 +35,7 @@ mod increment;
 mod index_add;
 mod index_select;
 mod iota;
+mod largest;
 mod log;
 mod log1p;
 mod log_softmax;
@@ -45,6 +48,7 @@ mod mul;
 mod narrow;
 mod neg;
 mod permute;
+mod picks;
 mod pointwise;
 mod pow;
 mod random;
@@ -55,6 +59,8 @@ mod render;
 mod render_windows;
 mod reshape;
 mod round;
+mod row_linear;
+mod row_update;
 mod rsqrt;
 mod scatter_add;
 mod segment_max;
@@ -74,7 +80,6 @@ mod sum;
 mod tanh;
 mod to_index;
 mod unrender;
-mod window_linear;
 mod window_mask;
 mod window_origins;
 mod window_tile;
@@ -82,6 +87,7 @@ mod window_tile;
 pub use average_pool2d::AveragePool2d;
 pub use columns::ColumnsShape;
 pub use conv2d::Window;
+pub use picks::PicksShape;
 pub use window_tile::TileShape;
 
 pub use max_pool2d_indices::PoolWindow;
@@ -147,6 +153,8 @@ pub static ALL: &[&OpInfo] = &[
     &log_softmax::LOG_SOFTMAX.info,
     // Products
     &matmul::INFO,
+    &attention::INFO,
+    &attention_gradient::INFO,
     &conv2d::INFO,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,
@@ -179,9 +187,20 @@ pub static ALL: &[&OpInfo] = &[
     &window_mask::INFO,
     &columns::INFO,
     &columns::GRADIENT,
-    &window_linear::INFO,
-    &window_linear::PATCH,
-    &window_linear::WEIGHT_GRADIENT,
+    &picks::INFO,
+    &picks::GRADIENT,
+    &largest::INFO,
+    &largest::ADJOINT,
+    &row_linear::INDEX,
+    &row_linear::INFO,
+    &row_linear::PATCH,
+    &row_linear::WEIGHT,
+    &row_linear::SUM,
+    &row_update::CATCH_UP,
+    &row_update::UPDATE,
+    &row_update::DUE,
+    &row_update::SEEN,
+    &row_update::RATES,
     // Integers
     &cast::INFO,
     &to_index::INFO,

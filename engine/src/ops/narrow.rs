@@ -2,7 +2,7 @@
 
 use super::permute::read_strided;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::shape::contiguous_strides;
 use speck_kernels::movement;
@@ -39,6 +39,9 @@ pub(super) static INFO: OpInfo = OpInfo {
 };
 
 impl Op for Narrow {
+    fn form(&self) -> Form<'_> {
+        Form::Narrow { axis: self.axis, start: self.start, step: self.step }
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

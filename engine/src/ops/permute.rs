@@ -1,7 +1,7 @@
 //! `permute`: dimensions in another order.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::shape::contiguous_strides;
 use crate::with_real;
@@ -57,6 +57,9 @@ pub(super) fn read_strided(
 }
 
 impl Op for Permute {
+    fn form(&self) -> Form<'_> {
+        Form::Permute(&self.axes)
+    }
     fn info(&self) -> &'static OpInfo {
         &INFO
     }

@@ -2,7 +2,7 @@
 //! shape inference, price, lowering.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Cost, Form, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{Cost, Folding, Form, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::reduce::{self, Dim, Reduce};
@@ -32,7 +32,11 @@ impl fmt::Debug for Reduced {
 
 impl Op for Reduced {
     fn form(&self) -> Form<'_> {
-        if std::ptr::eq(self.op, &super::sum::SUM) { Form::Sum(&self.axes) } else { Form::Other }
+        match self.op.info.name {
+            "sum" => Form::Sum(&self.axes),
+            "max" => Form::Max(&self.axes),
+            _ => Form::Other,
+        }
     }
     fn info(&self) -> &'static OpInfo {
         &self.op.info
@@ -74,6 +78,11 @@ impl Op for Reduced {
         let dims: Vec<_> = (0..x.rank())
             .map(|axis| Dim { size: x.shape[axis], reduced: self.axes.contains(&axis) })
             .collect();
+        if std::ptr::eq(self.op, &super::sum::SUM)
+            && let Some(folding) = Folding::sum(&dims, output.dtype, choice)?
+        {
+            return Ok(Lowered::Folding(folding));
+        }
         let dims = reduce::collapse(&dims);
         with_real!(output.dtype, T => {
             let variant = self.op.kernel.select::<T>(choice)?;
@@ -108,6 +117,13 @@ impl fmt::Debug for Normalized {
 }
 
 impl Op for Normalized {
+    fn form(&self) -> Form<'_> {
+        match self.op.info.name {
+            "softmax" => Form::Softmax { axis: self.axis, log: false },
+            "log_softmax" => Form::Softmax { axis: self.axis, log: true },
+            _ => Form::Other,
+        }
+    }
     fn info(&self) -> &'static OpInfo {
         &self.op.info
     }

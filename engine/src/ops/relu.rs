@@ -19,7 +19,9 @@ pub static RELU: Unary = Unary {
     flops: 1,
     vjp: |graph, vjp| {
         let zero = graph.scalar(0.0)?;
-        let positive = graph.greater(vjp.inputs[0], zero)?;
+        // The output is above 0 where the input is, and what follows has it in
+        // memory anyway; of the input nothing need be kept.
+        let positive = graph.greater(vjp.output, zero)?;
         graph.mul(vjp.cotangent, positive)
     },
 };

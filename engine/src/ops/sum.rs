@@ -12,7 +12,7 @@ pub static SUM: Reduction = Reduction {
         formula: "y = Σ x over the axes, which are dropped",
         gradient: Gradient::Product("c repeated along the axes"),
         rule: Some("an empty sum is 0; the order of summation is fixed by the shape alone"),
-        kernels: || vec![reduce::SUM.status()],
+        kernels: || vec![reduce::tiles::SUM_TILES.status(), reduce::SUM.status()],
         cases: || {
             let draw = Draw::Uniform(-1.0, 1.0);
             vec![
@@ -25,6 +25,7 @@ pub static SUM: Reduction = Reduction {
                     graph.sum(x[0], &[0, 2, 3])
                 }),
                 Case::new("all", &[(&[3, 3], draw)], |graph, x| graph.sum(x[0], &[0, 1])),
+                Case::new("few rows", &[(&[2, 9], draw)], |graph, x| graph.sum(x[0], &[0])),
                 Case::new("of nothing", &[(&[0, 2], draw)], |graph, x| graph.sum(x[0], &[0])),
                 Case::new("to nothing", &[(&[0, 2], draw)], |graph, x| graph.sum(x[0], &[1])),
             ]

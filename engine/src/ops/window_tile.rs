@@ -355,4 +355,22 @@ impl Graph {
     ) -> Result<NodeId, GraphError> {
         self.append(WindowTile(shape.clone()), &[base, patch, origins, starts])
     }
+
+    /// The adjoint of [`Graph::window_tile`] in a base of the first of `sizes`,
+    /// windows being of the second: tiles added to where they were read from.
+    ///
+    /// # Errors
+    /// Sizes that do not fit.
+    #[track_caller]
+    pub(crate) fn window_tile_base(
+        &self,
+        tiles: NodeId,
+        origins: NodeId,
+        starts: NodeId,
+        shape: &TileShape,
+        sizes: [&[usize]; 2],
+    ) -> Result<NodeId, GraphError> {
+        let [base, patch] = sizes.map(<[usize]>::to_vec);
+        self.append(ToBase { shape: shape.clone(), base, patch }, &[tiles, origins, starts])
+    }
 }

@@ -4,7 +4,6 @@
 use super::Pass;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::ops;
-use crate::shape::broadcast;
 use speck_kernels::Choice;
 
 pub const PASS: Pass = Pass {
@@ -18,24 +17,17 @@ fn run(graph: &Graph, _: &Choice) -> Result<Graph, GraphError> {
         if !node.op.is_pointwise() {
             return new.append_shared(node.op.clone(), inputs);
         }
-        let mut forwarded = inputs.to_vec();
-        for (i, input) in inputs.iter().enumerate() {
-            let source = new.node(*input);
-            if source.op.info().name != ops::EXPAND {
-                continue;
-            }
-            // Only while the other inputs still span the whole shape.
-            let before = std::mem::replace(&mut forwarded[i], source.inputs[0]);
-            if spanned(new, &forwarded) != node.ty.shape {
-                forwarded[i] = before;
-            }
+        let source = |input: &NodeId| {
+            let node = new.node(*input);
+            if node.op.info().name == ops::EXPAND { node.inputs[0] } else { *input }
+        };
+        let forwarded: Vec<_> = inputs.iter().map(source).collect();
+        let value = new.append_shared(node.op.clone(), &forwarded)?;
+        // Where all inputs are stretched, the value is, too: it is computed
+        // once and stretched for those who do not do so by themselves.
+        if new.shape(value) == node.ty.shape {
+            return Ok(value);
         }
-        new.append_shared(node.op.clone(), &forwarded)
+        new.expand(value, &node.ty.shape)
     })
-}
-
-fn spanned(graph: &Graph, inputs: &[NodeId]) -> Vec<usize> {
-    inputs
-        .iter()
-        .fold(Vec::new(), |shape, id| broadcast(&shape, &graph.shape(*id)).unwrap_or_default())
 }

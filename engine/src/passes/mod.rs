@@ -8,6 +8,7 @@ mod common;
 mod dead;
 mod fold;
 mod forward;
+mod fusion;
 
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::program::CompileError;
@@ -39,7 +40,15 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// All passes, in the order in which they run.
-pub const ALL: &[Pass] = &[dead::PASS, forward::PASS, fold::PASS, common::PASS, dead::PASS_AGAIN];
+pub const ALL: &[Pass] = &[
+    dead::PASS,
+    forward::PASS,
+    fold::PASS,
+    common::PASS,
+    dead::PASS_AGAIN,
+    fusion::PASS,
+    dead::PASS_AGAIN,
+];
 
 /// Runs all passes but those named in `without`.
 ///
@@ -59,6 +68,13 @@ pub fn run(graph: &Graph, without: &[String], kernels: &Choice) -> Result<Graph,
         current = (pass.run)(&current, kernels)?;
     }
     Ok(current)
+}
+
+/// The graph without dead nodes and repetitions, for estimates.
+pub(crate) fn cleaned(graph: &Graph) -> Result<Graph, GraphError> {
+    let kernels = Choice::default();
+    let graph = (common::PASS.run)(&(dead::PASS.run)(graph, &kernels)?, &kernels)?;
+    (dead::PASS.run)(&graph, &kernels)
 }
 
 /// Copies a graph node by node; `make` appends the new node for an old one,
@@ -81,6 +97,8 @@ fn rebuild(
             let added = &mut later[0];
             added.path = node.path.clone();
             added.location = node.location;
+            added.serves = node.serves.clone();
+            added.unit = node.unit;
             // A forward node that was removed left a stand-in of another name.
             added.origin = node.origin.map(|origin| map[origin.index()]).filter(|origin| {
                 let name = |node: &crate::Node| node.op.info().name;

@@ -8,8 +8,11 @@
 //! 5. The rest gets a place in the arena.
 
 use super::arena::{Memory, View};
+use super::group::{
+    Group, MAX_SPREAD_TILES, MAX_SPREADS, MAX_SUMS, MAX_TILES, Member, Operand, Spread, part_length,
+};
 use super::memory::{Lifetime, padded, plan};
-use super::pointwise::{Group, Loops, MAX_TILES, Member, Operand};
+use super::pattern::Pattern;
 use super::{CompileError, Options, Port, Program, Step, view_of};
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Lowered, Source};
@@ -35,16 +38,40 @@ impl Program {
     }
 }
 
-/// Steps before their memory is known: element-wise nodes, or one other node.
+/// Steps before their memory is known: nodes that run tile by tile, or one
+/// other node.
 struct Unit {
     nodes: Vec<usize>,
-    pointwise: bool,
+    /// What the members of a group have in common.
+    group: Option<Common>,
+}
+
+struct Common {
+    dtype: crate::DType,
+    total: usize,
+    /// Elements of a part, where a sum says so.
+    part: Option<usize>,
+    sums: usize,
+    /// Stretched operands, and how many of them may need a tile.
+    spreads: Vec<(usize, Pattern)>,
+    spread_tiles: usize,
+}
+
+impl Common {
+    fn spread(&mut self, root: usize, pattern: &Pattern) {
+        let known = |(other, own): &(usize, Pattern)| *other == root && own == pattern;
+        if !pattern.is_full() && !self.spreads.iter().any(known) {
+            self.spread_tiles += usize::from(!pattern.is_single());
+            self.spreads.push((root, pattern.clone()));
+        }
+    }
 }
 
 struct Planner<'a> {
     nodes: &'a [Node],
     lowered: Vec<Option<Lowered>>,
-    loops: Vec<Option<Loops>>,
+    /// How the inputs of each element-wise node are read.
+    patterns: Vec<Vec<Pattern>>,
     /// The node whose memory a node's value is: itself unless it is an alias.
     root: Vec<usize>,
     units: Vec<Unit>,
@@ -59,27 +86,33 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(nodes: &'a [Node], options: &Options) -> Result<Self, CompileError> {
         let mut lowered = Vec::new();
-        let mut loops = Vec::new();
+        let mut patterns = Vec::new();
         let mut root = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
             let types: Vec<_> = node.inputs.iter().map(|id| &nodes[id.index()].ty).collect();
             let how = node.op.lower(&types, &node.ty, &options.kernels)?;
             check_contract(node, &types, &how);
-            loops.push(match &how {
-                Lowered::Pointwise(_) => Some(Loops::new(&types, &node.ty)),
-                _ => None,
+            patterns.push(match &how {
+                Lowered::Pointwise(_) => types
+                    .iter()
+                    .map(|input| Pattern::broadcast(&input.shape, &node.ty.shape))
+                    .collect(),
+                _ => Vec::new(),
             });
             root.push(match &how {
-                Lowered::Alias => root[node.inputs[0].index()],
+                Lowered::Alias | Lowered::InPlace(_) => root[node.inputs[0].index()],
                 _ => index,
             });
+            if matches!(how, Lowered::InPlace(_)) {
+                check_order(nodes, index, &root);
+            }
             lowered.push(Some(how));
         }
         let unit_of = vec![None; nodes.len()];
         Ok(Planner {
             nodes,
             lowered,
-            loops,
+            patterns,
             root,
             units: Vec::new(),
             unit_of,
@@ -88,21 +121,25 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Walks the nodes in order; a flat element-wise node joins the group
-    /// before it if it works on as many elements of the same type. Sources and
-    /// aliases compute nothing and do not end a group.
+    /// Walks the nodes in order; a node that runs tile by tile joins the group
+    /// before it if it fits. Sources and aliases compute nothing and do not end
+    /// a group.
     fn make_units(&mut self, grouping: bool) {
         for index in 0..self.nodes.len() {
-            match &self.lowered[index] {
-                Some(Lowered::Pointwise(_)) => {
-                    let joins = grouping
-                        && self.units.last().is_some_and(|unit| self.may_join(index, unit));
-                    if !joins {
-                        self.units.push(Unit { nodes: Vec::new(), pointwise: true });
+            match self.lowered[index] {
+                Some(Lowered::Pointwise(_) | Lowered::Folding(_)) => {
+                    let own = self.common(index);
+                    let joined = grouping.then(|| self.joined(index, &own)).flatten();
+                    match joined {
+                        Some(common) => {
+                            let last = self.units.len() - 1;
+                            self.units[last].group = Some(common);
+                        }
+                        None => self.units.push(Unit { nodes: Vec::new(), group: Some(own) }),
                     }
                 }
-                Some(Lowered::Routine(_)) => {
-                    self.units.push(Unit { nodes: Vec::new(), pointwise: false });
+                Some(Lowered::Routine(_) | Lowered::InPlace(_)) => {
+                    self.units.push(Unit { nodes: Vec::new(), group: None });
                 }
                 _ => continue,
             }
@@ -112,19 +149,57 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn may_join(&self, index: usize, unit: &Unit) -> bool {
-        let Some(loops) = &self.loops[index] else { return false };
-        let first = &self.nodes[unit.nodes[0]];
-        let flat = |loops: &Option<Loops>| loops.as_ref().is_some_and(Loops::is_flat);
-        unit.pointwise
-            && loops.is_flat()
-            && flat(&self.loops[unit.nodes[0]])
-            && first.ty.dtype == self.nodes[index].ty.dtype
-            && first.ty.elements() == self.nodes[index].ty.elements()
-            // A member may read another member's value only tile by tile.
-            && self.nodes[index].inputs.iter().enumerate().all(|(i, input)| {
-                loops.is_full(i) || !unit.nodes.contains(&self.root[input.index()])
-            })
+    /// What a group of this node alone is like.
+    fn common(&self, index: usize) -> Common {
+        let node = &self.nodes[index];
+        let mut common = Common {
+            dtype: node.ty.dtype,
+            total: node.ty.elements(),
+            part: None,
+            sums: 0,
+            spreads: Vec::new(),
+            spread_tiles: 0,
+        };
+        if let Some(Lowered::Folding(folding)) = &self.lowered[index] {
+            common.total = self.nodes[node.inputs[0].index()].ty.elements();
+            let outputs = if folding.is_direct() { 0 } else { folding.outputs };
+            common.part = Some(part_length(common.total, outputs, folding.unit()));
+            common.sums = 1;
+        }
+        for (input, pattern) in node.inputs.iter().zip(&self.patterns[index]) {
+            common.spread(self.root[input.index()], pattern);
+        }
+        common
+    }
+
+    /// What the last group is like with this node in it, if it may join.
+    fn joined(&self, index: usize, own: &Common) -> Option<Common> {
+        let unit = self.units.last()?;
+        let group = unit.group.as_ref()?;
+        let readable = |input: &NodeId| {
+            // What a sum gives is known when the group is done.
+            let root = self.root[input.index()];
+            !(unit.nodes.contains(&root) && matches!(self.lowered[root], Some(Lowered::Folding(_))))
+        };
+        let together = self.nodes[unit.nodes[0]].unit == self.nodes[index].unit;
+        let fits = together
+            && group.dtype == own.dtype
+            && group.total == own.total
+            && (group.part.is_none() || own.part.is_none() || group.part == own.part)
+            && self.nodes[index].inputs.iter().all(readable);
+        let mut common = Common {
+            part: group.part.or(own.part),
+            sums: group.sums + own.sums,
+            spreads: group.spreads.clone(),
+            ..*group
+        };
+        for (root, pattern) in &own.spreads {
+            common.spread(*root, pattern);
+        }
+        let room = common.sums <= MAX_SUMS
+            && common.spreads.len() <= MAX_SPREADS
+            && common.spread_tiles <= MAX_SPREAD_TILES;
+        (fits && room).then_some(common)
     }
 
     /// The nodes that read the memory of `root`.
@@ -143,6 +218,10 @@ impl<'a> Planner<'a> {
             let new = value.index();
             // An output is read after the run, when the state may be gone.
             let kept = outputs.iter().any(|id| self.root[id.index()] == new);
+            if self.root[new] == old {
+                // Written where it belongs, or the old value itself.
+                continue;
+            }
             if !kept && self.may_write_slot(new, old) {
                 self.in_slot.insert(new, *slot);
             } else {
@@ -161,14 +240,9 @@ impl<'a> Planner<'a> {
         let Some(unit) = self.unit_of[new] else { return false };
         self.readers(old).into_iter().all(|reader| {
             let Some(reading) = self.unit_of[reader] else { return false };
-            let in_step = |loops: &Loops| {
-                self.nodes[reader]
-                    .inputs
-                    .iter()
-                    .enumerate()
-                    .all(|(i, id)| self.root[id.index()] != old || loops.is_full(i))
-            };
-            let tile_by_tile = self.loops[reader].as_ref().is_some_and(in_step);
+            let mut inputs = self.nodes[reader].inputs.iter().zip(&self.patterns[reader]);
+            let tile_by_tile = self.units[unit].group.is_some()
+                && inputs.all(|(id, pattern)| self.root[id.index()] != old || pattern.is_full());
             reading < unit || (reading == unit && reader <= new && tile_by_tile)
         })
     }
@@ -215,12 +289,14 @@ impl<'a> Planner<'a> {
                 _ => {}
             }
         }
-        let scratch_bytes = self
-            .lowered
+        let labels: Vec<_> = self.lowered.iter().map(label).collect();
+        let steps = self.steps(&tiles);
+        let scratch_bytes = steps
             .iter()
-            .map(|how| match how {
-                Some(Lowered::Routine(routine)) => routine.scratch,
-                _ => 0,
+            .map(|step| match step {
+                Step::Routine { routine, .. } => routine.scratch,
+                Step::Group(group) => group.scratch,
+                Step::Copy { .. } => 0,
             })
             .max()
             .unwrap_or(0);
@@ -288,11 +364,10 @@ impl<'a> Planner<'a> {
         let listing = super::print::Listing::new(
             graph,
             self.units.iter().map(|unit| unit.nodes.clone()).collect(),
-            self.lowered.iter().map(label).collect(),
+            labels,
             (0..nodes.len()).map(|i| self.describe_place(i, &tiles, &place)).collect(),
             arena_bytes,
         );
-        let steps = self.steps(&tiles);
         Ok(Program {
             steps,
             views,
@@ -328,6 +403,7 @@ impl<'a> Planner<'a> {
                     keep
                 });
                 let local = last.get(index) == Some(&number)
+                    && !matches!(self.lowered[*index], Some(Lowered::Folding(_)))
                     && !self.in_slot.contains_key(index)
                     && readers.iter().all(|reader| self.unit_of[*reader] == Some(number));
                 if let (true, Some(until), Some(tile)) =
@@ -350,27 +426,46 @@ impl<'a> Planner<'a> {
         let mut steps = Vec::new();
         for unit in &self.units {
             let mut members = Vec::new();
+            let mut spreads: Vec<Spread> = Vec::new();
             for index in &unit.nodes {
                 let node = &self.nodes[*index];
                 let inputs = node.inputs.iter();
                 match self.lowered[*index].take() {
-                    Some(Lowered::Pointwise(kernel)) => members.push(Member {
-                        kernel,
-                        loops: self.loops[*index].take().unwrap_or_default(),
-                        inputs: inputs.map(|id| operand(self.root[id.index()])).collect(),
-                        output: operand(*index),
+                    Some(Lowered::Pointwise(kernel)) => {
+                        let patterns = std::mem::take(&mut self.patterns[*index]);
+                        let inputs = inputs.zip(patterns).map(|(id, pattern)| {
+                            let node = self.root[id.index()];
+                            if pattern.is_full() {
+                                return operand(node);
+                            }
+                            let known = |spread: &Spread| spread.is(node, &pattern);
+                            let place = spreads.iter().position(known).unwrap_or_else(|| {
+                                spreads.push(Spread::new(node, pattern));
+                                spreads.len() - 1
+                            });
+                            Operand::Spread(place)
+                        });
+                        let inputs = inputs.collect();
+                        members.push(Member::Map { kernel, inputs, output: operand(*index) });
+                    }
+                    Some(Lowered::Folding(folding)) => members.push(Member::Sum {
+                        folding,
+                        input: operand(self.root[node.inputs[0].index()]),
+                        output: *index,
                     }),
-                    Some(Lowered::Routine(routine)) => steps.push(Step::Routine {
-                        node: *index,
-                        inputs: inputs.map(|id| id.index()).collect(),
-                        routine,
-                    }),
+                    Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => {
+                        steps.push(Step::Routine {
+                            node: *index,
+                            inputs: inputs.map(|id| id.index()).collect(),
+                            routine,
+                        })
+                    }
                     _ => {}
                 }
             }
-            if !members.is_empty() {
-                let dtype = self.nodes[unit.nodes[0]].ty.dtype;
-                steps.push(Step::Group(Group { members, dtype }));
+            if let Some(Common { dtype, total, .. }) = unit.group {
+                let in_state = |node: usize| self.in_slot.contains_key(&node);
+                steps.push(Step::Group(Group::new(members, spreads, (dtype, total), in_state)));
             }
         }
         steps.extend(self.copies.iter().map(|(from, to)| Step::Copy { from: *from, to: *to }));
@@ -401,7 +496,7 @@ impl<'a> Planner<'a> {
 fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
     let name = node.op.info().name;
     match how {
-        Lowered::Alias => {
+        Lowered::Alias | Lowered::InPlace(_) => {
             let same = inputs
                 .first()
                 .is_some_and(|x| x.dtype == node.ty.dtype && x.elements() == node.ty.elements());
@@ -414,14 +509,30 @@ fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
                 assert!(fits && input.dtype == node.ty.dtype, "{name}: {input} for {}", node.ty);
             }
         }
+        Lowered::Folding(folding) => {
+            let fits = node.ty.elements() == folding.outputs && inputs[0].dtype == node.ty.dtype;
+            assert!(fits, "{name}: {} of {}", node.ty, inputs[0]);
+        }
         Lowered::Source | Lowered::Routine(_) => {}
     }
+}
+
+/// Nobody behind a node that works in place reads the value from before it.
+fn check_order(nodes: &[Node], index: usize, root: &[usize]) {
+    let name = nodes[index].op.info().name;
+    let own = root[index];
+    let changes = !matches!(nodes[own].op.source(), Some(Source::Input(_) | Source::Constant(_)));
+    assert!(changes, "{name} would change an input or a constant");
+    let old = |id: &NodeId| id.index() < index && root[id.index()] == own;
+    let late = nodes[index + 1..].iter().any(|node| node.inputs.iter().any(old));
+    assert!(!late, "a node behind {name} reads what it has changed");
 }
 
 fn label(how: &Option<Lowered>) -> String {
     match how {
         Some(Lowered::Pointwise(pointwise)) => pointwise.label.clone(),
-        Some(Lowered::Routine(routine)) => routine.label.clone(),
+        Some(Lowered::Folding(folding)) => folding.label.clone(),
+        Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => routine.label.clone(),
         Some(Lowered::Alias) => "alias".to_owned(),
         Some(Lowered::Source) | None => String::new(),
     }

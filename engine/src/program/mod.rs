@@ -2,12 +2,16 @@
 
 mod arena;
 mod compile;
+mod group;
 mod memory;
+mod pattern;
 mod pointwise;
 mod print;
 
 pub use arena::Arguments;
-pub use pointwise::Pointwise;
+
+pub use pointwise::{Folding, Pointwise};
+pub use print::quantity;
 
 use crate::dtype::Element;
 use crate::graph::{GraphError, NodeId};
@@ -16,7 +20,7 @@ use crate::shape::TensorType;
 use crate::state::{State, StateError};
 use crate::tensor::Tensor;
 use arena::{Memory, View};
-use pointwise::Group;
+use group::Group;
 use speck_kernels::{Choice, KernelError};
 use std::time::Instant;
 use thiserror::Error;
@@ -274,7 +278,7 @@ impl Program {
 
 fn execute(step: &Step, views: &[View], scratch: View) {
     match step {
-        Step::Group(group) => group.run(views),
+        Step::Group(group) => group.run(views, scratch),
         Step::Routine { node, inputs, routine } => {
             let scratch = View { elements: routine.scratch, ..scratch };
             (routine.run)(Arguments { views, inputs, output: views[*node], scratch });

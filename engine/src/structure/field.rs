@@ -1,124 +1,15 @@
 //! Structured values: a base, and windows in which samples differ from it.
 
+use super::place::Place;
+use super::view::{AXES, View};
 use crate::graph::{Graph, GraphError, Node, NodeId};
 use crate::ops::TileShape;
+use crate::shape::TensorType;
+use crate::tensor::Tensor;
+use speck_kernels::rows::Classes;
 use speck_kernels::window::OriginAxis;
+use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Where windows begin, along one axis, for a speck at p: ⌊(p + add) / divide⌋.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Axis {
-    pub add: i32,
-    /// The product of the strides so far.
-    pub divide: i32,
-}
-
-impl Axis {
-    fn origin(self, position: i32) -> i32 {
-        (position + self.add).div_euclid(self.divide)
-    }
-
-    /// ⌊(p + add) / divide⌋ · multiply + offset.
-    pub fn scaled(self, multiply: usize, offset: i32) -> OriginAxis {
-        OriginAxis { add: self.add, divide: self.divide, multiply: multiply as i32, offset }
-    }
-}
-
-/// Windows and where they lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The specks' positions, i32 [samples, slots, 2].
-    pub positions: NodeId,
-    pub axes: [Axis; 2],
-    /// Height and width.
-    pub size: [usize; 2],
-}
-
-/// What a moving rectangle of taps reaches along one axis.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taps {
-    pub taps: usize,
-    pub stride: usize,
-    pub padding: usize,
-    pub dilation: usize,
-}
-
-impl Taps {
-    /// From the first tap to the last.
-    pub fn extent(self) -> usize {
-        self.dilation * (self.taps - 1) + 1
-    }
-
-    /// How many outputs a map of `size` gives, without rounding up.
-    pub fn outputs(self, size: usize) -> usize {
-        (size + 2 * self.padding)
-            .checked_sub(self.extent())
-            .map_or(0, |room| room / self.stride + 1)
-    }
-}
-
-impl Place {
-    /// The windows of all outputs that read some place of these windows, along
-    /// one axis.
-    ///
-    /// Output i reads places i·s − p to i·s − p + e − 1. It reads the window
-    /// [o, o + n) if i·s − p + e − 1 ≥ o and i·s − p ≤ o + n − 1. The first such
-    /// i is ⌈(o + p − e + 1) / s⌉ = ⌊(o + c) / s⌋ with c = p − e + s, and since
-    /// o = ⌊(x + a) / d⌋ this is ⌊(x + a + c·d) / (d·s)⌋: of the same form. How
-    /// many there are depends on x modulo d·s only; the most count.
-    pub fn grown(&self, axis: usize, taps: Taps) -> (Axis, usize) {
-        let Axis { add, divide } = self.axes[axis];
-        let (stride, padding) = (taps.stride as i32, taps.padding as i32);
-        let shift = padding - taps.extent() as i32 + stride;
-        let grown = Axis { add: add + shift * divide, divide: divide * stride };
-        let reach = self.size[axis] as i32 - 1 + padding;
-        let count = |position: i32| {
-            let last = (self.axes[axis].origin(position) + reach).div_euclid(stride);
-            last - grown.origin(position) + 1
-        };
-        let most = (0..grown.divide).map(count).max().unwrap_or(1).max(1);
-        (grown, most as usize)
-    }
-
-    /// The smallest windows that hold both, if they move at one pace.
-    fn union(&self, other: &Place) -> Option<Place> {
-        if self.positions != other.positions {
-            return None;
-        }
-        let mut union = *self;
-        for axis in 0..2 {
-            let (a, b) = (self.axes[axis], other.axes[axis]);
-            if a.divide != b.divide {
-                return None;
-            }
-            // Origins are monotonous in `add`.
-            let first = Axis { add: a.add.min(b.add), divide: a.divide };
-            let end = |position| {
-                let a = a.origin(position) + self.size[axis] as i32;
-                a.max(b.origin(position) + other.size[axis] as i32)
-            };
-            let most = (0..a.divide).map(|position| end(position) - first.origin(position)).max();
-            union.axes[axis] = first;
-            union.size[axis] = most.unwrap_or(1) as usize;
-        }
-        Some(union)
-    }
-
-    pub fn origins(&self, graph: &Graph) -> Result<NodeId, GraphError> {
-        graph.window_origins(self.positions, self.axes.map(|axis| axis.scaled(1, 0)))
-    }
-}
-
-/// The shape under which a field is known to the graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum View {
-    /// [samples, channels, height, width].
-    Map,
-    /// [samples, channels, height · width].
-    Planes,
-    /// [samples, channels · height · width].
-    Flat,
-}
 
 /// A structured value.
 #[derive(Clone, Debug)]
@@ -130,6 +21,7 @@ pub(super) struct Field {
     /// [samples, slots, height, width, channels].
     pub patch: NodeId,
     pub place: Place,
+    /// How the node that it stands for is shaped.
     pub view: View,
 }
 
@@ -141,13 +33,16 @@ impl Field {
         let base = graph.reshape(background, &[shape[0], shape[1], 1, 1])?;
         let patch = graph.render_windows(positions, colours, size)?;
         let one_class = |axis: usize| vec![0; node.ty.shape[axis]].into();
-        let axis = Axis { add: 0, divide: 1 };
+        let sizes = [0, 1, 2, 3].map(|axis| node.ty.shape[axis]);
+        if size == 0 || sizes.contains(&0) || graph.shape(positions)[1] == 0 {
+            return Ok(None);
+        }
         Ok(Some(Field {
             base,
             classes: [one_class(2), one_class(3)],
             patch,
-            place: Place { positions, axes: [axis; 2], size: [size; 2] },
-            view: View::Map,
+            place: Place::specks(positions, size, [sizes[2], sizes[3]]),
+            view: View::map(sizes),
         }))
     }
 
@@ -165,27 +60,40 @@ impl Field {
         graph.shape(self.base)[1]
     }
 
-    /// The shape under which the graph knows it.
-    pub fn shape(&self, graph: &Graph) -> Vec<usize> {
-        let ([samples, _], channels, [height, width]) =
-            (self.slots(graph), self.channels(graph), self.map());
-        match self.view {
-            View::Map => vec![samples, channels, height, width],
-            View::Planes => vec![samples, channels, height * width],
-            View::Flat => vec![samples, channels * height * width],
-        }
+    /// Which value of the base (channels last) each position of the map has.
+    pub fn position_classes(&self, graph: &Graph) -> Classes {
+        let [rows, width] = [2, 3].map(|axis| graph.shape(self.base)[axis]);
+        let columns = &self.classes[1];
+        let of = self.classes[0]
+            .iter()
+            .flat_map(|row| columns.iter().map(move |column| row * width as u32 + column));
+        Classes { of: of.collect(), count: rows * width }
     }
 
-    /// The field under another shape, if it is one of the three.
-    pub fn reshaped(&self, graph: &Graph, shape: &[usize]) -> Option<Field> {
-        [View::Map, View::Planes, View::Flat]
-            .map(|view| Field { view, ..self.clone() })
-            .into_iter()
-            .find(|field| field.shape(graph) == shape)
+    /// Samples, channels, rows, columns.
+    pub fn sizes(&self, graph: &Graph) -> [usize; AXES] {
+        let [height, width] = self.map();
+        [self.slots(graph)[0], self.channels(graph), height, width]
+    }
+
+    /// Whether the graph knows it as [samples, channels, rows, columns].
+    pub fn is_map(&self, graph: &Graph) -> bool {
+        self.view == View::map(self.sizes(graph))
+    }
+
+    /// The field as a map.
+    pub fn into_map(mut self, graph: &Graph) -> Field {
+        self.view = View::map(self.sizes(graph));
+        self
+    }
+
+    /// The field under another shape, if it is one of runs of its axes.
+    pub fn reshaped(&self, shape: &[usize]) -> Option<Field> {
+        Some(Field { view: self.view.reshaped(shape)?, ..self.clone() })
     }
 
     /// The base with channels last, as windows are.
-    fn base_channels_last(&self, graph: &Graph) -> Result<NodeId, GraphError> {
+    pub fn base_channels_last(&self, graph: &Graph) -> Result<NodeId, GraphError> {
         graph.permute(self.base, &[0, 2, 3, 1])
     }
 
@@ -233,28 +141,65 @@ impl Field {
     pub fn difference(&self, graph: &Graph) -> Result<NodeId, GraphError> {
         let below = self.base_on(graph, &self.place)?;
         let difference = graph.sub(self.patch, below)?;
-        let origins = self.place.origins(graph)?;
-        let owned = graph.window_mask(origins, self.place.size, self.map(), true)?;
         // Beyond the border the windows hold anything, and 0 · ∞ would be NaN.
         let zero = graph.scalar(0.0)?;
-        graph.select(owned, difference, zero)
+        graph.select(self.mask(graph, true)?, difference, zero)
     }
 
-    /// The patch with `value` beyond the border, where nothing true stands.
-    pub fn guarded(&self, graph: &Graph, value: f64) -> Result<NodeId, GraphError> {
+    /// 1 at the places of windows that are on the map and, if `owned`, in no
+    /// earlier window of the sample.
+    pub fn mask(&self, graph: &Graph, owned: bool) -> Result<NodeId, GraphError> {
         let origins = self.place.origins(graph)?;
-        let inside = graph.window_mask(origins, self.place.size, self.map(), false)?;
-        let value = graph.scalar(value)?;
-        graph.select(inside, self.patch, value)
+        graph.window_mask(origins, self.place.size, self.map(), owned)
     }
 
-    /// Fields of the same windows and the same rows and columns of their bases;
-    /// `None` where windows do not move at one pace.
+    /// The patch with `value` beyond the border, where nothing true stands, and,
+    /// if `owned`, where an earlier window counts a position.
+    pub fn guarded(&self, graph: &Graph, owned: bool, value: f64) -> Result<NodeId, GraphError> {
+        let value = graph.scalar(value)?;
+        graph.select(self.mask(graph, owned)?, self.patch, value)
+    }
+
+    /// Positions of the map that each place of the base stands for and no window
+    /// holds: [samples, 1, rows, columns] of the base, or, `together` for all
+    /// samples, [1, 1, rows, columns].
+    pub fn uncovered(&self, graph: &Graph, together: bool) -> Result<NodeId, GraphError> {
+        let [samples, slots] = self.slots(graph);
+        let shape = graph.shape(self.base);
+        let times = if together { samples as f64 } else { 1.0 };
+        let [rows, columns] =
+            [0, 1].map(|axis| super::counts(&self.classes[axis], shape[2 + axis]));
+        let often: Vec<f64> = rows
+            .iter()
+            .flat_map(|row| columns.iter().map(move |column| times * row * column))
+            .collect();
+        let ty = TensorType::new(graph.float(), &[1, 1, shape[2], shape[3]]);
+        let often = graph.constant(Tensor::new(&ty, &often))?;
+        let origins = self.place.origins(graph)?;
+        let backgrounds = if together { 1 } else { samples };
+        let covered = graph.window_tile_base(
+            self.mask(graph, true)?,
+            origins,
+            origins,
+            &self.tile_shape(self.place.size, false),
+            [[backgrounds, shape[2], shape[3], 1].as_slice(), &[samples, slots, 0, 0, 1]],
+        )?;
+        let covered = graph.reshape(covered, &[backgrounds, 1, shape[2], shape[3]])?;
+        graph.sub(often, covered)
+    }
+
+    /// Fields of the same windows and the same rows and columns of their bases.
     pub fn aligned(graph: &Graph, fields: &[Field]) -> Result<Option<Vec<Field>>, GraphError> {
         let Some(first) = fields.first() else { return Ok(None) };
-        let mut place = first.place;
+        if fields.iter().any(|field| field.map() != first.map()) {
+            return Ok(None);
+        }
+        let mut place = first.place.clone();
         for field in &fields[1..] {
-            match place.union(&field.place) {
+            if field.place == place {
+                continue;
+            }
+            match place.union(&field.place, first.map()) {
                 Some(union) => place = union,
                 None => return Ok(None),
             }
@@ -264,9 +209,8 @@ impl Field {
         for field in fields {
             let mut field = field.clone();
             if field.place != place {
-                let axes = place.axes.map(|axis| axis.scaled(1, 0));
-                field.patch = field.tile(graph, axes, place.size, false)?;
-                field.place = place;
+                field.patch = field.tile(graph, place.axes, place.size, false)?;
+                field.place = place.clone();
             }
             for axis in 0..2 {
                 field = field.with_classes(graph, axis, &classes[axis])?;
@@ -311,13 +255,13 @@ fn refined(fields: &[Field], axis: usize) -> Arc<[u32]> {
 /// Numbers for keys, equal ones for equal keys, in the order in which they first
 /// occur; and the keys in that order.
 pub(super) fn classified(keys: impl Iterator<Item = Vec<i64>>) -> (Arc<[u32]>, Vec<Vec<i64>>) {
+    let mut numbers: HashMap<Vec<i64>, u32> = HashMap::new();
     let mut known: Vec<Vec<i64>> = Vec::new();
     let number = |key: Vec<i64>| {
-        let at = known.iter().position(|other| *other == key).unwrap_or_else(|| {
-            known.push(key);
-            known.len() - 1
-        });
-        at as u32
+        *numbers.entry(key).or_insert_with_key(|key| {
+            known.push(key.clone());
+            known.len() as u32 - 1
+        })
     };
     let classes: Vec<u32> = keys.map(number).collect();
     (classes.into(), known)

@@ -8,30 +8,67 @@
 //! Layers become ops on the two; the result is an ordinary graph of the same
 //! function, so its gradient is the ordinary one, and nothing is approximated.
 //!
-//! A background of one colour stays small: under convolution and pooling with
-//! borders of zeros all its interior rows are equal, and equal rows and columns
-//! are held once, with a list that says which stands for which row of the map.
-//! The base's cost does not depend on the screen's size then.
+//! A background of one colour stays small: under convolution, pooling and
+//! upsampling with borders of zeros all its interior rows are equal, and equal
+//! rows and columns are held once, with a list that says which stands for which
+//! row of the map. The base's cost does not depend on the screen's size then, and
+//! a background of its own for every sample costs little more than one for all;
+//! so do statistics and masks of each sample's own (group and instance norm,
+//! dropout of channels), which make many backgrounds of one.
 //!
-//! Prior work: Graham, "Spatially-sparse convolutional neural networks" (2014)
-//! trains on active sites over one background row a sample, with convolutions
-//! that have no border; CBinfer (Cavigelli and Benini, 2018), Krypton (Nakandala
-//! et al., 2019) and DeltaCNN (Parger et al., 2022) update an answer where frames
-//! differ, for inference. What is carried here besides: borders of zeros, where the
-//! background varies in space; any number of backgrounds; one background pass for
-//! the whole batch; norms with exact statistics; all of it differentiable to any
-//! order.
+//! What a value is to the graph does not matter: a [`view::View`] says how its
+//! dimensions are made of samples, channels, rows and columns, so planes, rows of
+//! patches, groups of channels and flattened maps are fields. A sum over a map
+//! counts each value of the base as often as it stands for a position outside the
+//! windows, and adds the windows: nothing is taken away again, so batch norm's
+//! statistics and a softmax over a map are as accurate as the dense ones.
+//!
+//! Windows may overlap, where they hold the same values; each position counts in
+//! the first that holds it. They may reach over the border, where nothing is read.
+//!
+//! What has no rule is written out (`densify`): a mask or constant that differs
+//! from sample to sample and from place to place (dropout of elements), softmax
+//! along rows, attention. [`Note`]s say so for each op; a [`Ledger`] says what
+//! each op costs; a [`Plan`] why a program is rewritten or not.
+//!
+//! Prior work. Graham, "Spatially-sparse convolutional neural networks" (2014),
+//! and its archive SparseConvNet: training on active sites over one background
+//! row a sample, with convolutions that have no border. SparseTrain (Gong et al.,
+//! 2019): exact skipping of the zeros that ReLU leaves, in dense loops. CBinfer
+//! (Cavigelli and Benini, 2018), Krypton (Nakandala et al., 2019) and DeltaCNN
+//! (Parger et al., 2022): inference that updates the answer where a frame differs
+//! from the last. Added here: borders of zeros, where the background varies in
+//! space; any number of distinct backgrounds; one background pass shared by the
+//! whole batch; norms with exact statistics; all of it inside a general
+//! differentiation, to any order.
 
 mod field;
 mod layers;
+mod ledger;
+mod mode;
+mod notes;
+mod place;
 mod pointwise;
+mod products;
 mod reductions;
+mod rows;
+mod sampling;
+mod view;
+
+pub use crate::program::quantity;
+pub use ledger::{Entry, Ledger, skipped};
+pub use mode::{Built, Mode, Plan};
+pub use notes::{Held, Note};
 
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, Node, NodeId};
 use crate::op::Form;
 use crate::tensor::Tensor;
 use field::Field;
+use reductions::{Made, Reduce, arranged};
+pub use rows::{RowLayer, RowMode, RowPlan, RowStore, gathered, settled};
+use sampling::Picks;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// Rewrites everything that `roots`, the outputs and the state updates of the
@@ -45,11 +82,48 @@ use std::collections::HashMap;
 /// None on a graph that was built: a rule that makes a node which does not fit is
 /// a defect, and the error names it.
 pub fn rewrite(graph: &Graph, roots: &[NodeId]) -> Result<Vec<NodeId>, GraphError> {
+    rewrite_noted(graph, roots).map(|(roots, _)| roots)
+}
+
+/// [`rewrite`], with a note of each op on structured values.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_noted(
+    graph: &Graph,
+    roots: &[NodeId],
+) -> Result<(Vec<NodeId>, Vec<Note>), GraphError> {
+    rewritten(graph, roots, None).map(|(roots, _, notes)| (roots, notes))
+}
+
+/// As [`rewrite_noted`]; linear layers on fields whose weights are among the plan's
+/// parameters are held by rows and returned. Their gradients are to be taken, and
+/// the updates to be made, of what a [`RowLayer`] names.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_rows(
+    graph: &Graph,
+    roots: &[NodeId],
+    plan: &RowPlan,
+) -> Result<(Vec<NodeId>, Vec<RowLayer>, Vec<Note>), GraphError> {
+    rewritten(graph, roots, Some(plan))
+}
+
+fn rewritten(
+    graph: &Graph,
+    roots: &[NodeId],
+    plan: Option<&RowPlan>,
+) -> Result<(Vec<NodeId>, Vec<RowLayer>, Vec<Note>), GraphError> {
     let end = graph.len();
     let needed = needed(graph, roots);
-    let mut rewriter = Rewriter { graph, values: HashMap::new() };
-    for index in (0..end).filter(|index| needed[*index]) {
-        rewriter.visit(NodeId::from_index(index))?;
+    let layers = RefCell::new(Vec::new());
+    let (values, notes) = (HashMap::new(), Vec::new());
+    let mut rewriter = Rewriter { graph, values, notes, plan, needed, layers };
+    for index in 0..end {
+        if rewriter.needed[index] {
+            rewriter.visit(NodeId::from_index(index))?;
+        }
     }
     let new = roots.iter().map(|root| rewriter.dense(*root)).collect::<Result<_, _>>()?;
     let (updates, outputs) = {
@@ -64,7 +138,7 @@ pub fn rewrite(graph: &Graph, roots: &[NodeId]) -> Result<Vec<NodeId>, GraphErro
         let value = rewriter.dense(*id)?;
         graph.inner_mut().outputs[i].1 = value;
     }
-    Ok(new)
+    Ok((new, rewriter.layers.into_inner(), rewriter.notes))
 }
 
 fn needed(graph: &Graph, roots: &[NodeId]) -> Vec<bool> {
@@ -98,6 +172,11 @@ enum Value {
 struct Rewriter<'a> {
     graph: &'a Graph,
     values: HashMap<NodeId, Value>,
+    notes: Vec<Note>,
+    plan: Option<&'a RowPlan>,
+    /// Which of the old nodes are needed.
+    needed: Vec<bool>,
+    layers: RefCell<Vec<RowLayer>>,
 }
 
 impl Rewriter<'_> {
@@ -115,14 +194,44 @@ impl Rewriter<'_> {
         if !touched && !matches!(form, Form::Render(_)) {
             return Ok(());
         }
-        let graph = self.graph;
-        let value = graph.derived(id, |_| self.rule(&node, form))?;
-        let value = match value {
-            Some(value) => value,
-            None => Value::Dense(self.append_dense(id, &node)?),
+        let value = self.graph.derived(id, |_| self.rule(&node, form))?;
+        let structured = node.inputs.iter().any(|input| self.field(*input).is_some());
+        let (value, held) = match value {
+            Some(value) => {
+                let held = match &value {
+                    Value::Structured(field) => Some(self.share(field)),
+                    Value::Dense(_) => structured.then_some(Held::Full),
+                    Value::Deferred => None,
+                };
+                (value, held)
+            }
+            None => {
+                let dense = self.append_dense(id, &node)?;
+                (Value::Dense(dense), structured.then_some(Held::Densified))
+            }
         };
+        if let Some(held) = held {
+            self.notes.push(Note {
+                path: node.path.to_string(),
+                op: node.op.info().name,
+                shape: node.ty.shape.clone(),
+                held,
+            });
+        }
         self.values.insert(id, value);
         Ok(())
+    }
+
+    /// How much of a field is computed.
+    fn share(&self, field: &Field) -> Held {
+        let graph = self.graph;
+        let base = graph.shape(field.base);
+        let [samples, slots] = field.slots(graph);
+        let (window, map) = (field.place.size, field.map());
+        let windows = samples * slots * window[0] * window[1];
+        let computed = base[0] * base[2] * base[3] + windows;
+        let share = computed as f64 / (samples * map[0] * map[1]) as f64;
+        Held::Structured { window, base: [base[2], base[3]], map, share }
     }
 
     /// What the rule for a node makes of it; `None` if there is none.
@@ -130,27 +239,64 @@ impl Rewriter<'_> {
         let deferred = |id: &NodeId| matches!(self.values.get(id), Some(Value::Deferred));
         let first = node.inputs.first().and_then(|id| self.field(*id));
         let structured = |field: Option<Field>| field.map(Value::Structured);
-        let dense = |id: Option<NodeId>| id.map(Value::Dense);
-        Ok(match (form, first) {
-            (Form::Render(size), _) => structured(Field::render(self.graph, node, size)?),
-            (Form::Reshape, None) if node.inputs.iter().any(deferred) => Some(Value::Deferred),
-            (Form::MaxPoolIndices(_), Some(_)) => Some(Value::Deferred),
-            (Form::Pointwise, _) => structured(self.pointwise(node)?),
-            (Form::Concat(axis), _) => structured(self.concat(node, axis)?),
-            (Form::Convolution(window), Some(field)) => {
-                structured(self.convolution(node, field, window)?)
+        let made = |made: Option<Made>| {
+            made.map(|made| match made {
+                Made::Field(field) => Value::Structured(field),
+                Made::Dense(id) => Value::Dense(id),
+            })
+        };
+        let Some(field) = first else {
+            return Ok(match form {
+                Form::Render(size) => structured(Field::render(self.graph, node, size)?),
+                Form::Reshape if node.inputs.iter().any(deferred) => Some(Value::Deferred),
+                Form::Pointwise => structured(self.pointwise(node)?),
+                Form::Concat(axis) => structured(self.concat(node, axis)?),
+                _ => None,
+            });
+        };
+        Ok(match form {
+            Form::MaxPoolIndices(_) | Form::ArgMax(_) => Some(Value::Deferred),
+            Form::Pointwise => structured(self.pointwise(node)?),
+            Form::Concat(axis) => structured(self.concat(node, axis)?),
+            Form::Convolution(window) => structured(self.convolution(node, field, window)?),
+            Form::TransposedConvolution(window, map) => {
+                structured(self.transposed_convolution(node, field, window, map)?)
             }
-            (Form::AveragePool(pool), Some(field)) => {
-                structured(self.average_pool(node, field, pool)?)
+            Form::AveragePool(pool) => structured(self.average_pool(field, pool)?),
+            Form::Gather(axis) => match self.global_max(node, field, axis)? {
+                Some(largest) => Some(Value::Dense(largest)),
+                None => structured(self.max_pool(node, field, axis)?),
+            },
+            Form::Sum(axes) => made(self.reduced(field, axes, Reduce::Sum)?),
+            Form::Max(axes) if self.is_constant_for_gradients(node.inputs[0]) => {
+                made(self.reduced(field, axes, Reduce::Max)?)
             }
-            (Form::Gather(axis), Some(field)) => structured(self.max_pool(node, field, axis)?),
-            (Form::Sum(axes), Some(field)) => dense(self.sum(field, axes)?),
-            (Form::Matmul { transpose_a: false, transpose_b }, Some(field)) => {
-                dense(self.linear(node, field, transpose_b)?)
+            Form::Softmax { axis, log } => structured(self.softmax(node, field, axis, log)?),
+            Form::Matmul { transpose_a: false, transpose_b } => {
+                made(self.matmul(node, field, transpose_b)?)
             }
-            (Form::Reshape, Some(field)) => structured(field.reshaped(self.graph, &node.ty.shape)),
+            Form::Reshape => structured(field.reshaped(&node.ty.shape)),
+            Form::Permute(order) => {
+                structured(Some(Field { view: field.view.permuted(order), ..field.clone() }))
+            }
+            Form::Expand => structured(self.expanded(field, &node.ty.shape)?),
+            Form::IndexSelect(axis) => structured(self.index_select(node, field, axis)?),
+            Form::Narrow { axis, start, step } => {
+                let picks = Picks::narrow(start, step, node.ty.shape[axis]);
+                structured(self.picked(node, field, axis, &picks)?)
+            }
+            Form::Embed { axis, start, step } => {
+                let length = field.view.size(axis);
+                let picks = Picks::embed(start, step, node.ty.shape[axis], length);
+                structured(self.picked(node, field, axis, &picks)?)
+            }
             _ => None,
         })
+    }
+
+    /// Whether no gradient flows through a value.
+    fn is_constant_for_gradients(&self, id: NodeId) -> bool {
+        self.graph.node(id).op.info().name == "detach"
     }
 
     /// The node on inputs that are computed in full.
@@ -166,7 +312,9 @@ impl Rewriter<'_> {
         let dense = match self.values.get(&id) {
             None => return Ok(id),
             Some(Value::Dense(dense)) => return Ok(*dense),
-            Some(Value::Structured(field)) => graph.derived(id, |_| self.densify(field))?,
+            Some(Value::Structured(field)) => {
+                graph.derived(id, |graph| graph.as_part("densify", |_| self.densify(field)))?
+            }
             Some(Value::Deferred) => self.append_dense(id, &graph.node(id))?,
         };
         // A field stays one for others who can use it.
@@ -188,13 +336,12 @@ impl Rewriter<'_> {
     /// The maps of all samples written out.
     fn densify(&self, field: &Field) -> Result<NodeId, GraphError> {
         let graph = self.graph;
-        let [samples, _] = field.slots(graph);
+        let [samples, channels, height, width] = field.sizes(graph);
         let starts = graph.constant(Tensor::from_i32(&[samples, 1, 2], vec![0; samples * 2]))?;
         let full = field.tile_at(graph, starts, field.map(), false)?;
-        let shape = graph.shape(full);
-        let full = graph.reshape(full, &[samples, shape[2], shape[3], shape[4]])?;
+        let full = graph.reshape(full, &[samples, height, width, channels])?;
         let full = graph.permute(full, &[0, 3, 1, 2])?;
-        graph.reshape(full, &field.shape(graph))
+        arranged(graph, full, &field.view)
     }
 }
 

@@ -7,6 +7,7 @@ mod checkpoints;
 mod compositions;
 mod coordinates;
 mod errors;
+mod fusion;
 mod gradients;
 mod images;
 mod passes;

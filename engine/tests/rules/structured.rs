@@ -84,6 +84,14 @@ fn reductions() -> Vec<Entry> {
             &[0.0; 6],
         )
         .gradients(&[&[], &[]]),
+        entry(
+            "attention",
+            "without keys the output is 0",
+            vec![f(&[1, 2, 1], &[1.0, 2.0]), f(&[1, 0, 1], &[]), f(&[1, 0, 2], &[])],
+            |g, x| g.attention(x[0], x[1], x[2], 1.0, false),
+            &[0.0; 4],
+        )
+        .gradients(&[&[0.0; 2], &[], &[]]),
     ]
 }
 

@@ -1,11 +1,15 @@
 //! The structure rewrite against the dense program: the same function, value
 //! and gradients, to rounding.
 
+mod maps;
+mod readouts;
 mod rules;
+mod specks;
 
+use speck_engine::TensorType;
 use speck_engine::kernels::random::{self, Stream};
+use speck_engine::structure::{self, Held, Note};
 use speck_engine::{DType, Graph, GraphError, Initial, NodeId, Options, Program, State, Tensor};
-use speck_engine::{TensorType, structure};
 
 /// What stands on the screens.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +24,8 @@ pub struct Scene {
     pub size: usize,
     /// Height and width.
     pub screen: [usize; 2],
+    /// Whether specks fade toward their edge.
+    pub faded: bool,
 }
 
 /// Builds the output from a graph, the image, and a source of parameters.
@@ -32,15 +38,23 @@ fn random_values(elements: usize, stream: usize, low: f64, high: f64) -> Vec<f64
         .collect()
 }
 
-/// The graph of a weighted sum of the output, with the gradients of the image's
-/// colours and of all parameters as outputs.
-fn graph(scene: Scene, float: DType, build: Build, structured: bool) -> Result<Graph, GraphError> {
+/// A weighted sum of the output, and what it is differentiated in: the image's
+/// colours and all parameters.
+fn forward(
+    scene: Scene,
+    float: DType,
+    build: Build,
+) -> Result<(Graph, NodeId, Vec<NodeId>), GraphError> {
     let graph = Graph::new(float);
-    let Scene { samples, slots, backgrounds, size, screen } = scene;
+    let Scene { samples, slots, backgrounds, size, screen, faded } = scene;
     let positions = graph.input("positions", DType::I32, &[samples, slots, 2])?;
     let colours = graph.input("colours", float, &[samples, slots, 3])?;
     let background = graph.input("background", float, &[backgrounds, 3])?;
-    let image = graph.render(positions, colours, background, screen, size)?;
+    let image = if faded {
+        graph.render_faded(positions, colours, background, screen, size, 1.5)?
+    } else {
+        graph.render(positions, colours, background, screen, size)?
+    };
     let parameters = std::cell::RefCell::new(vec![colours, background]);
     let parameter = |shape: &[usize]| {
         let number = parameters.borrow().len();
@@ -53,12 +67,18 @@ fn graph(scene: Scene, float: DType, build: Build, structured: bool) -> Result<G
     let ty = graph.ty(output);
     let weights = Tensor::new(&ty, &random_values(ty.elements(), 99, -1.0, 1.0));
     let weighted = graph.mul(output, graph.constant(weights)?)?;
-    let mut loss = graph.sum_all(weighted)?;
+    let loss = graph.sum_all(weighted)?;
     graph.output("output", output)?;
+    let parameters = parameters.borrow().clone();
+    Ok((graph, loss, parameters))
+}
+
+/// The graph of the sum with its gradients as outputs.
+fn graph(scene: Scene, float: DType, build: Build, structured: bool) -> Result<Graph, GraphError> {
+    let (graph, mut loss, parameters) = forward(scene, float, build)?;
     if structured {
         loss = structure::rewrite(&graph, &[loss])?[0];
     }
-    let parameters = parameters.borrow().clone();
     for (i, gradient) in graph.gradient(loss, &parameters)?.into_iter().enumerate() {
         graph.output(&format!("gradient {i}"), gradient)?;
     }
@@ -124,15 +144,53 @@ pub fn same(scene: Scene, build: Build) {
     }
 }
 
+/// What the rewrite says of each op.
+pub fn notes(scene: Scene, build: Build) -> Vec<Note> {
+    // Without the sum of the output, whose weights differ everywhere.
+    let (graph, ..) = forward(scene, DType::F64, build).expect("a graph");
+    structure::rewrite_noted(&graph, &[]).expect("a rewrite").1
+}
+
+/// [`same`] on scenes of every kind; nothing may be written out.
+#[track_caller]
+pub fn everywhere(build: Build) {
+    for scene in scenes() {
+        same(scene, build);
+        for note in notes(scene, build) {
+            assert!(note.held != Held::Densified, "{scene:?}: {note}");
+        }
+    }
+}
+
+/// [`same`] on scenes of every kind; these ops are written out, and no others.
+#[track_caller]
+pub fn written_out(ops: &[&str], build: Build) {
+    for scene in scenes() {
+        same(scene, build);
+        let notes = notes(scene, build);
+        let found: Vec<_> =
+            notes.iter().filter(|n| n.held == Held::Densified).map(|n| n.op).collect();
+        assert_eq!(found, ops, "{scene:?}");
+    }
+}
+
 /// Scenes of every kind.
 pub fn scenes() -> Vec<Scene> {
-    let plain = Scene { samples: 3, slots: 1, backgrounds: 1, size: 1, screen: [20, 18] };
+    let plain =
+        Scene { samples: 3, slots: 1, backgrounds: 1, size: 1, screen: [20, 18], faded: false };
     vec![
         plain,
         Scene { slots: 3, ..plain },
         Scene { backgrounds: 3, slots: 2, ..plain },
         Scene { size: 3, slots: 2, ..plain },
     ]
+}
+
+/// Floating-point operations of the structured program.
+pub fn flops(scene: Scene, build: Build) -> f64 {
+    let graph = graph(scene, DType::F32, build, true).expect("a graph");
+    let program = Program::compile(&graph, &Options::default()).expect("a program");
+    program.cost().flops as f64
 }
 
 /// Floating-point operations of the structured program over those of the dense.

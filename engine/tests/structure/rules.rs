@@ -141,7 +141,8 @@ fn sums_over_planes() {
 
 #[test]
 fn the_work_is_that_of_what_differs() {
-    let scene = Scene { samples: 16, slots: 1, backgrounds: 1, size: 1, screen: [64, 64] };
+    let scene =
+        Scene { samples: 16, slots: 1, backgrounds: 1, size: 1, screen: [64, 64], faded: false };
     let network: Build = |g, x, parameter| {
         let x = g.relu(g.conv2d(x, parameter(&[8, 3, 3, 3]), PADDED)?)?;
         let x = g.max_pool2d(x, [2, 2], [2, 2], [0, 0])?;

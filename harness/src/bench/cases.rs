@@ -43,6 +43,22 @@ fn standard(name: &str) -> Vec<Case> {
                 |g, x| g.matmul_with(x[0], x[1], true, false),
             ),
         ],
+        // The vision transformer's: 64 samples of 4 heads.
+        "attention" => vec![Case::new(
+            "256×64×32",
+            &[(&[256, 64, 32], value), (&[256, 64, 32], value), (&[256, 64, 32], value)],
+            |g, x| g.attention(x[0], x[1], x[2], 0.18, false),
+        )],
+        "attention_gradient" => vec![Case::new(
+            "256×64×32",
+            &[
+                (&[256, 64, 32], value),
+                (&[256, 64, 32], value),
+                (&[256, 64, 32], value),
+                (&[256, 64, 32], value),
+            ],
+            |g, x| g.attention_gradient([x[0], x[1], x[2]], x[3], 0.18, false),
+        )],
         // The CNN's first two blocks.
         "conv2d" => vec![
             Case::new(

@@ -45,22 +45,22 @@ pub fn page(rows: &[Row], peaks: &Peaks) -> String {
         }
     };
     let table = html! {
-        table {
+        table.compact {
             thead { tr {
-                th { "op" } th { "case" } th { "kernel" } th { "variant" } th.number { "µs" }
-                th.number { "GFLOP/s" } th.number { "GB/s" } th.number { "of the roof" }
-                th.number { "against the first" } th.number { "error" }
+                th.left { "op" } th.left { "case" } th.left { "kernel" } th.left { "variant" } th { "µs" }
+                th { "GFLOP/s" } th { "GB/s" } th { "of the roof" }
+                th { "against the first" } th { "error" }
             } }
             tbody {
                 @for row in rows {
                     tr {
                         td { (row.op) } td { (row.case) } td { (row.kernel) } td { (row.variant) }
-                        td.number { (format!("{:.1}", row.seconds * 1e6)) }
-                        td.number { (rate(row.flops, row.seconds)) }
-                        td.number { (rate(row.bytes, row.seconds)) }
-                        td.number { (format!("{:.0} %", row.share * 100.0)) }
-                        td.number { (format!("{:.2}×", row.ratio)) }
-                        td.number { (error(row.error)) }
+                        td.v { (format!("{:.1}", row.seconds * 1e6)) }
+                        td.v { (rate(row.flops, row.seconds)) }
+                        td.v { (rate(row.bytes, row.seconds)) }
+                        td.v { (format!("{:.0} %", row.share * 100.0)) }
+                        td.v { (format!("{:.2}×", row.ratio)) }
+                        td.v { (error(row.error)) }
                     }
                 }
             }

@@ -1,13 +1,15 @@
 //! Training steps of fixed works: the same definitions as `benches/peers`.
 //!
 //! One step draws a batch, copies it into the program and runs the program:
-//! screens, model, loss, gradient, Adam at 0.001, one white pixel on black.
+//! screens, model, loss, gradient, Adam at 0.001, one white pixel on a background
+//! that is black unless another is asked for.
 
 use super::{Peaks, median};
-use crate::data::{DataSettings, Source};
+use crate::data::{Background, DataSettings, Source};
 use serde::Serialize;
 use speck_engine::DType;
 use speck_engine::kernels::Choice;
+use speck_engine::structure::Mode;
 use speck_learners::{Batches, Learner, LearnerError, Setup};
 use speck_models::settings::{SettingError, Value, resolve};
 use std::time::Instant;
@@ -98,7 +100,7 @@ pub const WORKS: &[Work] = &[
 pub struct Timing {
     /// The work.
     pub work: &'static str,
-    /// `dense`: every pixel computed.
+    /// `dense`: every pixel computed; `structured`: what differs; or `auto`.
     pub mode: &'static str,
     /// Threads.
     pub threads: usize,
@@ -135,6 +137,7 @@ pub enum WorkError {
 /// A work with its learner, ready to be timed in turn with others.
 pub struct Subject {
     work: &'static Work,
+    mode: Mode,
     learner: Box<dyn Learner>,
     source: Source,
     times: Vec<f64>,
@@ -145,7 +148,12 @@ impl Subject {
     ///
     /// # Errors
     /// They cannot be built.
-    pub fn new(work: &'static Work, kernels: Choice) -> Result<Self, WorkError> {
+    pub fn new(
+        work: &'static Work,
+        kernels: Choice,
+        mode: Mode,
+        background: Background,
+    ) -> Result<Self, WorkError> {
         let missing = |what: &str, name: &str| WorkError::Missing(format!("{what} `{name}`"));
         let given = |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> {
             pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -158,17 +166,19 @@ impl Subject {
         let batch = i64::try_from(work.batch).unwrap_or(i64::MAX);
         let settings = [("rate", Value::Float(0.001)), ("batch", Value::Int(batch))];
         let settings = resolve(entry.dimensions, &given(settings.to_vec()))?;
-        let source = Source::new(&DataSettings::default(), work.batch, 0);
+        let data = DataSettings { background, ..DataSettings::default() };
+        let source = Source::new(&data, work.batch, 0);
         let setup = Setup {
             model: model.into(),
             shape: source.shape(),
             seed: 0,
             float: DType::F32,
             kernels,
+            mode,
         };
         let mut learner = (entry.make)(&settings, setup)?;
         learner.learn(&source, 2)?;
-        Ok(Subject { work, learner, source, times: Vec::new() })
+        Ok(Subject { work, mode, learner, source, times: Vec::new() })
     }
 
     /// Times one step.
@@ -194,7 +204,11 @@ impl Subject {
         let flops = self.learner.describe().step.flops as f64;
         Timing {
             work: self.work.name,
-            mode: "dense",
+            mode: match self.mode {
+                Mode::Dense => "dense",
+                Mode::Structured => "structured",
+                Mode::Auto => "auto",
+            },
             threads: peaks.threads,
             batch: self.work.batch,
             ms_median: middle * 1e3,

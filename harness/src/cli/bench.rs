@@ -1,12 +1,13 @@
 //! `speck bench`.
 
-use super::{complain, say};
+use super::{Mode, complain, say};
 use crate::RunError;
 use crate::bench::ops::{self, Row, Settings};
 use crate::bench::steps::{Subject, Timing, WORKS};
 use crate::bench::{self, Peaks};
+use crate::data::{Background, background};
 use crate::files::write_atomically;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use speck_engine::OpInfo;
 use speck_engine::kernels::Choice;
 use std::path::PathBuf;
@@ -50,9 +51,12 @@ pub(super) struct StepsArguments {
     /// Only these works, separated by commas [default: all].
     #[arg(long, value_delimiter = ',', value_name = "WORK")]
     work: Vec<String>,
-    /// How the screens are computed.
-    #[arg(long, value_enum, default_value_t = Mode::Dense)]
+    /// Whether every pixel is computed or what differs.
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
+    /// Colour of the background: a colour, random-batch or random-sample.
+    #[arg(long, default_value = "black", value_parser = read_background)]
+    background: Background,
     /// Threads [default: as many as the machine has].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -67,12 +71,6 @@ pub(super) struct StepsArguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Mode {
-    /// Every pixel.
-    Dense,
-}
-
 /// Fewest steps timed of a work, however long they take.
 const FEWEST: usize = 5;
 
@@ -81,6 +79,11 @@ pub(super) fn bench(command: &Bench) -> Result<(), RunError> {
         Bench::Ops(arguments) => ops(arguments),
         Bench::Steps(arguments) => steps(arguments),
     }
+}
+
+fn read_background(text: &str) -> Result<Background, String> {
+    Background::read(text)
+        .ok_or_else(|| format!("is neither a colour nor one of {}", background::WORDS.join(", ")))
 }
 
 fn usage(message: String) -> RunError {
@@ -203,7 +206,6 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
         return Err(usage(format!("--seconds {} is no length of time", arguments.seconds)));
     }
     let kernels = super::run::choice(arguments.kernel.as_deref())?;
-    let Mode::Dense = arguments.mode;
     let here = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.map_or(here, usize::from);
     bench::on_threads(threads, || -> Result<(), RunError> {
@@ -224,7 +226,9 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
         }
         for work in chosen {
             let failed = |error: bench::steps::WorkError| usage(error.to_string());
-            let mut subject = Subject::new(work, kernels.clone()).map_err(failed)?;
+            let mut subject =
+                Subject::new(work, kernels.clone(), arguments.mode.into(), arguments.background)
+                    .map_err(failed)?;
             while subject.timed().0 < arguments.seconds || subject.timed().1 < FEWEST {
                 subject.step().map_err(failed)?;
             }

@@ -1,11 +1,11 @@
 //! `speck conform`.
 
-use super::say;
+use super::{Mode, say};
 use crate::RunError;
 use crate::conform::{self, FileOutcome, Kernels, Outcome, Status};
 use clap::{Args, ValueEnum};
-use speck_engine::DType;
 use speck_engine::kernels::Choice;
+use speck_engine::{DType, structure};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -20,6 +20,9 @@ pub(super) struct ConformArguments {
     /// kernels in f64 and the fastest in f32].
     #[arg(long, value_name = "VARIANT")]
     kernel: Option<String>,
+    /// Whether training runs compute every pixel or what differs.
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    mode: Mode,
     /// One JSON object a case.
     #[arg(long)]
     json: bool,
@@ -33,7 +36,7 @@ enum Device {
 
 pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
     let Device::Cpu = arguments.device;
-    let kernels = kernels(arguments.kernel.as_deref())?;
+    let kernels = kernels(arguments.kernel.as_deref(), arguments.mode.into())?;
     let mut outcomes = Vec::new();
     let mut unread = 0;
     for file in conform::files(&arguments.path)? {
@@ -68,20 +71,23 @@ pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
     if failed > 0 { Err(RunError::Conformance { failed }) } else { Ok(()) }
 }
 
-fn kernels(variant: Option<&str>) -> Result<Kernels, RunError> {
+fn kernels(variant: Option<&str>, mode: structure::Mode) -> Result<Kernels, RunError> {
     let scalar = || Choice::parse("*:scalar");
     Ok(match variant {
         None => Kernels {
             name: "default".to_owned(),
             runs: vec![(DType::F64, scalar()?), (DType::F32, Choice::default())],
+            mode,
         },
         Some("scalar") => Kernels {
             name: "scalar".to_owned(),
             runs: vec![(DType::F64, scalar()?), (DType::F32, scalar()?)],
+            mode,
         },
         Some(variant) => Kernels {
             name: variant.to_owned(),
             runs: vec![(DType::F32, Choice::parse(&format!("*:{variant}"))?)],
+            mode,
         },
     })
 }

@@ -7,7 +7,8 @@ mod print;
 mod run;
 
 use crate::RunError;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use speck_engine::structure;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,6 +52,27 @@ enum Command {
     Conform(conform::ConformArguments),
     /// Print the program of one training step: ops, shapes, costs, kernels.
     Print(print::PrintArguments),
+}
+
+/// How screens are computed.
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    /// Every pixel of every sample.
+    Dense,
+    /// What differs from the background, exactly.
+    Structured,
+    /// Whichever of the two is predicted to be cheaper.
+    Auto,
+}
+
+impl From<Mode> for structure::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Dense => structure::Mode::Dense,
+            Mode::Structured => structure::Mode::Structured,
+            Mode::Auto => structure::Mode::Auto,
+        }
+    }
 }
 
 /// Runs the command named by the process's arguments.

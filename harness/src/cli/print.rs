@@ -1,7 +1,7 @@
 //! `speck print`.
 
 use super::run::choice;
-use super::say;
+use super::{Mode, say};
 use crate::config::{Experiment, RunConfig};
 use crate::data::{DataSettings, Source};
 use crate::run::learner;
@@ -22,6 +22,12 @@ pub(super) struct PrintArguments {
     /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar.
     #[arg(long, value_name = "KERNEL:VARIANT")]
     kernel: Option<String>,
+    /// Whether every pixel is computed or what differs.
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    mode: Mode,
+    /// One JSON object: the plan of the program and its ledger.
+    #[arg(long, conflicts_with = "time")]
+    json: bool,
     /// Run some steps and print what each kernel call takes, slowest first.
     #[arg(long)]
     time: bool,
@@ -48,17 +54,29 @@ pub(super) fn print(arguments: &PrintArguments) -> Result<(), RunError> {
     let RunConfig { data, learner: (_, settings), seed, .. } = run;
     let source = Source::new(&DataSettings::new(data)?, settings.usize("batch"), *seed);
     let kernels = choice(arguments.kernel.as_deref())?;
-    let mut learner = learner(run, settings, source.shape(), &kernels)?;
+    let mut learner = learner(run, settings, source.shape(), &kernels, arguments.mode.into())?;
     if arguments.time {
         return say(&times(&mut *learner, &source)?);
     }
     let description = learner.describe();
-    say(&format!(
-        "{}, seed {seed}: {} parameters\n{}",
-        run.label(),
-        description.parameters,
-        description.program
-    ))
+    if arguments.json {
+        let value = serde_json::json!({
+            "run": run.id(),
+            "label": run.label(),
+            "seed": seed,
+            "parameters": description.parameters,
+            "plan": crate::ledger::plan(&description.plan),
+            "ledger": crate::ledger::ledger(&description.ledger),
+            "program": description.program,
+        });
+        return say(&format!("{value}\n"));
+    }
+    let mut text = format!("{}, seed {seed}: {} parameters\n", run.label(), description.parameters);
+    // A learner without a rendered screen to rewrite has no plan.
+    if !description.plan.why.is_empty() {
+        let _ = write!(text, "{}\n{}\n", description.plan, description.ledger);
+    }
+    say(&(text + &description.program))
 }
 
 /// A table of the kernel calls of one step: the fastest of some steps each.

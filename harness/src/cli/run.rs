@@ -1,6 +1,6 @@
 //! `speck run` and `speck report`.
 
-use super::say;
+use super::{Mode, say};
 use crate::config::Experiment;
 use crate::run::{Display, RunOptions, run as run_experiment, store_path};
 use crate::{RunError, registries, report};
@@ -28,6 +28,9 @@ pub(super) struct RunArguments {
     /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar; * is every kernel.
     #[arg(long, value_name = "KERNEL:VARIANT")]
     kernel: Option<String>,
+    /// Whether every pixel is computed or what differs.
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    mode: Mode,
     /// Least seconds between two checkpoints of a run.
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     checkpoint_every: f64,
@@ -65,6 +68,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), RunError> {
         threads,
         jobs: arguments.jobs.map_or(threads, usize::from),
         kernels,
+        mode: arguments.mode.into(),
         checkpoint_interval,
         display: if arguments.quiet { Display::Quiet } else { Display::Shown },
     };

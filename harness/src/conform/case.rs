@@ -5,7 +5,11 @@ use super::arguments::{Arguments, Problem};
 use super::file::{CaseSpec, File, Stored, Values};
 use serde::Serialize;
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, Graph, NodeId, Options, Program, State, Tensor, TensorType};
+use speck_engine::op::Rounding;
+use speck_engine::structure::Mode;
+use speck_engine::{
+    DType, Graph, NodeId, Options, Program, State, Tensor, TensorType, compositions,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which kernels a case runs on.
@@ -15,6 +19,8 @@ pub struct Kernels {
     pub name: String,
     /// The element types to run in, each with its forced variants.
     pub runs: Vec<(DType, Choice)>,
+    /// Whether training runs compute every pixel or what differs.
+    pub mode: Mode,
 }
 
 /// What came of a case.
@@ -49,7 +55,8 @@ pub enum Status {
 
 /// Allowed error in f64, relative, with an absolute floor.
 const F64: (f64, f64) = (1e-5, 1e-6);
-/// Allowed error in f32, relative to the largest magnitude of the tensor.
+/// Allowed error in f32, relative to the largest magnitude of the tensor, where
+/// the function's definition does not state another (see [`Rounding`]).
 const F32: f64 = 2e-5;
 
 pub(super) fn run(file: &File, op: &str, case: &CaseSpec, kernels: &Kernels) -> Outcome {
@@ -164,6 +171,8 @@ fn check(
         program.set_input(name, tensor).map_err(failed)?;
     }
     program.run(&mut State::default()).map_err(failed)?;
+    let composition = compositions::all().find(|composition| composition.name == op);
+    let rounding = composition.and_then(|composition| composition.rounding);
     let mut worst: f64 = 0.0;
     for (name, expected) in expected {
         let found = program.output(&name).map_err(failed)?;
@@ -171,7 +180,7 @@ fn check(
             let shapes = format!("{name}: {:?} instead of {:?}", found.shape(), expected.shape);
             return Err(failed(shapes));
         }
-        worst = worst.max(compare(&name, &found.to_f64(), &expected.reals(), float)?);
+        worst = worst.max(compare(&name, &found.to_f64(), &expected.reals(), float, rounding)?);
     }
     Ok(worst)
 }
@@ -224,12 +233,23 @@ fn host(stored: &Stored, float: DType) -> Result<Tensor, Failed> {
 }
 
 /// Compares an output or a gradient of a case.
-fn compare(name: &str, found: &[f64], expected: &[f64], float: DType) -> Result<f64, Failed> {
-    let largest = largest(expected).max(F64.1);
-    agree(name, found, expected, |_, expected| match float {
-        DType::F64 => (F64.0 * expected.abs() + F64.1, expected.abs().max(F64.1 / F64.0)),
-        _ => (F32 * largest, largest),
-    })
+fn compare(
+    name: &str,
+    found: &[f64],
+    expected: &[f64],
+    float: DType,
+    rounding: Option<Rounding>,
+) -> Result<f64, Failed> {
+    if float == DType::F64 {
+        return agree(name, found, expected, |_, expected| {
+            (F64.0 * expected.abs() + F64.1, expected.abs().max(F64.1 / F64.0))
+        });
+    }
+    // Beyond f32's range the right answer in f32 is an infinity.
+    let expected: Vec<f64> = expected.iter().map(|value| f64::from(*value as f32)).collect();
+    let largest = largest(&expected).max(F64.1);
+    let (factor, floor) = rounding.map_or((1.0, 0.0), |rounding| (rounding.factor, rounding.floor));
+    agree(name, found, &expected, |_, _| ((factor * F32 * largest).max(floor), largest))
 }
 
 /// The largest finite magnitude.

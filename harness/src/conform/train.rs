@@ -4,7 +4,9 @@ use super::case::{Failed, Kernels, Outcome, Status, agree, failed, largest, outc
 use super::file::{File, Stored, TrainSpec, Values};
 use serde_json::{Map, Value as Json};
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, Graph, Options, Program, State, Tensor, TensorType};
+use speck_engine::{
+    DType, Graph, GraphError, Options, Program, State, Tensor, TensorType, structure,
+};
 use speck_learners::gradient::Step;
 use speck_learners::{BatchShape, Batches, Learner, PRIVATE, SCREEN, Setup, SpeckBatch, screen};
 use speck_models::settings::{Settings, Value, resolve};
@@ -60,10 +62,16 @@ const EARLY: usize = 10;
 
 pub(super) fn run(file: &File, op: &str, spec: &TrainSpec, kernels: &Kernels) -> Outcome {
     let case = format!("{} steps", spec.steps);
-    outcome(op, &case, kernels, |float, choice| check(file, spec, float, choice))
+    outcome(op, &case, kernels, |float, choice| check(file, spec, float, choice, kernels.mode))
 }
 
-fn check(file: &File, spec: &TrainSpec, float: DType, choice: &Choice) -> Result<f64, Failed> {
+fn check(
+    file: &File,
+    spec: &TrainSpec,
+    float: DType,
+    choice: &Choice,
+    mode: structure::Mode,
+) -> Result<f64, Failed> {
     let tolerance = if float == DType::F64 { &F64 } else { &F32 };
     let (model, settings) = (model(spec)?, learner_settings(spec)?);
     let data = Recorded::new(file, spec)?;
@@ -73,15 +81,16 @@ fn check(file: &File, spec: &TrainSpec, float: DType, choice: &Choice) -> Result
         seed: 0,
         kernels: choice.clone(),
         float,
+        mode,
     };
     let entry = speck_learners::find("gradient").ok_or_else(|| failed("no gradient learner"))?;
     let mut learner = (entry.make)(&settings, setup).map_err(failed)?;
     load(file, &mut *learner, float)?;
 
     let mut worst: f64 = 0.0;
-    let step = Step::new(&settings, &*model, data.shape(), float).map_err(failed)?;
+    let step = Step::new(&settings, &*model, data.shape(), float, mode).map_err(failed)?;
     let steepest = steepest(file);
-    for (name, found) in gradients(step, &data, learner.state(), choice)? {
+    for (name, found) in gradients(step, &data, learner.state().map_err(failed)?, choice)? {
         if let Some(expected) = file.tensors.get(&format!("grad0/{name}")) {
             let scale = largest(&expected.reals()).max(tolerance.gradient_floor * steepest);
             let limit = |_| (tolerance.gradient * scale, scale);
@@ -100,7 +109,7 @@ fn check(file: &File, spec: &TrainSpec, float: DType, choice: &Choice) -> Result
     };
     worst = worst.max(agree("loss", &losses, &expected, limit)?);
     let travel = settings.float("rate") * spec.steps as f64;
-    for (name, found) in learner.state().iter() {
+    for (name, found) in learner.state().map_err(failed)?.iter() {
         if let Some(expected) = file.tensors.get(&format!("final/{name}")) {
             let first = file.tensors.get(&format!("grad0/{name}")).map(Stored::reals);
             let flat = |i: usize| {
@@ -118,7 +127,13 @@ fn check(file: &File, spec: &TrainSpec, float: DType, choice: &Choice) -> Result
             worst = worst.max(compare(&format!("final {name}"), found, expected, limit)?);
         }
     }
-    let found = evaluate(&*model, spec, &data, learner.state(), float, choice)?;
+    let (graph, _) = mode
+        .choose(|structured| evaluation(&*model, spec, &data, float, structured), |graph| graph)
+        .map_err(failed)?;
+    let mut program = compile(&graph, choice)?;
+    data.feed(&mut program)?;
+    program.run(&mut learner.state().map_err(failed)?.clone()).map_err(failed)?;
+    let found = program.output("output").map_err(failed)?;
     let expected = stored(file, "eval/output", found.shape())?;
     let scale = largest(&expected.reals());
     let limit = |_| (tolerance.result * scale, scale);
@@ -204,7 +219,7 @@ fn load(file: &File, learner: &mut dyn Learner, float: DType) -> Result<(), Fail
         if !["init", "grad0", "final"].contains(&part) {
             continue;
         }
-        if name.starts_with(PRIVATE) || learner.state().get(name).is_none() {
+        if name.starts_with(PRIVATE) || learner.state().map_err(failed)?.get(name).is_none() {
             return Err(failed(format!("the model has no tensor `{name}`")));
         }
         if part != "init" {
@@ -223,7 +238,7 @@ fn gradients(
     state: &State,
     choice: &Choice,
 ) -> Result<Vec<(String, Tensor)>, Failed> {
-    let Step { graph, parameters, gradients } = step;
+    let Step { graph, parameters, gradients, .. } = step;
     let output = |name: &str| format!("gradient of {name}");
     for ((name, _), gradient) in parameters.iter().zip(gradients) {
         graph.output(&output(name), gradient).map_err(failed)?;
@@ -237,28 +252,25 @@ fn gradients(
     names.map(|name| Ok((name.clone(), program.output(&output(&name)).map_err(failed)?))).collect()
 }
 
-/// What the model puts out for the first batch in evaluation; of a model trained
-/// on coordinates, the coordinates.
-fn evaluate(
+/// What the model puts out for a batch in evaluation; of a model trained on
+/// coordinates, the coordinates.
+fn evaluation(
     model: &dyn Model,
     spec: &TrainSpec,
     data: &Recorded,
-    state: &State,
     float: DType,
-    choice: &Choice,
-) -> Result<Tensor, Failed> {
+    structured: bool,
+) -> Result<structure::Built<Graph>, GraphError> {
     let graph = Graph::new(float);
-    let screen = screen::declare(&graph, data.shape()).map_err(failed)?;
+    let screen = screen::declare(&graph, data.shape())?;
     let builder = Builder::new(&graph, Mode::Evaluation);
-    let mut output = model.append(&builder, screen.image).map_err(failed)?;
+    let mut output = model.append(&builder, screen.image)?;
     if spec.loss == "coordinate_mse" {
-        output = graph.coordinates(output, &speck_models::SCREEN).map_err(failed)?;
+        output = graph.coordinates(output, &speck_models::SCREEN)?;
     }
-    graph.output("output", output).map_err(failed)?;
-    let mut program = compile(&graph, choice)?;
-    data.feed(&mut program)?;
-    program.run(&mut state.clone()).map_err(failed)?;
-    program.output("output").map_err(failed)
+    graph.output("output", output)?;
+    let notes = if structured { structure::rewrite_noted(&graph, &[])?.1 } else { Vec::new() };
+    Ok((graph, notes))
 }
 
 fn compile(graph: &Graph, choice: &Choice) -> Result<Program, Failed> {

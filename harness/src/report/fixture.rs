@@ -177,6 +177,14 @@ fn train(noise: &mut Noise, skill: f64, gradient: bool) -> PhaseResults {
         (
             "model".to_string(),
             json!({"parameters": (skill * 1e6) as u64, "flops_per_step": (skill * 3e8) as u64,
+                   "plan": {"structured": true, "why": "structured, as asked for", "ops": []},
+                   "ledger": {
+                       "total": work(3_000_000, 40_000), "ops": [
+                           op("conv.0", "conv2d", false, work(1_000_000, 10_000)),
+                           op("conv.0", "conv2d", true, work(2_000_000, 20_000)),
+                           op("loss", "log", false, work(0, 10_000)),
+                       ],
+                   },
                    "program": "render   [64,3,64,64]  0 FLOPs\nlinear   [64,128]      100663296 FLOPs  matmul:matrixmultiply"}),
         ),
         (
@@ -185,6 +193,19 @@ fn train(noise: &mut Noise, skill: f64, gradient: bool) -> PhaseResults {
         ),
     ];
     results
+}
+
+fn work(dense: u64, executed: u64) -> serde_json::Value {
+    let cost = |flops: u64| json!({"flops": flops, "bytes": 2 * flops});
+    json!({"dense": cost(dense), "executed": cost(executed)})
+}
+
+fn op(layer: &str, name: &str, backward: bool, work: serde_json::Value) -> serde_json::Value {
+    let mut value = work;
+    value["layer"] = json!(layer);
+    value["op"] = json!(name);
+    value["backward"] = json!(backward);
+    value
 }
 
 fn general(noise: &mut Noise, skill: f64) -> PhaseResults {

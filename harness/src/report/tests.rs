@@ -234,6 +234,22 @@ fn steps_that_were_not_reached_are_bounds() {
 }
 
 #[test]
+fn the_work_of_a_step_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = fixture::fill(&folder.path().join("work.sqlite"));
+    let html = page_of(&store);
+    let drawn = [
+        "conv.0: conv2d, backward",
+        "20.0 kFLOP executed of 2.0 MFLOP in the dense program",
+        "width=\"1.00\"",
+        "<td class=\"number\">added</td>",
+    ];
+    for shown in drawn {
+        assert!(html.contains(shown), "{shown}");
+    }
+}
+
+#[test]
 fn a_report_that_cannot_be_written_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("first.sqlite");

@@ -82,7 +82,7 @@ impl<'a> Job<'a> {
         settings: &Settings,
         shape: BatchShape,
     ) -> Result<Box<dyn Learner>, RunError> {
-        learner(self.run, settings, shape, &self.options.kernels)
+        learner(self.run, settings, shape, &self.options.kernels, self.options.mode)
     }
 
     /// Does every phase that the store does not hold yet.
@@ -134,7 +134,7 @@ impl<'a> Job<'a> {
         let record = self.stage(TRAIN, settings, &source, &watches, &mut *learner, bar)?;
         let results = training::results(&mut *learner, &self.run.data, &record, seed)?;
         guard(store).finish_phase(&self.id, TRAIN, &results)?;
-        Ok(weights(&*learner))
+        weights(&mut *learner)
     }
 
     fn stage(
@@ -242,8 +242,9 @@ fn steps(settings: &Settings) -> u64 {
     settings.usize("steps") as u64
 }
 
-fn weights(learner: &dyn Learner) -> Weights {
-    learner.state().iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect()
+fn weights(learner: &mut dyn Learner) -> Result<Weights, RunError> {
+    let state = learner.state()?.iter();
+    Ok(state.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect())
 }
 
 fn guard(store: &Mutex<Store>) -> MutexGuard<'_, Store> {

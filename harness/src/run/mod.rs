@@ -17,6 +17,7 @@ use crate::{RunError, files};
 use job::Job;
 use progress::Progress;
 use speck_engine::kernels::Choice;
+use speck_engine::structure::Mode;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -34,6 +35,8 @@ pub struct RunOptions {
     pub jobs: usize,
     /// Forced kernel variants.
     pub kernels: Choice,
+    /// Whether programs compute every pixel or what differs.
+    pub mode: Mode,
     /// Least time between two checkpoints of a run.
     pub checkpoint_interval: Duration,
     /// Whether bars are drawn.

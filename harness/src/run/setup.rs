@@ -4,6 +4,7 @@ use crate::RunError;
 use crate::config::RunConfig;
 use speck_engine::DType;
 use speck_engine::kernels::Choice;
+use speck_engine::structure::Mode;
 use speck_learners::{BatchShape, Learner, Setup};
 use speck_models::settings::{SettingError, Settings};
 
@@ -17,6 +18,7 @@ pub fn learner(
     settings: &Settings,
     shape: BatchShape,
     kernels: &Choice,
+    mode: Mode,
 ) -> Result<Box<dyn Learner>, RunError> {
     let (kind, model_settings) = &run.model;
     let model = speck_models::find(kind).ok_or_else(|| unknown("model", kind))?;
@@ -28,6 +30,7 @@ pub fn learner(
         seed: run.seed,
         kernels: kernels.clone(),
         float: DType::F32,
+        mode,
     };
     Ok((entry.make)(settings, setup)?)
 }

@@ -106,6 +106,8 @@ impl Stage<'_> {
             let loss = learner.learn(self.data, chunk)?;
             record.seconds += start.elapsed().as_secs_f64();
             record.steps += chunk;
+            // Where and when a checkpoint is written must not matter for what follows.
+            learner.state()?;
             record.push("loss", Some(loss));
             record.push("rate", Some(learner.rate()));
             self.measure(learner, &mut record)?;
@@ -140,8 +142,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn save(&self, learner: &dyn Learner, record: &Record) -> Result<(), RunError> {
-        let tensors = learner.state().iter().map(|(name, tensor)| named(name, tensor)).collect();
+    fn save(&self, learner: &mut dyn Learner, record: &Record) -> Result<(), RunError> {
+        let tensors = learner.state()?.iter().map(|(name, tensor)| named(name, tensor)).collect();
         let notes = serde_json::to_value(record).map_err(RunError::Notes)?;
         Ok(Checkpoint { tensors, notes }.write(self.checkpoint)?)
     }

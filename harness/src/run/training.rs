@@ -66,6 +66,8 @@ pub fn results(
                 "parameters": description.parameters,
                 "flops_per_step": description.step.flops,
                 "program": description.program,
+                "plan": crate::ledger::plan(&description.plan),
+                "ledger": crate::ledger::ledger(&description.ledger),
             }),
         ),
         (

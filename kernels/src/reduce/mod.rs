@@ -18,6 +18,7 @@ mod layout;
 pub(crate) mod scalar;
 #[cfg(test)]
 mod tests;
+pub mod tiles;
 
 use crate::{Isa, Kernel, KernelStatus, Real, Signature, Variant};
 use scalar::{Max, Sum};
@@ -116,5 +117,5 @@ pub static ARGMAX: Kernel<ArgReduce> = Kernel {
 
 /// The kernels of this family with their variants.
 pub fn kernels() -> Vec<KernelStatus> {
-    vec![SUM.status(), MAX.status(), ARGMAX.status()]
+    vec![SUM.status(), tiles::SUM_TILES.status(), MAX.status(), ARGMAX.status()]
 }

@@ -16,7 +16,32 @@
 //! The routines of this family check their arguments: lengths that do not match
 //! the shape panic before anything is read or written.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod moves;
 mod scalar;
+#[cfg(test)]
+mod tests;
+
+/// A kernel whose fast variants move in runs.
+macro_rules! moved {
+    ($name:literal, $signature:ident, $run:ident) => {
+        Kernel {
+            name: $name,
+            f32: &[
+                #[cfg(target_arch = "x86_64")]
+                Variant { name: "avx512", isa: Isa::Avx512, run: avx512::$run },
+                #[cfg(target_arch = "x86_64")]
+                Variant { name: "avx2", isa: Isa::Avx2, run: avx2::$run },
+                Variant { name: "scalar", isa: Isa::Portable, run: scalar::$run },
+            ],
+            f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::$run }],
+        }
+    };
+}
 
 use crate::{Isa, Kernel, KernelStatus, Real, Signature, Variant};
 use std::sync::Arc;
@@ -97,7 +122,7 @@ impl Windows {
         (((sample * self.slots + slot) * self.size[0] + i) * self.size[1] + j) * self.channels
     }
 
-    fn check(&self, origins: usize) {
+    pub(crate) fn check(&self, origins: usize) {
         assert_eq!(origins, 2 * self.samples * self.slots, "length of the origins");
     }
 }
@@ -231,12 +256,7 @@ impl Signature for ReadTile {
 
 /// `out` `[samples, tiles, size, channels]`: the sample's values on the
 /// rectangles that begin at `starts` `[samples, tiles, 2]`.
-pub static WINDOW_TILE: Kernel<ReadTile> =
-    Kernel { name: "window_tile", f32: &tile(), f64: &tile() };
-
-const fn tile<T: Real>() -> [Variant<<ReadTile as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::tile::<T> }]
-}
+pub static WINDOW_TILE: Kernel<ReadTile> = moved!("window_tile", ReadTile, tile);
 
 /// The adjoints of reading tiles.
 pub struct AddTile;
@@ -248,20 +268,10 @@ impl Signature for AddTile {
 
 /// The adjoint of [`WINDOW_TILE`] in the patch: the tiles `x` added to where
 /// they were read from.
-pub static WINDOW_TILE_PATCH: Kernel<AddTile> =
-    Kernel { name: "window_tile_patch", f32: &tile_patch(), f64: &tile_patch() };
-
-const fn tile_patch<T: Real>() -> [Variant<<AddTile as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::tile_patch::<T> }]
-}
+pub static WINDOW_TILE_PATCH: Kernel<AddTile> = moved!("window_tile_patch", AddTile, tile_patch);
 
 /// The adjoint of [`WINDOW_TILE`] in the base, samples in ascending order.
-pub static WINDOW_TILE_BASE: Kernel<AddTile> =
-    Kernel { name: "window_tile_base", f32: &tile_base(), f64: &tile_base() };
-
-const fn tile_base<T: Real>() -> [Variant<<AddTile as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::tile_base::<T> }]
-}
+pub static WINDOW_TILE_BASE: Kernel<AddTile> = moved!("window_tile_base", AddTile, tile_base);
 
 /// Which places of windows count.
 pub struct Mask;
@@ -328,90 +338,69 @@ impl Signature for Unfold {
 
 /// `out` `[images, down, across, kernel height, kernel width, channels]`: the
 /// rectangles of the images `x` `[images, height, width, channels]`.
-pub static COLUMNS: Kernel<Unfold> = Kernel { name: "columns", f32: &columns(), f64: &columns() };
-
-const fn columns<T: Real>() -> [Variant<<Unfold as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::columns::<T> }]
-}
+pub static COLUMNS: Kernel<Unfold> = moved!("columns", Unfold, columns);
 
 /// The adjoint of [`COLUMNS`]: rectangles added to images.
-pub static COLUMNS_GRADIENT: Kernel<Unfold> =
-    Kernel { name: "columns_gradient", f32: &columns_gradient(), f64: &columns_gradient() };
+pub static COLUMNS_GRADIENT: Kernel<Unfold> = moved!("columns_gradient", Unfold, columns_gradient);
 
-const fn columns_gradient<T: Real>() -> [Variant<<Unfold as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::columns_gradient::<T> }]
-}
-
-/// A linear layer on flattened maps that are zero outside of windows.
+/// Rectangles of small images that stand for large ones: which rows and columns
+/// each reads is given by lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Linear {
-    /// The windows.
-    pub windows: Windows,
-    /// Rows of the weight `[outputs, channels · height · width]`.
-    pub outputs: usize,
+pub struct Picks {
+    /// Images.
+    pub images: usize,
+    /// Height and width of an image.
+    pub image: [usize; 2],
+    /// Channels.
+    pub channels: usize,
+    /// Height and width of a rectangle.
+    pub kernel: [usize; 2],
+    /// The rows that the rectangles read, `kernel[0]` for each row of rectangles,
+    /// and the columns; what is not in the image is beyond the border.
+    pub reads: [Arc<[u32]>; 2],
+    /// Whether places beyond the border are −∞ rather than 0.
+    pub negative: bool,
 }
 
-impl Linear {
-    /// Columns of the weight.
-    pub fn inputs(&self) -> usize {
-        self.windows.channels * self.windows.map[0] * self.windows.map[1]
+impl Picks {
+    /// Rectangles down and across.
+    pub fn output(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.reads[axis].len() / self.kernel[axis].max(1))
     }
 
-    /// The positions of a sample's windows that are on the map: the place in
-    /// the patch and the weight's column of the first channel.
-    fn places<'a>(
-        &'a self,
-        origins: &'a [i32],
-        sample: usize,
-    ) -> impl Iterator<Item = (usize, usize)> + 'a {
-        let windows = &self.windows;
-        (0..windows.slots).flat_map(move |slot| {
-            let origin = windows.origin(origins, sample, slot);
-            (0..windows.size[0] * windows.size[1]).filter_map(move |place| {
-                let [i, j] = [place / windows.size[1], place % windows.size[1]];
-                let position = [origin[0] + i as i64, origin[1] + j as i64];
-                windows.on_map(position).then(|| {
-                    let column = position[0] as usize * windows.map[1] + position[1] as usize;
-                    (windows.at(sample, slot, [i, j]), column)
-                })
-            })
-        })
+    /// Values of all rectangles.
+    pub fn elements(&self) -> usize {
+        let [height, width] = self.output();
+        self.images * height * width * self.kernel[0] * self.kernel[1] * self.channels
+    }
+
+    /// Values of the images.
+    pub fn image_elements(&self) -> usize {
+        self.images * self.image[0] * self.image[1] * self.channels
+    }
+
+    fn check(&self) {
+        for axis in 0..2 {
+            let kernel = self.kernel[axis];
+            assert!(kernel > 0 && self.reads[axis].len().is_multiple_of(kernel), "reads of a rectangle");
+        }
     }
 }
 
-/// The products of windows with a weight.
-pub struct WindowLinear;
+/// Between small images and rectangles of them.
+pub struct Pick;
 
-impl Signature for WindowLinear {
-    /// `(linear, a, b, origins, out)`; see the kernels.
-    type Run<T: Real> = fn(linear: &Linear, a: &[T], b: &[T], origins: &[i32], out: &mut [T]);
+impl Signature for Pick {
+    /// `(picks, x, out)`.
+    type Run<T: Real> = fn(picks: &Picks, x: &[T], out: &mut [T]);
 }
 
-/// `out` `[samples, outputs]`: the windows `a` times the weight `b`.
-pub static WINDOW_LINEAR: Kernel<WindowLinear> =
-    Kernel { name: "window_linear", f32: &linear(), f64: &linear() };
+/// `out` `[images, down, across, kernel height, kernel width, channels]`: the
+/// rectangles of the images `x` `[images, height, width, channels]`.
+pub static PICKS: Kernel<Pick> = moved!("picks", Pick, picks);
 
-const fn linear<T: Real>() -> [Variant<<WindowLinear as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::linear::<T> }]
-}
-
-/// The adjoint of [`WINDOW_LINEAR`] in the windows: `a` `[samples, outputs]`
-/// times the weight `b`; 0 beyond the border.
-pub static WINDOW_LINEAR_PATCH: Kernel<WindowLinear> =
-    Kernel { name: "window_linear_patch", f32: &linear_patch(), f64: &linear_patch() };
-
-const fn linear_patch<T: Real>() -> [Variant<<WindowLinear as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::linear_patch::<T> }]
-}
-
-/// The adjoint of [`WINDOW_LINEAR`] in the weight: `a` are windows, `b`
-/// `[samples, outputs]`; samples in ascending order.
-pub static WINDOW_LINEAR_WEIGHT: Kernel<WindowLinear> =
-    Kernel { name: "window_linear_weight", f32: &linear_weight(), f64: &linear_weight() };
-
-const fn linear_weight<T: Real>() -> [Variant<<WindowLinear as Signature>::Run<T>>; 1] {
-    [Variant { name: "scalar", isa: Isa::Portable, run: scalar::linear_weight::<T> }]
-}
+/// The adjoint of [`PICKS`]: rectangles added to images.
+pub static PICKS_GRADIENT: Kernel<Pick> = moved!("picks_gradient", Pick, picks_gradient);
 
 /// The kernels of this family.
 pub fn kernels() -> Vec<KernelStatus> {
@@ -425,8 +414,7 @@ pub fn kernels() -> Vec<KernelStatus> {
         WINDOW_MASK.status(),
         COLUMNS.status(),
         COLUMNS_GRADIENT.status(),
-        WINDOW_LINEAR.status(),
-        WINDOW_LINEAR_PATCH.status(),
-        WINDOW_LINEAR_WEIGHT.status(),
+        PICKS.status(),
+        PICKS_GRADIENT.status(),
     ]
 }

@@ -1,6 +1,6 @@
 //! The plain loops.
 
-use super::{Columns, EMPTY, Linear, OriginAxis, Place, Tile, Windows};
+use super::{Columns, EMPTY, OriginAxis, Picks, Place, Tile, Windows};
 use crate::Real;
 
 pub(super) fn origins(axes: &[OriginAxis; 2], positions: &[i32], out: &mut [i32]) {
@@ -212,75 +212,48 @@ pub(super) fn columns_gradient<T: Real>(columns: &Columns, x: &[T], out: &mut [T
     for_columns(columns, |from, to| add(&mut out[to..to + channels], &x[from..]));
 }
 
-pub(super) fn linear<T: Real>(linear: &Linear, a: &[T], b: &[T], origins: &[i32], out: &mut [T]) {
-    linear.windows.check(origins.len());
-    let Windows { samples, channels, map, .. } = linear.windows;
-    assert_eq!(a.len(), linear.windows.elements(), "length of the windows");
-    assert_eq!(b.len(), linear.outputs * linear.inputs(), "length of the weight");
-    assert_eq!(out.len(), samples * linear.outputs, "length of the outputs");
-    out.fill(T::zero());
-    for sample in 0..samples {
-        for (from, column) in linear.places(origins, sample) {
-            for channel in 0..channels {
-                let input = channel * map[0] * map[1] + column;
-                for o in 0..linear.outputs {
-                    let to = &mut out[sample * linear.outputs + o];
-                    *to += a[from + channel] * b[o * linear.inputs() + input];
+/// Calls `body` for each place of each rectangle: where it begins among the
+/// rectangles, and in the images unless it is beyond them.
+fn for_picks(picks: &Picks, mut body: impl FnMut(usize, Option<usize>)) {
+    picks.check();
+    let [height, width] = picks.image.map(|size| size as u32);
+    let mut at = 0;
+    for image in 0..picks.images as u32 {
+        for rows in picks.reads[0].chunks_exact(picks.kernel[0]) {
+            for columns in picks.reads[1].chunks_exact(picks.kernel[1]) {
+                for row in rows {
+                    for column in columns {
+                        let from = ((image * height + row) * width + column) as usize;
+                        let inside = *row < height && *column < width;
+                        body(at, inside.then_some(from * picks.channels));
+                        at += picks.channels;
+                    }
                 }
             }
         }
     }
 }
 
-pub(super) fn linear_patch<T: Real>(
-    linear: &Linear,
-    a: &[T],
-    b: &[T],
-    origins: &[i32],
-    out: &mut [T],
-) {
-    linear.windows.check(origins.len());
-    let Windows { samples, channels, map, .. } = linear.windows;
-    assert_eq!(a.len(), samples * linear.outputs, "length of the outputs");
-    assert_eq!(b.len(), linear.outputs * linear.inputs(), "length of the weight");
-    assert_eq!(out.len(), linear.windows.elements(), "length of the windows");
-    out.fill(T::zero());
-    for sample in 0..samples {
-        for (to, column) in linear.places(origins, sample) {
-            for channel in 0..channels {
-                let input = channel * map[0] * map[1] + column;
-                let mut sum = T::zero();
-                for o in 0..linear.outputs {
-                    sum += a[sample * linear.outputs + o] * b[o * linear.inputs() + input];
-                }
-                out[to + channel] = sum;
-            }
+pub(super) fn picks<T: Real>(picks: &Picks, x: &[T], out: &mut [T]) {
+    assert_eq!(x.len(), picks.image_elements(), "length of the images");
+    assert_eq!(out.len(), picks.elements(), "length of the rectangles");
+    let beyond = if picks.negative { T::neg_infinity() } else { T::zero() };
+    for_picks(picks, |to, from| {
+        let out = &mut out[to..to + picks.channels];
+        match from {
+            Some(from) => out.copy_from_slice(&x[from..from + picks.channels]),
+            None => out.fill(beyond),
         }
-    }
+    });
 }
 
-pub(super) fn linear_weight<T: Real>(
-    linear: &Linear,
-    a: &[T],
-    b: &[T],
-    origins: &[i32],
-    out: &mut [T],
-) {
-    linear.windows.check(origins.len());
-    let Windows { samples, channels, map, .. } = linear.windows;
-    assert_eq!(a.len(), linear.windows.elements(), "length of the windows");
-    assert_eq!(b.len(), samples * linear.outputs, "length of the outputs");
-    assert_eq!(out.len(), linear.outputs * linear.inputs(), "length of the weight");
+pub(super) fn picks_gradient<T: Real>(picks: &Picks, x: &[T], out: &mut [T]) {
+    assert_eq!(x.len(), picks.elements(), "length of the rectangles");
+    assert_eq!(out.len(), picks.image_elements(), "length of the images");
     out.fill(T::zero());
-    for sample in 0..samples {
-        for (from, column) in linear.places(origins, sample) {
-            for channel in 0..channels {
-                let input = channel * map[0] * map[1] + column;
-                for o in 0..linear.outputs {
-                    let to = &mut out[o * linear.inputs() + input];
-                    *to += a[from + channel] * b[sample * linear.outputs + o];
-                }
-            }
+    for_picks(picks, |from, to| {
+        if let Some(to) = to {
+            add(&mut out[to..to + picks.channels], &x[from..]);
         }
-    }
+    });
 }

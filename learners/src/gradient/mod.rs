@@ -8,16 +8,19 @@ mod step;
 
 pub use step::Step;
 
-use crate::batch::{Batches, SpeckBatch};
+use crate::batch::{BatchShape, Batches, SpeckBatch};
 use crate::predictor::Predictor;
+use crate::rows::Rows;
 use crate::trainer::Trainer;
 use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEPS, Setup, port,
 };
 use schedules::Schedule;
-use speck_engine::{Options, Program, RunError, State, StepTiming, Tensor};
+use speck_engine::kernels::Choice;
+use speck_engine::structure::{self, Ledger, Mode};
+use speck_engine::{DType, Options, Program, RunError, State, StepTiming, Tensor};
 use speck_models::settings::{DefaultValue, Kind};
-use speck_models::{Dimension, Settings};
+use speck_models::{Dimension, Model, Settings};
 use std::sync::Arc;
 
 pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
@@ -47,21 +50,33 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         },
         Dimension {
             name: "beta1",
-            doc: "decay of the mean gradient (optimizer adam)",
+            doc: "decay of the mean gradient (optimizers adam, adamw, lion)",
             kind: Kind::Float { min: 0.0, max: 0.9999 },
             default: DefaultValue::Float(0.9),
         },
         Dimension {
             name: "beta2",
-            doc: "decay of the mean squared gradient (optimizer adam)",
+            doc: "decay of the mean squared gradient (optimizers adam, adamw; lion: of the mean gradient that is kept)",
             kind: Kind::Float { min: 0.0, max: 0.999_999 },
             default: DefaultValue::Float(0.999),
         },
         Dimension {
             name: "epsilon",
-            doc: "added to the root of the mean squared gradient (optimizer adam)",
+            doc: "added to the root of the mean squared gradient (optimizers adam, adamw, rmsprop)",
             kind: Kind::Float { min: 1e-12, max: 1.0 },
             default: DefaultValue::Float(1e-8),
+        },
+        Dimension {
+            name: "alpha",
+            doc: "decay of the mean squared gradient (optimizer rmsprop)",
+            kind: Kind::Float { min: 0.0, max: 0.999_999 },
+            default: DefaultValue::Float(0.99),
+        },
+        Dimension {
+            name: "weight_decay",
+            doc: "share of a weight taken away in a step, times the rate (optimizers adamw, lion)",
+            kind: Kind::Float { min: 0.0, max: 1e6 },
+            default: DefaultValue::Float(0.01),
         },
         Dimension {
             name: "schedule",
@@ -74,6 +89,12 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             doc: "rate at the last step, as a share of the first (schedule cosine)",
             kind: Kind::Float { min: 0.0, max: 1.0 },
             default: DefaultValue::Float(0.0),
+        },
+        Dimension {
+            name: "rows",
+            doc: "what becomes of weights without a gradient where a layer is updated by rows: all rows in every step, brought up to date when next read (the same numbers to rounding), or left as they are",
+            kind: Kind::Choice(&["exact", "dense", "masked"]),
+            default: DefaultValue::Text("exact"),
         },
         Dimension {
             name: "loss",
@@ -109,12 +130,20 @@ struct Gradient {
     schedule: Arc<dyn Schedule>,
     rate: f64,
     total: u64,
+    plan: structure::Plan,
+    /// What the step was made of.
+    settings: Settings,
+    model: Arc<dyn Model>,
+    shape: BatchShape,
+    float: DType,
+    kernels: Choice,
 }
 
 impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
-        let Setup { model, shape, seed, kernels, float } = setup;
-        let Step { graph, parameters, .. } = Step::new(settings, &*model, shape, float)?;
+        let Setup { model, shape, seed, kernels, float, mode } = setup;
+        let step = Step::training(settings, &*model, shape, float, mode)?;
+        let Step { graph, parameters, rows, plan, .. } = step;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
@@ -126,7 +155,14 @@ impl Gradient {
         Ok(Gradient {
             trainer: Trainer {
                 program,
-                predictor: Predictor::new(model, loss.readout, kernels, float),
+                rows: Rows::new(rows, kernels.clone(), float),
+                predictor: Predictor::new(
+                    model.clone(),
+                    loss.readout,
+                    kernels.clone(),
+                    float,
+                    mode,
+                ),
                 state,
                 batch: SpeckBatch::new(shape),
                 parameters: parameters.iter().map(|(_, node)| graph.ty(*node).elements()).sum(),
@@ -134,11 +170,26 @@ impl Gradient {
             schedule: schedule.unwrap_or(schedules::ALL[0].make)(settings).into(),
             rate: settings.float("rate"),
             total: settings.usize("steps") as u64,
+            plan,
+            settings: settings.clone(),
+            model,
+            shape,
+            float,
+            kernels,
         })
     }
 }
 
 impl Gradient {
+    /// The work of a step against that of the dense one.
+    fn ledger(&self) -> Result<Ledger, LearnerError> {
+        let step =
+            |mode| Step::training(&self.settings, &*self.model, self.shape, self.float, mode);
+        let dense = step(Mode::Dense)?;
+        let executed = step(if self.plan.structured { Mode::Structured } else { Mode::Dense })?;
+        Ok(Ledger::new(&dense.graph, &executed.graph, &self.kernels)?)
+    }
+
     /// Sets the rate of a step.
     fn prepare(&self) -> impl Fn(&mut Program, u64) -> Result<(), RunError> + use<> {
         let (rate, total, schedule) = (self.rate, self.total, self.schedule.clone());
@@ -171,8 +222,8 @@ impl Learner for Gradient {
         self.trainer.predict(batch, brightness)
     }
 
-    fn state(&self) -> &State {
-        &self.trainer.state
+    fn state(&mut self) -> Result<&State, LearnerError> {
+        self.trainer.state()
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
@@ -180,6 +231,11 @@ impl Learner for Gradient {
     }
 
     fn describe(&self) -> Description {
-        self.trainer.describe()
+        Description {
+            plan: self.plan.clone(),
+            // It was built before without an error.
+            ledger: self.ledger().unwrap_or_default(),
+            ..self.trainer.describe()
+        }
     }
 }

@@ -4,6 +4,7 @@
 pub(super) mod batteries;
 mod bounds;
 pub(super) mod findings;
+mod ledger;
 pub(super) mod maps;
 pub(super) mod meta;
 pub(super) mod overview;

@@ -60,6 +60,7 @@ pub(crate) fn section(experiment: &Experiment) -> Option<Section> {
             }
             (numbers(experiment))
             (source(experiment, &[PHASE]))
+            (super::ledger::ledgers(experiment, PHASE))
             (programs(experiment))
         },
     })

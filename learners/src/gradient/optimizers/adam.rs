@@ -1,7 +1,12 @@
+//! Adam and AdamW.
+//!
 //! Adam (Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2014,
-//! algorithm 1), with epsilon outside the root as there and in PyTorch.
+//! algorithm 1), with epsilon outside the root as there and in PyTorch. AdamW
+//! (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2017), in
+//! PyTorch's form: the weight is scaled before the step, by 1 - rate · decay.
 
 use super::{Optimizer, OptimizerEntry, Update};
+use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, NodeId};
 use speck_models::Settings;
 
@@ -13,6 +18,20 @@ pub(super) const ENTRY: OptimizerEntry = OptimizerEntry {
             beta1: settings.float("beta1"),
             beta2: settings.float("beta2"),
             epsilon: settings.float("epsilon"),
+            decay: 0.0,
+        })
+    },
+};
+
+pub(super) const WITH_DECAY: OptimizerEntry = OptimizerEntry {
+    name: "adamw",
+    summary: "p ← (1 - rate · decay) p, then as adam",
+    make: |settings: &Settings| {
+        Box::new(Adam {
+            beta1: settings.float("beta1"),
+            beta2: settings.float("beta2"),
+            epsilon: settings.float("epsilon"),
+            decay: settings.float("weight_decay"),
         })
     },
 };
@@ -21,6 +40,7 @@ struct Adam {
     beta1: f64,
     beta2: f64,
     epsilon: f64,
+    decay: f64,
 }
 
 /// The bias correction 1 - βᵗ.
@@ -68,8 +88,14 @@ impl Optimizer for Adam {
             let change = graph.mul(ratio, rate)?;
             graph.update(mean, new_mean)?;
             graph.update(square, new_square)?;
-            graph.update(*parameter, graph.sub(*parameter, change)?)?;
+            let kept = update.decayed(*parameter, self.decay)?;
+            graph.update(*parameter, graph.sub(kept, change)?)?;
         }
         Ok(())
+    }
+
+    fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
+        let Adam { beta1, beta2, epsilon, decay } = *self;
+        Some((Rule::Adam { beta1, beta2, epsilon, decay }, &["exp_avg", "exp_avg_sq"]))
     }
 }

@@ -1,9 +1,12 @@
 //! Optimizers: how gradients become updates. One file each, all graph ops.
 
 mod adam;
+mod lion;
 mod momentum;
+mod rmsprop;
 mod sgd;
 
+use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, Initial, NodeId};
 use speck_models::Settings;
 
@@ -19,10 +22,32 @@ pub struct Update<'a> {
 
 impl Update<'_> {
     /// A slot in the shape of `parameter`, from zero.
-    fn moment(&self, kind: &str, name: &str, parameter: NodeId) -> Result<NodeId, GraphError> {
-        let slot = format!("{}{kind}/{name}", crate::PRIVATE);
+    pub(super) fn moment(
+        &self,
+        kind: &str,
+        name: &str,
+        parameter: NodeId,
+    ) -> Result<NodeId, GraphError> {
+        let slot = moment(kind, name);
         self.graph.state(&slot, &self.graph.shape(parameter), Initial::Constant(0.0))
     }
+}
+
+impl Update<'_> {
+    /// (1 - rate · decay) p.
+    fn decayed(&self, parameter: NodeId, decay: f64) -> Result<NodeId, GraphError> {
+        if decay == 0.0 {
+            return Ok(parameter);
+        }
+        let share = self.graph.scale(self.rate, -decay)?;
+        let keep = self.graph.offset(share, 1.0)?;
+        self.graph.mul(parameter, keep)
+    }
+}
+
+/// The slot of what is kept about a parameter.
+pub(super) fn moment(kind: &str, name: &str) -> String {
+    format!("{}{kind}/{name}", crate::PRIVATE)
 }
 
 /// An optimizer with its settings.
@@ -37,6 +62,12 @@ pub trait Optimizer {
         parameters: &[(String, NodeId)],
         gradients: &[NodeId],
     ) -> Result<(), GraphError>;
+
+    /// The same for weights that are held by rows, and the kinds of what is kept
+    /// about a weight, in the order of a row's parts; `None` if there is no such.
+    fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
+        None
+    }
 }
 
 /// An optimizer in the registry.
@@ -50,10 +81,18 @@ pub struct OptimizerEntry {
 }
 
 /// Every optimizer.
-pub static ALL: &[OptimizerEntry] = &[sgd::ENTRY, momentum::ENTRY, adam::ENTRY];
+pub static ALL: &[OptimizerEntry] =
+    &[sgd::ENTRY, momentum::ENTRY, adam::ENTRY, adam::WITH_DECAY, rmsprop::ENTRY, lion::ENTRY];
 
 /// Their names.
-pub const NAMES: &[&str] = &[sgd::ENTRY.name, momentum::ENTRY.name, adam::ENTRY.name];
+pub const NAMES: &[&str] = &[
+    sgd::ENTRY.name,
+    momentum::ENTRY.name,
+    adam::ENTRY.name,
+    adam::WITH_DECAY.name,
+    rmsprop::ENTRY.name,
+    lion::ENTRY.name,
+];
 
 /// The entry called `name`.
 pub fn find(name: &str) -> Option<&'static OptimizerEntry> {

@@ -2,6 +2,7 @@
 //! multiplies the velocity, not the gradient.
 
 use super::{Optimizer, OptimizerEntry, Update};
+use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{GraphError, NodeId};
 use speck_models::Settings;
 
@@ -32,5 +33,9 @@ impl Optimizer for Momentum {
             graph.update(*parameter, graph.sub(*parameter, change)?)?;
         }
         Ok(())
+    }
+
+    fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
+        Some((Rule::Momentum { momentum: self.momentum }, &["momentum_buffer"]))
     }
 }

@@ -1,6 +1,7 @@
 //! Stochastic gradient descent (Robbins and Monro, 1951).
 
 use super::{Optimizer, OptimizerEntry, Update};
+use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{GraphError, NodeId};
 
 pub(super) const ENTRY: OptimizerEntry =
@@ -21,5 +22,9 @@ impl Optimizer for Sgd {
             graph.update(*parameter, graph.sub(*parameter, change)?)?;
         }
         Ok(())
+    }
+
+    fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
+        Some((Rule::Sgd, &[]))
     }
 }

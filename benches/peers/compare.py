@@ -1,0 +1,156 @@
+"""Times training steps of speck and of other systems in turn, in one run, and prints ratios.
+
+    python compare.py [--speck PATH] [--work mlp,cnn] [--mode dense|structured] [--background black|random-sample]
+                      [--peers torch,torch-channels-last,torch-compile,jax,candle,burn]
+                      [--rounds 5] [--seconds 2] [--threads 2] [--json FILE]
+
+Every peer is a process of its own that stays, prepares a work when it is first asked for it, and
+waits while others are timed. A round times each peer and speck once on a work, one after another,
+so that a machine that slows down slows all of them. A figure is the median over the rounds of the
+rounds' medians; the ratio is that of the fastest peer to speck.
+
+Python peers run in this interpreter (see requirements.txt); candle and burn are built on first use.
+A peer that cannot be started is told of and left out.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+WORKS = ["mlp", "mlp32", "cnn", "cnn256", "flatcnn", "resnet", "vit"]
+CONVOLUTIONAL = {"cnn", "cnn256", "flatcnn", "resnet"}
+
+
+def rust(name):
+    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=HERE / name, check=True)
+    return [str(HERE / name / "target" / "release" / f"{name}-steps")]
+
+
+def python(script, *options):
+    return [sys.executable, str(HERE / script), *options]
+
+
+PEERS = {
+    "torch": lambda threads: python("torch_steps.py", "--threads", threads),
+    "torch-channels-last": lambda threads: python("torch_steps.py", "--threads", threads, "--channels-last"),
+    "torch-compile": lambda threads: python("torch_steps.py", "--threads", threads, "--compile"),
+    "jax": lambda threads: python("jax_steps.py"),
+    "candle": lambda threads: rust("candle"),
+    "burn": lambda threads: rust("burn"),
+}
+
+
+class Peer:
+    """A process that times steps when asked."""
+
+    def __init__(self, name, threads):
+        self.name = name
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
+        command = PEERS[name](threads)
+        if name == "jax" and hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))[: int(threads)]
+            command = ["taskset", "-c", ",".join(map(str, cores)), *command]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, env=environment, text=True, **pipes)
+
+    def time(self, work, seconds):
+        """The median step in milliseconds; None where the peer has no such work."""
+        try:
+            self.process.stdin.write(f"{work} {seconds}\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise RuntimeError(f"{self.name} ended (is what it needs installed?)")
+        times = json.loads(line)["ms"]
+        return statistics.median(times) if times else None
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+def speck(options, work):
+    command = [options.speck, "bench", "steps", "--json", "--work", work, "--mode", options.mode]
+    command += ["--background", options.background]
+    command += ["--threads", str(options.threads), "--seconds", str(options.seconds)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    for line in done.stdout.splitlines():
+        found = json.loads(line)
+        if found.get("work") == work:
+            return found["ms_median"]
+    sys.exit(f"speck timed no work `{work}`")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--speck", default=str(HERE / "../../target/release/speck"))
+    parser.add_argument("--work", default=",".join(WORKS))
+    parser.add_argument("--mode", default="dense", choices=["dense", "structured", "auto"])
+    parser.add_argument("--background", default="black", choices=["black", "random-batch", "random-sample"])
+    parser.add_argument("--peers", default="torch,torch-channels-last,torch-compile,jax")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=pathlib.Path)
+    options = parser.parse_args()
+    for name in options.peers.split(","):
+        if name not in PEERS:
+            parser.error(f"no peer `{name}`; there are {', '.join(PEERS)}")
+    for work in options.work.split(","):
+        if work not in WORKS:
+            parser.error(f"no work `{work}`; there are {', '.join(WORKS)}")
+    return options
+
+
+def main():
+    options = arguments()
+    peers = {}
+    for name in options.peers.split(","):
+        try:
+            peers[name] = Peer(name, str(options.threads))
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    names = ["speck", *peers]
+    print("| work | " + " | ".join(f"{name}, ms" for name in names) + " | ratio |")
+    print("|---|" + "---:|" * (len(names) + 1))
+    results = []
+    for work in options.work.split(","):
+        times = {name: [] for name in names}
+        for round_number in range(options.rounds + 1):
+            for name in list(peers):
+                if name == "torch-channels-last" and work not in CONVOLUTIONAL:
+                    continue
+                # The first round prepares: compiling is not part of a step.
+                try:
+                    middle = peers[name].time(work, options.seconds if round_number else 0)
+                except RuntimeError as error:
+                    print(f"{name} is left out: {error}", file=sys.stderr)
+                    del peers[name]
+                    continue
+                if middle is not None and round_number:
+                    times[name].append(middle)
+            if round_number:
+                times["speck"].append(speck(options, work))
+        middles = {name: statistics.median(found) for name, found in times.items() if found}
+        others = [value for name, value in middles.items() if name != "speck"]
+        ratio = min(others) / middles["speck"] if others else float("nan")
+        cells = [f"{middles[name]:.1f}" if name in middles else "" for name in names]
+        print(f"| {work} | " + " | ".join(cells) + f" | {ratio:.2f} |", flush=True)
+        results.append({"work": work, "mode": options.mode, "background": options.background, "ms": middles, "ratio": ratio})
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    for peer in peers.values():
+        peer.close()
+
+
+if __name__ == "__main__":
+    main()

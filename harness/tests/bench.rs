@@ -1,0 +1,74 @@
+//! `speck bench`: every variant beside a control, the page, and what it says to
+//! what it cannot time. Times themselves are not looked at.
+
+mod support;
+
+use serde_json::Value;
+use support::Place;
+
+/// The objects of `--json`, one a line.
+fn rows(place: &Place, words: &[&str]) -> Vec<Value> {
+    let said = place.succeed(words).out;
+    said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn every_variant_is_timed_beside_scalar_and_a_control() {
+    let place = Place::new();
+    let words = ["bench", "ops", "--op", "relu", "--shape", "100x3", "--rounds", "1", "--json"];
+    let rows = rows(&place, &words);
+    let (peaks, rows) = rows.split_first().expect("the peaks");
+    assert!(peaks["flops"].as_f64() > Some(0.0) && peaks["bandwidth"].as_f64() > Some(0.0));
+    let variants: Vec<_> = rows.iter().map(|row| row["variant"].as_str().unwrap_or("")).collect();
+    assert_eq!(variants[variants.len() - 2..], ["scalar", "control"]);
+    for row in rows {
+        assert_eq!((row["flops"].as_u64(), row["bytes"].as_u64()), (Some(300), Some(2400)));
+        assert!(row["seconds"].as_f64() > Some(0.0) && row["error"] == 0.0, "{row}");
+    }
+    assert_eq!(rows[0]["ratio"], 1.0);
+}
+
+#[test]
+fn the_page_has_the_roofline_and_every_row() {
+    let place = Place::new();
+    let words = ["bench", "ops", "--op", "exp", "--shape", "70", "--rounds", "1"];
+    place.succeed(&[&words[..], &["--html", "roof.html"]].concat());
+    let page = std::fs::read_to_string(place.path("roof.html")).expect("the page");
+    for part in ["Roofline", "<svg", "control", "scalar"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn steps_are_timed_in_each_mode_on_each_background() {
+    let place = Place::new();
+    for mode in ["dense", "structured"] {
+        let words = ["bench", "steps", "--work", "mlp32", "--seconds", "0", "--json"];
+        let rows = rows(&place, &[&words[..], &["--mode", mode]].concat());
+        let row = rows.last().expect("a row");
+        assert_eq!((row["work"].as_str(), row["mode"].as_str()), (Some("mlp32"), Some(mode)));
+        assert!(row["ms_median"].as_f64() > Some(0.0), "{row}");
+    }
+}
+
+#[test]
+fn what_cannot_be_timed_is_named() {
+    let place = Place::new();
+    let complaints: [(&[&str], &str); 7] = [
+        (&["ops", "--op", "rellu"], "did you mean `relu`"),
+        (&["ops", "--shape", "3x3"], "needs exactly one --op"),
+        (&["ops", "--op", "relu", "--variant", "axv2"], "no variant `axv2`"),
+        (&["ops", "--op", "relu", "--shape", "3xx"], "3xx"),
+        (&["ops", "--op", "matmul", "--shape", "3x4,5x6"], "the inner sizes 4 and 5 differ"),
+        (&["steps", "--work", "cn"], "did you mean `cnn`"),
+        (&["steps", "--background", "blak"], "random-sample"),
+    ];
+    for (words, part) in complaints {
+        let outcome = place.speck(&[&["bench"][..], words].concat());
+        assert!(
+            outcome.code != Some(0) && outcome.err.contains(part),
+            "{words:?}: {}",
+            outcome.err
+        );
+    }
+}

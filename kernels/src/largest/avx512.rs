@@ -1,0 +1,6 @@
+//! The loops compiled for AVX-512.
+
+super::lanes::compiled!(
+    crate::elementwise::avx512::F32x16,
+    "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"
+);

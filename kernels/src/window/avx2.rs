@@ -1,0 +1,3 @@
+//! The moves compiled for AVX2.
+
+super::moves::compiled!("avx2,fma");

@@ -1,0 +1,254 @@
+//! Kernels on shapes and alignments nobody thought of: every variant against
+//! `scalar`, on slices that begin anywhere in a cache line, with elements before
+//! and after the output that must stay what they are.
+//!
+//! Products and convolutions have the same in their own tests, where the blocks
+//! they are cut into are known. `tests/unsafe.sh` runs this under
+//! AddressSanitizer and valgrind.
+
+use proptest::prelude::*;
+use speck_kernels::elementwise::{self, Binary, Unary};
+use speck_kernels::movement::{self, Gather, Gathering};
+use speck_kernels::pooling::{self, AveragePool, AveragePooling, PoolShape};
+use speck_kernels::reduce::{self, Dim, Reduce, collapse};
+use speck_kernels::softmax::{self, Softmax};
+use speck_kernels::{Kernel, Signature};
+
+/// What lies beside an output, and in it before a kernel runs.
+const POISON: f32 = -7.75e33;
+/// Floats in a cache line.
+const LINE: usize = 16;
+
+/// Memory in which a slice begins `shift` floats after a cache line.
+struct Memory {
+    floats: Vec<f32>,
+    start: usize,
+    length: usize,
+}
+
+impl Memory {
+    fn poisoned(length: usize, shift: usize) -> Self {
+        let floats = vec![POISON; length + 3 * LINE];
+        let to_line = floats.as_ptr().align_offset(4 * LINE);
+        Memory { floats, start: to_line + shift % LINE, length }
+    }
+
+    /// Values in −2..2 that depend on the seed, with a zero now and then.
+    fn random(length: usize, shift: usize, seed: u64) -> Self {
+        let mut memory = Memory::poisoned(length, shift);
+        let mut state = seed | 1;
+        for value in memory.slice_mut() {
+            // Xorshift (Marsaglia, 2003).
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let unit = (state >> 40) as f32 / (1u64 << 24) as f32;
+            *value = if state.is_multiple_of(13) { 0.0 } else { 4.0 * unit - 2.0 };
+        }
+        memory
+    }
+
+    fn slice(&self) -> &[f32] {
+        &self.floats[self.start..self.start + self.length]
+    }
+
+    fn slice_mut(&mut self) -> &mut [f32] {
+        &mut self.floats[self.start..self.start + self.length]
+    }
+
+    /// The output, if nothing beside it was written.
+    fn written(&self) -> Result<Vec<f32>, String> {
+        let before = &self.floats[..self.start];
+        let after = &self.floats[self.start + self.length..];
+        match before.iter().chain(after).all(|value| *value == POISON) {
+            true => Ok(self.slice().to_vec()),
+            false => Err("wrote beside its output".to_owned()),
+        }
+    }
+}
+
+/// Runs every variant of `kernel` that this processor has, on an output of
+/// `length` that begins at `shift`, and compares with the last one, `scalar`:
+/// within rounding of the largest value, or of `terms`, the magnitude of what is
+/// added up to it.
+fn agree<S: Signature>(
+    kernel: &Kernel<S>,
+    length: usize,
+    shift: usize,
+    terms: f32,
+    run: impl Fn(S::Run<f32>, &mut [f32]),
+) -> Result<(), TestCaseError> {
+    let mut truth = None;
+    for variant in kernel.f32.iter().rev().filter(|variant| variant.isa.supported().is_ok()) {
+        let mut out = Memory::poisoned(length, shift);
+        run(variant.run, out.slice_mut());
+        let label = format!("{}:{}", kernel.name, variant.name);
+        let found = out.written().map_err(|what| TestCaseError::fail(format!("{label} {what}")))?;
+        let Some(truth) = &truth else {
+            truth = Some(found);
+            continue;
+        };
+        let largest =
+            truth.iter().filter(|value| value.is_finite()).fold(terms, |a: f32, b| a.max(b.abs()));
+        for (i, (found, truth)) in found.iter().zip(truth).enumerate() {
+            let same = found == truth || (found.is_nan() && truth.is_nan());
+            let close = (found - truth).abs() <= 2e-6 * largest;
+            prop_assert!(same || close, "{label}[{i}] is {found}, scalar says {truth}");
+        }
+    }
+    Ok(())
+}
+
+const UNARY: &[&Kernel<Unary>] = &[
+    &elementwise::NEG,
+    &elementwise::SIGN,
+    &elementwise::FLOOR,
+    &elementwise::EXP,
+    &elementwise::EXPM1,
+    &elementwise::SIN,
+    &elementwise::COS,
+    &elementwise::TANH,
+    &elementwise::SIGMOID,
+    &elementwise::RELU,
+    &elementwise::SOFTPLUS,
+    &elementwise::ERF,
+    &elementwise::SQUARE,
+];
+
+const BINARY: &[&Kernel<Binary>] = &[
+    &elementwise::ADD,
+    &elementwise::SUB,
+    &elementwise::MUL,
+    &elementwise::MAXIMUM,
+    &elementwise::MINIMUM,
+    &elementwise::ATAN2,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn one_operand(
+        which in 0..UNARY.len(), n in 0usize..300, shifts in [0usize..LINE, 0..LINE], seed: u64,
+    ) {
+        let x = Memory::random(n, shifts[0], seed);
+        agree(UNARY[which], n, shifts[1], 1.0, |run, out| {
+            // SAFETY: both slices have `n` elements and do not overlap; the
+            // variant is supported.
+            unsafe { run(x.slice().as_ptr(), out.as_mut_ptr(), n) }
+        })?;
+    }
+
+    #[test]
+    fn two_operands(
+        which in 0..BINARY.len(), n in 1usize..300, steps in [0usize..2, 0..2],
+        shifts in [0usize..LINE, 0..LINE, 0..LINE], seed: u64,
+    ) {
+        let a = Memory::random(n, shifts[0], seed);
+        let b = Memory::random(n, shifts[1], !seed);
+        agree(BINARY[which], n, shifts[2], 1.0, |run, out| {
+            // SAFETY: all slices have `n` elements and do not overlap; the
+            // variant is supported.
+            unsafe {
+                run(a.slice().as_ptr(), steps[0], b.slice().as_ptr(), steps[1], out.as_mut_ptr(), n)
+            }
+        })?;
+    }
+
+    #[test]
+    fn reductions(
+        sizes in prop::collection::vec((0usize..40, any::<bool>()), 0..4),
+        shifts in [0usize..LINE, 0..LINE], seed: u64,
+    ) {
+        let dims: Vec<Dim> = sizes.iter().map(|(size, reduced)| Dim { size: *size, reduced: *reduced }).collect();
+        let count = |reduced: bool| dims.iter().filter(|dim| reduced || !dim.reduced).map(|dim| dim.size).product();
+        let (elements, kept): (usize, usize) = (count(true), count(false));
+        let dims = collapse(&dims);
+        let x = Memory::random(elements, shifts[0], seed);
+        for kernel in [&reduce::SUM, &reduce::MAX] as [&Kernel<Reduce>; 2] {
+            agree(kernel, kept, shifts[1], 2.0 * (elements / kept.max(1)) as f32, |run, out| {
+                // SAFETY: the slices are as long as the dimensions say; the
+                // variant is supported.
+                unsafe { run(&dims, x.slice(), out) }
+            })?;
+        }
+    }
+
+    #[test]
+    fn softmaxes(
+        outer in 0usize..6, length in 1usize..90, inner in 1usize..40,
+        shifts in [0usize..LINE, 0..LINE], seed: u64,
+    ) {
+        let x = Memory::random(outer * length * inner, shifts[0], seed);
+        for kernel in [&softmax::SOFTMAX, &softmax::LOG_SOFTMAX] as [&Kernel<Softmax>; 2] {
+            agree(kernel, x.length, shifts[1], 1.0, |run, out| {
+                // SAFETY: both slices have outer · length · inner elements; the
+                // variant is supported.
+                unsafe { run(outer, length, inner, x.slice(), out) }
+            })?;
+        }
+    }
+
+    #[test]
+    fn poolings(
+        planes in 0usize..4, input in [1usize..24, 1..40], kernel in [1usize..4, 1..4],
+        stride in [1usize..4, 1..4], dilation in [1usize..3, 1..3], pad in any::<bool>(),
+        shifts in [0usize..LINE, 0..LINE], seed: u64,
+    ) {
+        let padding = kernel.map(|taps| if pad { taps / 2 } else { 0 });
+        let output = [0, 1].map(|axis| {
+            let reach = dilation[axis] * (kernel[axis] - 1) + 1;
+            let room = input[axis] + 2 * padding[axis];
+            if room < reach { 0 } else { (room - reach) / stride[axis] + 1 }
+        });
+        let shape = PoolShape { planes, input, output, kernel, stride, padding, dilation };
+        let x = Memory::random(planes * input[0] * input[1], shifts[0], seed);
+        let outputs = planes * output[0] * output[1];
+        let mut truth: Option<Vec<i32>> = None;
+        let table = pooling::MAX_POOL2D_INDICES.f32.iter().rev();
+        for variant in table.filter(|variant| variant.isa.supported().is_ok()) {
+            let mut found = vec![i32::MIN; outputs];
+            // SAFETY: the slices are as long as the shape says; the variant is
+            // supported.
+            unsafe { (variant.run)(&shape, x.slice(), &mut found) };
+            let truth = truth.get_or_insert_with(|| found.clone());
+            prop_assert_eq!(&found, truth, "{}", variant.name);
+        }
+        let pool = AveragePool { shape, count_padding: pad, divisor: None };
+        let there: &Kernel<AveragePooling> = &pooling::AVERAGE_POOL2D;
+        agree(there, outputs, shifts[1], 1.0, |run, out| {
+            // SAFETY: as above.
+            unsafe { run(&pool, x.slice(), out) }
+        })?;
+        let cotangent = Memory::random(outputs, shifts[1], seed);
+        agree(&pooling::AVERAGE_POOL2D_GRADIENT, x.length, shifts[0], 1.0, |run, out| {
+            // SAFETY: as above.
+            unsafe { run(&pool, cotangent.slice(), out) }
+        })?;
+    }
+
+    #[test]
+    fn indexing(
+        outer in 0usize..5, source in 1usize..20, picks in 0usize..20, inner in 1usize..40,
+        shifts in [0usize..LINE, 0..LINE], seed: u64,
+    ) {
+        let shape = Gathering { outer, source, picks, inner };
+        let pick = |i: usize| (i as u64).wrapping_mul(seed | 1) >> 7;
+        // One index in some is outside, on either side.
+        let index: Vec<i32> = (0..outer * picks * inner)
+            .map(|i| (pick(i) % (source as u64 + 2)) as i32 - 1)
+            .collect();
+        let x = Memory::random(outer * source * inner, shifts[0], seed);
+        let there: &Kernel<Gather> = &movement::GATHER;
+        agree(there, index.len(), shifts[1], 1.0, |run, out| {
+            // SAFETY: the slices are as long as the shape says; the variant is
+            // supported.
+            unsafe { run(&shape, x.slice(), &index, out) }
+        })?;
+        let picked = Memory::random(index.len(), shifts[1], seed);
+        agree(&movement::SCATTER_ADD, x.length, shifts[0], 1.0, |run, out| {
+            // SAFETY: as above.
+            unsafe { run(&shape, picked.slice(), &index, out) }
+        })?;
+    }
+}

@@ -1,0 +1,77 @@
+//! No training step allocates, whether a layer's weights are held by rows or not.
+//!
+//! This binary counts every allocation of its process, so it holds one test only.
+
+use speck_engine::kernels::Choice;
+use speck_engine::{DType, structure};
+use speck_learners::{BatchShape, Batches, Setup, SpeckBatch};
+use speck_models::settings::{Value, resolve};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const SHAPE: BatchShape = BatchShape { samples: 9, specks: 2, backgrounds: 1, size: 1 };
+
+struct Specks;
+
+impl Batches for Specks {
+    fn shape(&self) -> BatchShape {
+        SHAPE
+    }
+    fn fill(&self, step: u64, batch: &mut SpeckBatch) {
+        batch.clear();
+        batch.colours.fill(1.0);
+        for (i, place) in batch.positions.iter_mut().enumerate() {
+            *place = ((step as usize + 1) * (i + 3) * 29 % 64) as i32;
+        }
+        // Once every weight has a gradient.
+        batch.background.fill(if step == 5 { 0.5 } else { 0.0 });
+    }
+}
+
+#[test]
+fn no_training_step_allocates() {
+    for (model, size) in [("mlp", "hidden"), ("cnn", "channels")] {
+        for mode in [structure::Mode::Dense, structure::Mode::Structured] {
+            let found = speck_models::find(model).expect("a model");
+            let given = [(size.to_owned(), Value::List(vec![Value::Int(20)]))];
+            let settings = resolve(found.dimensions, &given).expect("settings");
+            let model = (found.make)(&settings).expect("a model").into();
+            let entry = speck_learners::find("gradient").expect("a learner");
+            let settings = resolve(entry.dimensions, &[]).expect("settings");
+            let (kernels, float) = (Choice::default(), DType::F32);
+            let setup = Setup { model, shape: SHAPE, seed: 1, kernels, float, mode };
+            let mut learner = (entry.make)(&settings, setup).expect("a learner");
+            for threads in [1, 2] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let made = pool.expect("a pool of threads").install(|| {
+                    // The first steps bind the state, gather the rows, wake threads.
+                    learner.learn(&Specks, 2).expect("steps");
+                    let before = ALLOCATIONS.load(Ordering::SeqCst);
+                    learner.learn(&Specks, 4).expect("steps");
+                    ALLOCATIONS.load(Ordering::SeqCst) - before
+                });
+                assert_eq!(made, 0, "{} {mode:?} {threads}", found.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The unsafe code, which lives in the kernels and the arena, under two checkers:
+#
+#   tests/unsafe.sh [asan|valgrind]        both, if none is named
+#
+# AddressSanitizer (the stable compiler's, switched on by RUSTC_BOOTSTRAP) sees
+# every load and store of every variant that this processor has. Valgrind also
+# sees reads of memory that was never written; it knows no AVX-512, so under it
+# the kernels choose AVX2, which is then the variant that is checked.
+# Ends with a status other than 0 at the first error.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+host=$(rustc -vV | sed -n 's/^host: //p')
+which=${1:-both}
+
+if [[ $which == asan || $which == both ]]; then
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan
+    cargo test --locked --target "$host" -p speck-kernels --lib --test fuzz
+    cargo test --locked --target "$host" -p speck-engine --test registry --test rules --test structure
+    unset RUSTC_BOOTSTRAP RUSTFLAGS CARGO_TARGET_DIR
+fi
+
+if [[ $which == valgrind || $which == both ]]; then
+    if ! command -v valgrind >/dev/null; then
+        echo "valgrind is missing: install the package of that name" >&2
+        exit 1
+    fi
+    # The test binaries are on the lines of cargo's that name them.
+    cargo test --locked -p speck-kernels --lib --test fuzz --no-run 2>&1 |
+        sed -n 's/^ *Executable .*(\(.*\))$/\1/p' |
+        while read -r binary; do
+            valgrind --quiet --error-exitcode=1 "$binary" --test-threads 1 </dev/null
+        done
+fi
