@@ -1,6 +1,6 @@
 //! The matrix product, batched, with either operand transposed.
 //!
-//! `scalar` is the specification. The two SIMD variants share one driver,
+//! `scalar` is the specification. The SIMD variants share one driver,
 //! `packed`, which cuts the product into blocks that fit the caches and
 //! copies them into panels; the instruction set's file holds the loop over a
 //! register tile and the two copies.
@@ -10,9 +10,11 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod matrixmultiply;
-#[cfg(target_arch = "x86_64")]
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod packed;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod plan;
 mod scalar;
 #[cfg(test)]
@@ -110,6 +112,8 @@ pub static MATMUL: Kernel<Matmul> = Kernel {
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::ROUTINE },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::ROUTINE },
+        #[cfg(target_arch = "aarch64")]
+        Variant { name: "neon", isa: Isa::Neon, run: neon::ROUTINE },
         Variant { name: "matrixmultiply", isa: Isa::Portable, run: matrixmultiply::F32 },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::routine() },
     ],
