@@ -7,6 +7,7 @@
 //! AddressSanitizer and valgrind.
 
 use proptest::prelude::*;
+use speck_kernels::attention::{self, AttentionShape};
 use speck_kernels::elementwise::{self, Binary, Unary};
 use speck_kernels::movement::{self, Gather, Gathering};
 use speck_kernels::pooling::{self, AveragePool, AveragePooling, PoolShape};
@@ -185,6 +186,55 @@ proptest! {
                 // SAFETY: both slices have outer · length · inner elements; the
                 // variant is supported.
                 unsafe { run(outer, length, inner, x.slice(), out) }
+            })?;
+        }
+    }
+
+    #[test]
+    fn attentions(
+        batch in 0usize..3, queries in 0usize..80, keys in 0usize..150,
+        size in 1usize..40, value in 0usize..40, causal: bool,
+        shifts in prop::array::uniform5(0usize..LINE), seed: u64,
+    ) {
+        let scale = 1.0 / (size as f64).sqrt();
+        let shape = AttentionShape { batch, queries, keys, size, value, scale, causal };
+        let lengths = shape.elements();
+        let arrays = [0, 1, 2, 3].map(|i| Memory::random(lengths[i], shifts[i], seed.wrapping_add(i as u64)));
+        let [q, k, v, c] = [0, 1, 2, 3].map(|i| arrays[i].slice());
+        agree(&attention::ATTENTION, lengths[3], shifts[4], 1.0, |run, out| {
+            let mut scratch = Memory::poisoned((run.scratch)(&shape), shifts[0]);
+            // SAFETY: the slices have the lengths of the shape; the variant is
+            // supported.
+            unsafe { (run.run)(&shape, q, k, v, out, scratch.slice_mut()) }
+        })?;
+        // Up to `queries` products are added up.
+        let length = lengths[0] + lengths[1] + lengths[2];
+        agree(&attention::ATTENTION_GRADIENT, length, shifts[4], 100.0, |run, out| {
+            let mut scratch = Memory::poisoned((run.scratch)(&shape), shifts[0]);
+            // SAFETY: as above.
+            unsafe { (run.run)(&shape, q, k, v, c, out, scratch.slice_mut()) }
+        })?;
+    }
+
+    #[test]
+    fn sums_of_tiles(rows in 0usize..9, width in 0usize..300, shift in 0usize..LINE, seed: u64) {
+        let x = Memory::random(rows * width, shift, seed);
+        let kernel = &reduce::tiles::SUM_TILES;
+        for which in 0..3 {
+            let length = if which == 2 { width } else { rows };
+            agree(kernel, length, shift, (rows * width) as f32, |run, out| {
+                let mut totals = vec![0.0f64; length];
+                let at = x.slice().as_ptr();
+                // SAFETY: `rows · width` elements and as many totals as are
+                // written are there; the variant is supported.
+                unsafe {
+                    match which {
+                        0 => (0..rows).for_each(|r| totals[r] = (run.run)(at.add(r * width), width)),
+                        1 => (run.each)(at, rows, width, totals.as_mut_ptr()),
+                        _ => (run.rows)(at, rows, width, totals.as_mut_ptr()),
+                    }
+                }
+                out.iter_mut().zip(totals).for_each(|(out, total)| *out = total as f32);
             })?;
         }
     }

@@ -14,7 +14,15 @@
 //! What limits a group is memory, so what counts is to keep it busy while the
 //! members compute. Before each member a share of the lines of the next tile
 //! is asked for: a tile of each operand is a page of its own, and the
-//! processor's prefetcher starts anew at each page.
+//! processor's prefetcher starts anew at each page. Outputs far larger than the
+//! caches are written past them, which spares reading the lines they overwrite.
+//!
+//! Measured on a two-core AVX-512 server (Zen 5), one thread: asking ahead made
+//! Adam on 6.3 million parameters 1.45 times as fast; writing past the caches a
+//! sum of two arrays of 32 MiB 1.5 times, a product with a number 1.15 times.
+//! Below a million elements asking ahead costs more than it gains, for the next
+//! tile is in the second-level cache. Tiles of 2 KiB were a tenth to a third
+//! slower: calls weigh more. Large pages for the arrays changed nothing.
 
 use super::arena::View;
 use super::pattern::Pattern;

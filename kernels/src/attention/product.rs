@@ -145,8 +145,7 @@ unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
 /// `to[c · step + r] = from[r · columns + c]`.
 ///
 /// A square of registers is transposed by exchanging halves, quarters, … of
-/// pairs of them. One element after the other took as long as the product of
-/// scores that it is for.
+/// pairs of them.
 ///
 /// # Safety
 /// As for [`product`].
