@@ -13,7 +13,7 @@ fn the_largest_are_found_as_by_the_plain_loops() {
                 let mut x: Vec<f32> = random(1, places * taps * channels, -3.0, 3.0);
                 for (i, value) in x.iter_mut().enumerate() {
                     *value = value.round();
-                    if hash(i as u64) % 5 == 0 {
+                    if hash(i as u64).is_multiple_of(5) {
                         *value = specials[i % 4];
                     }
                 }
