@@ -45,9 +45,11 @@ fn every_listing_holds_its_registry() {
         let entries = value.as_array().expect("a list");
         let listed: Vec<_> = entries.iter().map(|entry| entry["name"].as_str()).collect();
         assert_eq!(listed, names.iter().map(|name| Some(*name)).collect::<Vec<_>>(), "{what}");
-        // In the text an entry begins at the left, what belongs to it is indented.
+        // In the text an entry begins at the left, what belongs to it is indented,
+        // and what holds for all stands below an empty line.
         let text = place.succeed(&["list", what]).out;
-        let listed: Vec<_> = text.lines().filter(|line| !line.starts_with(' ')).collect();
+        let entries = text.split("\n\n").next().unwrap_or_default();
+        let listed: Vec<_> = entries.lines().filter(|line| !line.starts_with(' ')).collect();
         assert_eq!(listed.len(), names.len(), "{what}: {text}");
         for (line, name) in listed.iter().zip(&names) {
             let rest = line.strip_prefix(name).unwrap_or_else(|| panic!("{name}: {line}"));

@@ -38,7 +38,8 @@ impl PicksShape {
             return Err("takes images [N,H,W,C]".to_owned());
         };
         let PicksShape { kernel, reads, negative } = self.clone();
-        let whole = |axis: usize| kernel[axis] > 0 && reads[axis].len() % kernel[axis] == 0;
+        let whole =
+            |axis: usize| kernel[axis] > 0 && reads[axis].len().is_multiple_of(kernel[axis]);
         if !(whole(0) && whole(1)) {
             return Err("a rectangle reads as many rows and columns as it has".to_owned());
         }

@@ -242,7 +242,7 @@ fn the_work_of_a_step_is_drawn() {
         "conv.0: conv2d, backward",
         "20.0 kFLOP executed of 2.0 MFLOP in the dense program",
         "width=\"1.00\"",
-        "<td class=\"number\">added</td>",
+        "<td class=\"v\">added</td>",
     ];
     for shown in drawn {
         assert!(html.contains(shown), "{shown}");

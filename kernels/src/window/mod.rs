@@ -382,7 +382,10 @@ impl Picks {
     fn check(&self) {
         for axis in 0..2 {
             let kernel = self.kernel[axis];
-            assert!(kernel > 0 && self.reads[axis].len().is_multiple_of(kernel), "reads of a rectangle");
+            assert!(
+                kernel > 0 && self.reads[axis].len().is_multiple_of(kernel),
+                "reads of a rectangle"
+            );
         }
     }
 }

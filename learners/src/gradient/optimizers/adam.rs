@@ -1,9 +1,5 @@
-//! Adam and AdamW.
-//!
 //! Adam (Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2014,
-//! algorithm 1), with epsilon outside the root as there and in PyTorch. AdamW
-//! (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2017), in
-//! PyTorch's form: the weight is scaled before the step, by 1 - rate · decay.
+//! algorithm 1), with epsilon outside the root as there and in PyTorch.
 
 use super::{Optimizer, OptimizerEntry, Update};
 use speck_engine::kernels::rows::rule::Rule;
@@ -23,24 +19,12 @@ pub(super) const ENTRY: OptimizerEntry = OptimizerEntry {
     },
 };
 
-pub(super) const WITH_DECAY: OptimizerEntry = OptimizerEntry {
-    name: "adamw",
-    summary: "p ← (1 - rate · decay) p, then as adam",
-    make: |settings: &Settings| {
-        Box::new(Adam {
-            beta1: settings.float("beta1"),
-            beta2: settings.float("beta2"),
-            epsilon: settings.float("epsilon"),
-            decay: settings.float("weight_decay"),
-        })
-    },
-};
-
-struct Adam {
-    beta1: f64,
-    beta2: f64,
-    epsilon: f64,
-    decay: f64,
+/// Adam with its settings; AdamW where there is decay.
+pub(super) struct Adam {
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    pub decay: f64,
 }
 
 /// The bias correction 1 - βᵗ.

@@ -1,6 +1,7 @@
 //! Optimizers: how gradients become updates. One file each, all graph ops.
 
 mod adam;
+mod adamw;
 mod lion;
 mod momentum;
 mod rmsprop;
@@ -82,14 +83,14 @@ pub struct OptimizerEntry {
 
 /// Every optimizer.
 pub static ALL: &[OptimizerEntry] =
-    &[sgd::ENTRY, momentum::ENTRY, adam::ENTRY, adam::WITH_DECAY, rmsprop::ENTRY, lion::ENTRY];
+    &[sgd::ENTRY, momentum::ENTRY, adam::ENTRY, adamw::ENTRY, rmsprop::ENTRY, lion::ENTRY];
 
 /// Their names.
 pub const NAMES: &[&str] = &[
     sgd::ENTRY.name,
     momentum::ENTRY.name,
     adam::ENTRY.name,
-    adam::WITH_DECAY.name,
+    adamw::ENTRY.name,
     rmsprop::ENTRY.name,
     lion::ENTRY.name,
 ];
