@@ -78,10 +78,10 @@ impl Op for Reduced {
         let dims: Vec<_> = (0..x.rank())
             .map(|axis| Dim { size: x.shape[axis], reduced: self.axes.contains(&axis) })
             .collect();
-        if std::ptr::eq(self.op, &super::sum::SUM) {
-            if let Some(folding) = Folding::sum(&dims, output.dtype, choice)? {
-                return Ok(Lowered::Folding(folding));
-            }
+        if std::ptr::eq(self.op, &super::sum::SUM)
+            && let Some(folding) = Folding::sum(&dims, output.dtype, choice)?
+        {
+            return Ok(Lowered::Folding(folding));
         }
         let dims = reduce::collapse(&dims);
         with_real!(output.dtype, T => {

@@ -283,8 +283,8 @@ impl Group {
             }
             let address = |operand: Operand| -> (*mut T, usize) {
                 match operand {
-                    // SAFETY: `start + n` is within the node's elements.
                     Operand::View(node) => {
+                        // SAFETY: `start + n` is within the node's elements.
                         (unsafe { views[node].address.cast::<T>().add(start) }, 1)
                     }
                     Operand::Tile(number) => (tile(number), 1),
@@ -416,8 +416,6 @@ unsafe fn fold<T: Typed>(
     let pattern = &folding.pattern;
     let (length, step) = pattern.inner();
     match totals {
-        // SAFETY (all blocks): runs stay inside the tile, outputs inside the
-        // pattern's.
         Totals::Output(out) => {
             // What is left of a row, whole rows, and the beginning of one.
             let mut output = start / length;
@@ -426,9 +424,11 @@ unsafe fn fold<T: Typed>(
                 let before = (start + done) % length;
                 if before > 0 || n - done < length {
                     let run = (length - before).min(n - done);
+                    // SAFETY: the run lies in the tile.
                     *carry += unsafe { (loops.run)(x.add(done), run) };
                     done += run;
                     if before + run == length {
+                        // SAFETY: the row is one of the pattern's.
                         unsafe { *out.add(output) = T::of(*carry) };
                         *carry = 0.0;
                         output += 1;
@@ -437,16 +437,19 @@ unsafe fn fold<T: Typed>(
                 }
                 let mut sums = [0.0; 64];
                 let rows = sums.len().min((n - done) / length);
+                // SAFETY: the rows lie in the tile, their sums in the array.
                 unsafe { (loops.each)(x.add(done), rows, length, sums.as_mut_ptr()) };
                 for sum in &sums[..rows] {
+                    // SAFETY: the row is one of the pattern's.
                     unsafe { *out.add(output) = T::of(*sum) };
                     output += 1;
                 }
                 done += rows * length;
             }
         }
-        Totals::Row(row) if step == 0 => pattern.runs(start, n, |output, done, run| unsafe {
-            *row.add(output) += (loops.run)(x.add(done), run);
+        Totals::Row(row) if step == 0 => pattern.runs(start, n, |output, done, run| {
+            // SAFETY: the run lies in the tile, the output in the row.
+            unsafe { *row.add(output) += (loops.run)(x.add(done), run) };
         }),
         Totals::Row(row) => {
             // Whole rows of a repeated row are added together.
@@ -458,11 +461,13 @@ unsafe fn fold<T: Typed>(
             let rows = (n - before) / whole.1;
             let after = before + rows * whole.1;
             for (from, n) in [(0, before), (after, n - after)] {
-                pattern.runs(start + from, n, |output, done, run| unsafe {
-                    (loops.rows)(x.add(from + done), 1, run, row.add(output));
+                pattern.runs(start + from, n, |output, done, run| {
+                    // SAFETY: as above, for the outputs of a run.
+                    unsafe { (loops.rows)(x.add(from + done), 1, run, row.add(output)) };
                 });
             }
             if rows > 0 {
+                // SAFETY: the rows lie in the tile, and `row` is as long as one.
                 unsafe { (loops.rows)(x.add(before), rows, whole.1, row) };
             }
         }

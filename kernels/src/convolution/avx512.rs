@@ -53,7 +53,7 @@ unsafe fn weight_gradient(
     unsafe { reduce::run::<Avx512>(shape, input, cotangent, gradient, scratch) }
 }
 
-struct Avx512;
+pub(super) struct Avx512;
 
 impl correlate::Tile for Avx512 {
     const LANES: usize = 16;

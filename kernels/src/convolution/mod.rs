@@ -9,7 +9,8 @@
 //! each image once, with its border, into planes in which every tap of the
 //! kernel is a constant offset (`source`), and then sum over the offsets
 //! (`correlate`: the result and the gradient of the input) or over the
-//! positions (`reduce`: the gradient of the weight).
+//! positions (`reduce`: the gradient of the weight). With many channels a kernel
+//! of 3 × 3 takes fewer multiplications by `winograd`.
 //!
 //! `scalar` leaves the border out, the others multiply by its zeros: the same
 //! for finite values, while infinities make NaN in more places.
@@ -21,12 +22,16 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod correlate;
 #[cfg(target_arch = "x86_64")]
+mod form;
+#[cfg(target_arch = "x86_64")]
 mod reduce;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod winograd;
 
 use crate::isa::Isa;
 use crate::real::Real;
@@ -150,7 +155,11 @@ pub static CONV2D: Kernel<Convolution> = Kernel {
     name: "conv2d",
     f32: &[
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::FORWARD_2 },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::FORWARD },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::FORWARD_4 },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::FORWARD },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::forward() },
@@ -163,7 +172,11 @@ pub static CONV2D_INPUT_GRADIENT: Kernel<Convolution> = Kernel {
     name: "conv2d_input_gradient",
     f32: &[
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::INPUT_GRADIENT_2 },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::INPUT_GRADIENT_4 },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::INPUT_GRADIENT },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::input_gradient() },

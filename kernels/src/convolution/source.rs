@@ -48,7 +48,7 @@ impl Axis {
     }
 
     /// The positions of a plane that hold pixels.
-    fn inside(&self, plane: usize) -> Range<usize> {
+    pub(super) fn inside(&self, plane: usize) -> Range<usize> {
         let position_of = |pixel: isize| {
             let distance = (pixel + self.border - plane as isize).max(0) as usize;
             distance.div_ceil(self.step).min(self.length)
@@ -129,7 +129,7 @@ impl Layout {
 
 /// Copies a short row: without the call of `memcpy`, which for the few cache
 /// lines of a row takes longer than the copy.
-fn copy(from: &[f32], to: &mut [f32]) {
+pub(super) fn copy(from: &[f32], to: &mut [f32]) {
     let (from_lines, from_rest) = from.as_chunks::<LINE>();
     let (to_lines, to_rest) = to.as_chunks_mut::<LINE>();
     to_lines.iter_mut().zip(from_lines).for_each(|(to, from)| *to = *from);

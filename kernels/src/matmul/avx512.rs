@@ -41,7 +41,7 @@ unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratc
     unsafe { packed::run::<Avx512>(shape, a, b, out, scratch) }
 }
 
-struct Avx512;
+pub(crate) struct Avx512;
 
 /// Steps of depth that are packed side by side: as many lines that lie 4 KiB
 /// apart as the first-level cache can hold together.
@@ -187,8 +187,8 @@ unsafe fn pack_along_lanes(job: &PackJob) {
 /// Packing where depth steps lie side by side: squares of 16 lanes by 16
 /// steps are transposed in registers. The first square is cut short so that the
 /// others begin at a line of memory: where lanes lie a large power of two apart
-/// their lines drive each other out of all caches, and a line that is read in
-/// two halves is fetched twice (16 × 16 × 65536: a tenth of the speed).
+/// their lines drive each other out of the first-level cache, and a line that is
+/// read in two halves is fetched twice.
 ///
 /// # Safety
 /// As for [`Tile::pack`], with a depth step of 1.
@@ -213,8 +213,14 @@ unsafe fn pack_along_depth(job: &PackJob) {
                 unsafe {
                     let source = job.source.wrapping_add((panel + half) * job.lane_step + d);
                     let square = from_fn(|lane| {
-                        let mask = if lane < lanes { last_mask(steps) } else { 0 };
-                        _mm512_maskz_loadu_ps(mask, source.wrapping_add(lane * job.lane_step))
+                        // A load of nothing is no load: masked out as a whole it
+                        // is still looked up, and at a page that is not there
+                        // takes some hundred cycles.
+                        match (lane < lanes, source.wrapping_add(lane * job.lane_step)) {
+                            (false, _) => _mm512_setzero_ps(),
+                            (true, row) if steps == 16 => _mm512_loadu_ps(row),
+                            (true, row) => _mm512_maskz_loadu_ps(last_mask(steps), row),
+                        }
                     });
                     let square = transpose(square);
                     let target = job.panels.add(panel * job.depth + d * width + half);

@@ -19,6 +19,10 @@ mod scalar;
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use packed::{Tile as PackedTile, TileJob as PackedTileJob};
+#[cfg(target_arch = "x86_64")]
 pub(crate) use plan::parts;
 
 use crate::isa::Isa;

@@ -37,7 +37,7 @@ use crate::parallel::{GRAIN, Shared, for_parts};
 use std::ops::Range;
 
 /// What an instruction set provides.
-pub(super) trait Tile {
+pub(crate) trait Tile {
     /// Floats in a vector.
     const LANES: usize;
     /// Most rows of a register tile.
@@ -60,7 +60,7 @@ pub(super) trait Tile {
 
 /// One register tile:
 /// `out[r, c] (+)= Σ_d left[d · left_step + r] · right[d · right_step + c]`.
-pub(super) struct TileJob {
+pub(crate) struct TileJob {
     /// `1..=Tile::ROWS`.
     pub rows: usize,
     /// `1..=Tile::WIDTH`; `right` is readable up to the next whole vector.
@@ -87,7 +87,7 @@ pub(super) struct TileJob {
 /// of the two steps being 1, and goes to
 /// `panels[(l / width) · width · depth + d · width + l % width]`.
 /// Lanes that fill up the last panel may get any value.
-pub(super) struct PackJob {
+pub(crate) struct PackJob {
     /// Readable at every lane and depth.
     pub source: *const f32,
     /// Elements between lanes.

@@ -7,6 +7,8 @@
 //! match the shape, or a layout that leaves its slice, panic before anything
 //! is read or written.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod rows;
 mod scalar;
 #[cfg(test)]
@@ -122,7 +124,16 @@ impl Signature for Gather {
 /// `out[o, p, i] = x[o, index[o, p, i], i]` with `x` `[outer, source, inner]`
 /// and `index` and `out` `[outer, picks, inner]`. An index outside `0..source`
 /// gives NaN.
-pub static GATHER: Kernel<Gather> = Kernel { name: "gather", f32: &gather(), f64: &gather() };
+pub static GATHER: Kernel<Gather> = Kernel {
+    name: "gather",
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::gather },
+        Variant { name: "tiled", isa: Isa::Portable, run: tiled::gather::<f32> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::gather::<f32> },
+    ],
+    f64: &gather(),
+};
 
 const fn gather<T: Real>() -> [Variant<<Gather as Signature>::Run<T>>; 2] {
     [

@@ -198,10 +198,11 @@ fn gather_matches<T: Real>() {
             }
         };
         let want: Vec<T> = (0..index.len()).map(want).collect();
-        for variant in T::variants(&GATHER) {
+        let here = |isa: Isa| isa.supported().is_ok();
+        for variant in T::variants(&GATHER).iter().filter(|variant| here(variant.isa)) {
             // Not NaN: that is what a stray index has to give.
             let mut out = vec![T::of(7.0); want.len()];
-            // SAFETY: portable variants.
+            // SAFETY: the slices have the lengths of the shape; the variant is supported.
             unsafe { (variant.run)(&shape, &x, &index, &mut out) };
             assert_same(&out, &want, &format!("{} {shape:?}", variant.name));
         }

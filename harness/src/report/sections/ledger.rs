@@ -78,8 +78,8 @@ fn bar([dense, executed]: [f64; 2], what: &str, unit: &str) -> Markup {
                 @if share > 1.0 && dense > 0.0 { path.done d={ "M" (LENGTH) " 1l4 3l-4 3z" } {} }
             }
         }
-        td.number { (quantity(executed, unit)) }
-        td.number { @if dense > 0.0 { (format!("{:.2} %", 100.0 * share)) } @else { "added" } }
+        td.v { (quantity(executed, unit)) }
+        td.v { @if dense > 0.0 { (format!("{:.2} %", 100.0 * share)) } @else { "added" } }
     }
 }
 
@@ -107,11 +107,11 @@ pub(super) fn ledgers(experiment: &Experiment, phase: &str) -> Markup {
                         (why) ". A frame is the work of the program that computes every position "
                         "of every sample, its filling what is executed of it."
                     }
-                    div.scroll { table.ledger {
+                    div.scroll { table.ledger.compact {
                         thead { tr {
                             th scope="col" { "op" }
-                            th scope="col" colspan="3" { "arithmetic" }
-                            th scope="col" colspan="3" { "memory moved" }
+                            th.left scope="col" colspan="3" { "arithmetic" }
+                            th.left scope="col" colspan="3" { "memory moved" }
                         } }
                         tbody { @for line in lines { tr {
                             th scope="row" { (line.name) }
