@@ -288,7 +288,7 @@ impl Op for Update {
                     sums: call.input(3),
                     index: call.input(4),
                     all: call.input::<i32>(5)[0] != 0,
-                    rate: call.input::<T>(6)[0].wide(),
+                    rate: Real::wide(call.input::<T>(6)[0]),
                     step: call.input::<i32>(7)[0] as u32 as u64 + 1,
                 };
                 run(&rows, &classes, &rule, &change, call.into_output());
