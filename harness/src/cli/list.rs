@@ -136,8 +136,8 @@ fn kernels_listing() -> Listing {
     }
     let _ = writeln!(
         text,
-        "\nWork is cut into parts of about {} operations, at any number of threads; work of one \
-         part stays on its thread.",
+        "  All: work is cut into parts of about {} operations, at any number of threads; work of \
+         one part stays on its thread.",
         kernels::parallel::GRAIN
     );
     (text, json!(all))
