@@ -24,6 +24,8 @@ mod correlate;
 #[cfg(target_arch = "x86_64")]
 mod form;
 #[cfg(target_arch = "x86_64")]
+mod im2col;
+#[cfg(target_arch = "x86_64")]
 mod reduce;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -160,6 +162,8 @@ pub static CONV2D: Kernel<Convolution> = Kernel {
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::FORWARD },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::FORWARD_4 },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "im2col", isa: Isa::Avx512, run: im2col::FORWARD },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::FORWARD },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::forward() },

@@ -47,7 +47,7 @@ use std::arch::x86_64::*;
 use std::array::from_fn;
 
 /// The routine.
-pub(super) const ROUTINE: Routine<f32> = Routine { run, scratch: packed::scratch::<Avx512> };
+pub(crate) const ROUTINE: Routine<f32> = Routine { run, scratch: packed::scratch::<Avx512> };
 
 /// # Safety
 /// The processor has AVX-512 F, DQ, BW and VL.
