@@ -1,13 +1,15 @@
 """Times training steps of speck and of other systems in turn, in one run, and prints ratios.
 
-    python compare.py [--speck PATH] [--work mlp,cnn] [--mode dense|structured] [--background black|random-sample]
+    python compare.py [--speck PATH] [--work mlp,cnn] [--mode dense,structured]
+                      [--background black,random-sample]
                       [--peers torch,torch-channels-last,torch-compile,jax,candle,burn]
                       [--rounds 5] [--seconds 2] [--threads 2] [--json FILE]
 
 Every peer is a process of its own that stays, prepares a work when it is first asked for it, and
 waits while others are timed. A round times each peer and speck once on a work, one after another,
 so that a machine that slows down slows all of them. A figure is the median over the rounds of the
-rounds' medians; the ratio is that of the fastest peer to speck.
+rounds' medians; ratios are those of the fastest peer to speck in each of its modes, for which
+the peers, whose work does not depend on the background, are timed once.
 
 Python peers run in this interpreter (see requirements.txt); candle and burn are built on first use.
 A peer that cannot be started is told of and left out.
@@ -76,9 +78,9 @@ class Peer:
         self.process.wait(timeout=60)
 
 
-def speck(options, work):
-    command = [options.speck, "bench", "steps", "--json", "--work", work, "--mode", options.mode]
-    command += ["--background", options.background]
+def speck(options, work, mode, background):
+    command = [options.speck, "bench", "steps", "--json", "--work", work, "--mode", mode]
+    command += ["--background", background]
     command += ["--threads", str(options.threads), "--seconds", str(options.seconds)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
@@ -94,8 +96,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--speck", default=str(HERE / "../../target/release/speck"))
     parser.add_argument("--work", default=",".join(WORKS))
-    parser.add_argument("--mode", default="dense", choices=["dense", "structured", "auto"])
-    parser.add_argument("--background", default="black", choices=["black", "random-batch", "random-sample"])
+    parser.add_argument("--mode", default="dense,structured")
+    parser.add_argument("--background", default="black")
     parser.add_argument("--peers", default="torch,torch-channels-last,torch-compile,jax")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
@@ -119,8 +121,13 @@ def main():
             peers[name] = Peer(name, str(options.threads))
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
-    names = ["speck", *peers]
-    print("| work | " + " | ".join(f"{name}, ms" for name in names) + " | ratio |")
+    modes, backgrounds = options.mode.split(","), options.background.split(",")
+    own = {}
+    for mode in modes:
+        for background in backgrounds:
+            own[f"speck {mode}" + (f", {background}" if len(backgrounds) > 1 else "")] = (mode, background)
+    names = [*own, *peers]
+    print("| work | " + " | ".join(f"{name}, ms" for name in names) + " | ratios |")
     print("|---|" + "---:|" * (len(names) + 1))
     results = []
     for work in options.work.split(","):
@@ -139,13 +146,15 @@ def main():
                 if middle is not None and round_number:
                     times[name].append(middle)
             if round_number:
-                times["speck"].append(speck(options, work))
+                for name, (mode, background) in own.items():
+                    times[name].append(speck(options, work, mode, background))
         middles = {name: statistics.median(found) for name, found in times.items() if found}
-        others = [value for name, value in middles.items() if name != "speck"]
-        ratio = min(others) / middles["speck"] if others else float("nan")
-        cells = [f"{middles[name]:.1f}" if name in middles else "" for name in names]
-        print(f"| {work} | " + " | ".join(cells) + f" | {ratio:.2f} |", flush=True)
-        results.append({"work": work, "mode": options.mode, "background": options.background, "ms": middles, "ratio": ratio})
+        best = min((middles[name] for name in middles if name not in own), default=float("nan"))
+        ratios = {name: best / middles[name] for name in own}
+        cells = [f"{middles[name]:.2f}" if name in middles else "" for name in names]
+        told = ", ".join(f"{ratio:.1f}" for ratio in ratios.values())
+        print(f"| {work} | " + " | ".join(cells) + f" | {told} |", flush=True)
+        results.append({"work": work, "ms": middles, "ratios": ratios})
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     for peer in peers.values():
