@@ -1,19 +1,16 @@
-"""Training steps in JAX (XLA on the CPU, whole step compiled, buffers donated). Speaks the protocol of
-compare.py: a line `WORK SECONDS` in, a line of JSON with the milliseconds of every step out.
+"""Training steps in JAX (XLA on the CPU, whole step compiled, buffers donated), by the protocol of
+protocol.py.
 
     python jax_steps.py
 
 Threads are XLA's own: all that the process may use (`taskset` limits them).
 """
 
-import json
-import sys
-import time
-
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax, random
+from protocol import serve
 
 SIDE = 64
 
@@ -184,19 +181,5 @@ def prepare(work):
     return step
 
 
-def main():
-    ready = {}
-    for line in sys.stdin:
-        work, seconds = line.split()
-        if work not in ready:
-            ready[work] = prepare(work)
-        step, times, start = ready[work], [], time.perf_counter()
-        while time.perf_counter() - start < float(seconds) or len(times) < 3:
-            before = time.perf_counter()
-            step()
-            times.append((time.perf_counter() - before) * 1e3)
-        print(json.dumps({"work": work, "ms": times}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(WORKS, prepare)

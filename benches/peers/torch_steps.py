@@ -1,5 +1,4 @@
-"""Training steps in PyTorch. Speaks the protocol of compare.py: a line `WORK SECONDS` in, a line of
-JSON with the milliseconds of every step out.
+"""Training steps in PyTorch, by the protocol of protocol.py.
 
     python torch_steps.py [--threads N] [--compile] [--channels-last]
 
@@ -7,12 +6,10 @@ A step is: clear gradients, forward, loss, backward, Adam. The screens lie in me
 """
 
 import argparse
-import json
-import sys
-import time
 
 import torch
 import torch.nn.functional as F
+from protocol import serve
 from torch import nn
 
 SIDE = 64
@@ -129,20 +126,7 @@ def main():
     parser.add_argument("--channels-last", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    ready = {}
-    for line in sys.stdin:
-        work, seconds = line.split()
-        if work not in WORKS:
-            print(json.dumps({"work": work, "ms": []}), flush=True)
-            continue
-        if work not in ready:
-            ready[work] = prepare(work, options)
-        step, times, start = ready[work], [], time.perf_counter()
-        while time.perf_counter() - start < float(seconds) or len(times) < 3:
-            before = time.perf_counter()
-            step()
-            times.append((time.perf_counter() - before) * 1e3)
-        print(json.dumps({"work": work, "ms": times}), flush=True)
+    serve(WORKS, lambda work: prepare(work, options))
 
 
 if __name__ == "__main__":

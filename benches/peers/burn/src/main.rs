@@ -1,4 +1,4 @@
-//! Training steps in burn on its ndarray backend. Speaks the protocol of compare.py: a line
+//! Training steps in burn on its ndarray backend. Speaks the protocol of protocol.py: a line
 //! `WORK SECONDS` in, a line of JSON with the milliseconds of every step out; no times for a
 //! work it has not.
 

@@ -1,4 +1,4 @@
-//! Training steps in candle. Speaks the protocol of compare.py: a line `WORK SECONDS` in,
+//! Training steps in candle. Speaks the protocol of protocol.py: a line `WORK SECONDS` in,
 //! a line of JSON with the milliseconds of every step out; no times for a work it has not.
 
 use candle_core::{DType, Device, Result, Tensor};
