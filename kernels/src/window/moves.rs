@@ -219,46 +219,47 @@ pub fn tile_base(
     });
 }
 
+/// Between images and their rectangles, `elements` of them: each part reads and
+/// writes what belongs to its images.
+fn rectangles<S: Sync>(
+    shape: &S,
+    images: usize,
+    elements: usize,
+    x: &[f32],
+    out: &mut [f32],
+    run: MovePart<S>,
+) {
+    let shared = Shared::new(out);
+    for_parts(images, each(images, elements), |images| {
+        // SAFETY: as above; parts write what is their images'.
+        unsafe { run(shape, images, x, shared.get()) };
+    });
+}
+
 pub fn columns(columns: &Columns, x: &[f32], out: &mut [f32], run: MovePart<Columns>) {
     assert_eq!(x.len(), columns.image_elements(), "length of the images");
     assert_eq!(out.len(), columns.elements(), "length of the matrix");
-    let shared = Shared::new(out);
-    for_parts(columns.images, each(columns.images, columns.elements()), |images| {
-        // SAFETY: as above; parts write the rows of their images.
-        unsafe { run(columns, images, x, shared.get()) };
-    });
+    rectangles(columns, columns.images, columns.elements(), x, out, run);
 }
 
 pub fn columns_gradient(columns: &Columns, x: &[f32], out: &mut [f32], run: MovePart<Columns>) {
     assert_eq!(x.len(), columns.elements(), "length of the matrix");
     assert_eq!(out.len(), columns.image_elements(), "length of the images");
-    let shared = Shared::new(out);
-    for_parts(columns.images, each(columns.images, columns.elements()), |images| {
-        // SAFETY: as above; parts write their images.
-        unsafe { run(columns, images, x, shared.get()) };
-    });
+    rectangles(columns, columns.images, columns.elements(), x, out, run);
 }
 
 pub fn picks(picks: &Picks, x: &[f32], out: &mut [f32], run: MovePart<Picks>) {
     picks.check();
     assert_eq!(x.len(), picks.image_elements(), "length of the images");
     assert_eq!(out.len(), picks.elements(), "length of the rectangles");
-    let shared = Shared::new(out);
-    for_parts(picks.images, each(picks.images, picks.elements()), |images| {
-        // SAFETY: as above; parts write the rectangles of their images.
-        unsafe { run(picks, images, x, shared.get()) };
-    });
+    rectangles(picks, picks.images, picks.elements(), x, out, run);
 }
 
 pub fn picks_gradient(picks: &Picks, x: &[f32], out: &mut [f32], run: MovePart<Picks>) {
     picks.check();
     assert_eq!(x.len(), picks.elements(), "length of the rectangles");
     assert_eq!(out.len(), picks.image_elements(), "length of the images");
-    let shared = Shared::new(out);
-    for_parts(picks.images, each(picks.images, picks.elements()), |images| {
-        // SAFETY: as above; parts write their images.
-        unsafe { run(picks, images, x, shared.get()) };
-    });
+    rectangles(picks, picks.images, picks.elements(), x, out, run);
 }
 
 #[inline(always)]
