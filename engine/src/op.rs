@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 pub use crate::program::{Arguments, Folding, Pointwise};
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError, KernelStatus};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -220,6 +221,13 @@ pub trait Op: Debug + Send + Sync + 'static {
         output: &TensorType,
         choice: &Choice,
     ) -> Result<Lowered, KernelError>;
+
+    /// The calls of shaders that compute it on a GPU, or why there are none. Ops that
+    /// are aliases or given, and those that work element by element, need not say.
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let _ = (inputs, output);
+        Err("it has no kernel for the GPU".to_owned())
+    }
 
     /// Whether it works element by element with broadcasting.
     fn is_pointwise(&self) -> bool {

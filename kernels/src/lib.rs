@@ -15,6 +15,7 @@ pub mod choice;
 pub mod convert;
 pub mod convolution;
 pub mod elementwise;
+pub mod gpu;
 pub mod isa;
 pub mod largest;
 pub mod matmul;

@@ -4,6 +4,9 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
+use speck_kernels::gpu::Operand;
+use speck_kernels::matmul::gpu::product;
 use speck_kernels::matmul::{MATMUL, MatmulShape};
 use speck_kernels::{Choice, KernelError};
 
@@ -156,6 +159,10 @@ impl Op for Matmul {
                 unsafe { (routine.run)(&shape, a, b, out, scratch) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let (shape, _) = self.shape(inputs[0], inputs[1])?;
+        product(&shape, 1.0, [Operand::Input(0), Operand::Input(1), Operand::Output])
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Pass {
     pub run: fn(&Graph, &Choice) -> Result<Graph, GraphError>,
 }
 
+/// The name of the pass that decides which element-wise steps run together.
+pub(crate) const FUSION: &str = fusion::PASS.name;
+
 /// The name under which the joining of element-wise steps is switched off. It
 /// happens when steps are planned, after the passes.
 pub const GROUPS: &str = "groups";

@@ -18,7 +18,9 @@ use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Lowered, Source};
 use crate::passes;
 use crate::shape::{TensorType, broadcast};
+use speck_kernels::gpu::Gpu;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 impl Program {
     /// Compiles a graph: its outputs, and the updates of its state.
@@ -26,6 +28,9 @@ impl Program {
     /// # Errors
     /// A forced kernel variant that cannot run, or an unknown pass.
     pub fn compile(graph: &Graph, options: &Options) -> Result<Program, CompileError> {
+        if let Some(device) = &options.gpu {
+            return Program::compile_for_gpu(graph, options, device);
+        }
         let graph = passes::run(graph, &options.without, &options.kernels)?;
         let inner = graph.inner();
         let mut planner = Planner::new(&inner.nodes, options)?;
@@ -35,6 +40,34 @@ impl Program {
         let slot_nodes: Vec<NodeId> = inner.states.iter().map(|slot| slot.node).collect();
         planner.place_updates(&inner.updates, &slot_nodes, &outputs);
         planner.finish(&graph, options)
+    }
+
+    fn compile_for_gpu(
+        graph: &Graph,
+        options: &Options,
+        device: &Arc<Gpu>,
+    ) -> Result<Program, CompileError> {
+        // Which nodes run together is decided for the CPU's caches.
+        let without = [options.without.as_slice(), &[passes::FUSION.to_owned()]].concat();
+        let graph = passes::run(graph, &without, &options.kernels)?;
+        let compiled = super::gpu::compile(&graph, options, device)?;
+        let mut memory = Memory::new(0).ok_or(CompileError::Memory(0))?;
+        let scratch = View { address: memory.base(), ..View::NOWHERE };
+        Ok(Program {
+            steps: Vec::new(),
+            views: Vec::new(),
+            memory,
+            arena_bytes: compiled.executor.bytes,
+            poison: false,
+            scratch,
+            inputs: compiled.inputs,
+            outputs: compiled.outputs,
+            slots: Vec::new(),
+            bound: None,
+            slot_of: Vec::new(),
+            listing: compiled.listing,
+            gpu: Some(compiled.executor),
+        })
     }
 }
 
@@ -381,6 +414,7 @@ impl<'a> Planner<'a> {
             bound: None,
             slot_of: Vec::new(),
             listing,
+            gpu: None,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod arena;
 mod compile;
+mod gpu;
 mod group;
 mod memory;
 mod pattern;
@@ -21,7 +22,9 @@ use crate::state::{State, StateError};
 use crate::tensor::Tensor;
 use arena::{Memory, View};
 use group::Group;
+use speck_kernels::gpu::{Gpu, GpuError};
 use speck_kernels::{Choice, KernelError};
+use std::sync::Arc;
 use std::time::Instant;
 use thiserror::Error;
 
@@ -35,6 +38,8 @@ pub struct Options {
     /// Fill the arena with NaN before every run, so that a value that is read
     /// but never written is seen. For tests.
     pub poison: bool,
+    /// The GPU to run on; the CPU if there is none.
+    pub gpu: Option<Arc<Gpu>>,
 }
 
 /// A graph that cannot be compiled.
@@ -49,6 +54,19 @@ pub enum CompileError {
     /// The values of the program do not fit into the machine's memory.
     #[error("the program needs {0} bytes of memory, more than there is")]
     Memory(usize),
+    /// An op that cannot run on the GPU.
+    #[error("`{op}` of `{path}` cannot run on the GPU: {message}")]
+    Gpu {
+        /// The op.
+        op: &'static str,
+        /// The layer it is in.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// The GPU failed, or has not enough memory.
+    #[error(transparent)]
+    Device(GpuError),
     /// [`Options::without`] names no pass.
     #[error("there is no pass `{0}`; there are {1}")]
     NoSuchPass(String, String),
@@ -60,6 +78,9 @@ pub enum RunError {
     /// The state lacks a slot or has it in another type.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The GPU failed.
+    #[error(transparent)]
+    Device(#[from] GpuError),
     /// The program has no such input or output.
     #[error("the program has no {0} `{1}`; it has {2}")]
     NoSuchName(&'static str, String, String),
@@ -132,6 +153,8 @@ pub struct Program {
     slot_of: Vec<usize>,
     /// The graph after the passes, with what the print needs of each node.
     listing: print::Listing,
+    /// What runs it, where that is a GPU.
+    gpu: Option<gpu::Executor>,
 }
 
 impl Program {
@@ -141,6 +164,9 @@ impl Program {
     /// # Errors
     /// The state lacks a slot, or has it in another type.
     pub fn run(&mut self, state: &mut State) -> Result<(), RunError> {
+        if let Some(gpu) = &mut self.gpu {
+            return gpu.run(state);
+        }
         self.bind(state)?;
         self.prepare();
         for step in &self.steps {
@@ -187,7 +213,7 @@ impl Program {
         for ((name, ty, views), slot) in self.slots.iter().zip(&self.slot_of) {
             // A caller may have put another tensor in the slot's place.
             state.check(*slot, name, ty)?;
-            let address = state.slot_mut(*slot).bytes_mut().as_mut_ptr();
+            let address = state.slot_mut(*slot)?.bytes_mut().as_mut_ptr();
             let view = View { address, elements: ty.elements(), dtype: ty.dtype };
             for index in views {
                 self.views[*index] = view;
@@ -203,6 +229,9 @@ impl Program {
     pub fn input_mut<T: Element>(&mut self, name: &str) -> Result<&mut [T], RunError> {
         let port = find("input", &self.inputs, name)?;
         typed::<T>(port)?;
+        if let Some(gpu) = &mut self.gpu {
+            return Ok(bytemuck::cast_slice_mut(gpu.input_mut(port.view).bytes_mut()));
+        }
         // SAFETY: an input's memory belongs to it alone, and `&mut self` is held.
         Ok(unsafe { self.views[port.view].write() })
     }
@@ -219,6 +248,10 @@ impl Program {
                 found: port.ty.to_string(),
                 wanted: value.ty().to_string(),
             });
+        }
+        if let Some(gpu) = &mut self.gpu {
+            gpu.input_mut(port.view).bytes_mut().copy_from_slice(value.bytes());
+            return Ok(());
         }
         let view = View { elements: port.ty.bytes(), ..self.views[port.view] };
         // SAFETY: as in `input_mut`; bytes have no alignment or validity needs.
@@ -239,6 +272,9 @@ impl Program {
     pub fn values<T: Element>(&self, name: &str) -> Result<&[T], RunError> {
         let port = find("output", &self.outputs, name)?;
         typed::<T>(port)?;
+        if let Some(gpu) = &self.gpu {
+            return Ok(bytemuck::cast_slice(gpu.output(port.view)?));
+        }
         // SAFETY: an output's memory is not reused, and nothing runs while
         // `&self` is held. Outputs never lie in the state.
         Ok(unsafe { self.views[port.view].read() })
@@ -251,6 +287,10 @@ impl Program {
     pub fn output(&self, name: &str) -> Result<Tensor, RunError> {
         let port = find("output", &self.outputs, name)?;
         let mut tensor = Tensor::zeros(&port.ty);
+        if let Some(gpu) = &self.gpu {
+            tensor.bytes_mut().copy_from_slice(gpu.output(port.view)?);
+            return Ok(tensor);
+        }
         let view = self.views[port.view];
         if port.ty.elements() > 0 {
             // SAFETY: as in `values`; the bytes of any tensor can be read.
@@ -272,7 +312,7 @@ impl Program {
 
     /// The number of kernel calls and groups a run makes.
     pub fn steps(&self) -> usize {
-        self.steps.len()
+        self.gpu.as_ref().map_or(self.steps.len(), gpu::Executor::steps)
     }
 }
 

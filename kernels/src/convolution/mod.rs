@@ -23,6 +23,7 @@ mod avx512;
 mod correlate;
 #[cfg(target_arch = "x86_64")]
 mod form;
+pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 mod im2col;
 #[cfg(target_arch = "x86_64")]
