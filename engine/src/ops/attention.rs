@@ -6,6 +6,7 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::attention::{ATTENTION, AttentionShape};
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError};
 
 /// What an attention is, beside its sizes.
@@ -135,6 +136,9 @@ impl Op for Attention {
                 unsafe { (routine.run)(&shape, q, k, v, out, scratch) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        speck_kernels::attention::gpu::forward(&self.shape(inputs)?)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
+use speck_kernels::gpu::Calls;
 use speck_kernels::window::{self, AddTile, Tile, Windows};
 use speck_kernels::{Choice, KernelError};
 use std::sync::Arc;
@@ -230,6 +231,9 @@ impl Op for WindowTile {
             }))
         })
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        window::gpu::tiles(window::gpu::TILE, &self.tile(inputs)?)
+    }
 }
 
 /// The loops of an adjoint, checked against the tiles it is given.
@@ -299,6 +303,10 @@ impl Op for ToPatch {
         let tile = adjoint(&self.shape, &self.base, &self.patch, inputs);
         lower_adjoint(&window::WINDOW_TILE_PATCH, tile, output, choice)
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)?;
+        window::gpu::tiles(window::gpu::PATCH, &tile)
+    }
 }
 
 impl Op for ToBase {
@@ -332,6 +340,10 @@ impl Op for ToBase {
     ) -> Result<Lowered, KernelError> {
         let tile = adjoint(&self.shape, &self.base, &self.patch, inputs);
         lower_adjoint(&window::WINDOW_TILE_BASE, tile, output, choice)
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)?;
+        window::gpu::tiles(window::gpu::BASE, &tile)
     }
 }
 

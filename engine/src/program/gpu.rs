@@ -37,6 +37,8 @@ struct Step {
     calls: Calls,
     /// Shared buffers for the calls among themselves.
     scratch: Vec<usize>,
+    /// The buffers of the calls' tables.
+    tables: Vec<Buffer>,
 }
 
 /// A compiled graph on a GPU.
@@ -235,7 +237,14 @@ pub(super) fn compile(
             let scratch: Vec<_> = calls.scratch.iter().map(|bytes| pool.take(*bytes)).collect();
             pool.free.extend(&scratch);
             let inputs = node.inputs.iter().map(|id| id.index()).collect();
-            steps.push(Step { node: index, inputs, calls, scratch });
+            let upload = |table: &Vec<u32>| {
+                let bytes: &[u8] = bytemuck::cast_slice(table);
+                let buffer = gpu.buffer(bytes.len()).map_err(CompileError::Device)?;
+                buffer.write(bytes);
+                Ok::<_, CompileError>(buffer)
+            };
+            let tables = calls.tables.iter().map(upload).collect::<Result<_, _>>()?;
+            steps.push(Step { node: index, inputs, calls, scratch, tables });
         }
         // Values that nobody reads any more give their buffers back.
         let mut done: Vec<usize> = node.inputs.iter().map(|id| planner.root[id.index()]).collect();
@@ -362,6 +371,7 @@ impl Executor {
                     Operand::Input(number) => place(step.inputs[*number]),
                     Operand::Output => place(step.node),
                     Operand::Scratch(number) => self.shared[step.scratch[*number]].clone(),
+                    Operand::Table(number) => step.tables[*number].clone(),
                 };
                 let operands = call.operands.iter().map(buffer).collect();
                 steps.push(PlanStep::Call(call.clone(), operands));

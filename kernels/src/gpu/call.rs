@@ -17,6 +17,8 @@ pub enum Operand {
     Output,
     /// A buffer of the op's own, by its place in [`Calls::scratch`].
     Scratch(usize),
+    /// Numbers that do not change, by their place in [`Calls::tables`].
+    Table(usize),
 }
 
 /// One dispatch of a shader.
@@ -42,6 +44,8 @@ pub struct Calls {
     pub calls: Vec<Call>,
     /// Bytes of each scratch buffer.
     pub scratch: Vec<usize>,
+    /// Tables of numbers.
+    pub tables: Vec<Vec<u32>>,
 }
 
 /// Workgroups in a dimension that every device can dispatch.
@@ -100,7 +104,7 @@ impl Call {
 
 impl From<Call> for Calls {
     fn from(call: Call) -> Self {
-        Calls { calls: vec![call], scratch: Vec::new() }
+        Calls { calls: vec![call], ..Calls::default() }
     }
 }
 

@@ -20,6 +20,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 mod moves;
 mod scalar;
