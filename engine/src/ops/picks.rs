@@ -33,7 +33,25 @@ struct PicksGradient {
 }
 
 impl PicksShape {
-    fn loops(&self, image: &[usize]) -> Result<Loops, String> {
+    /// All rectangles of `kernel` inside images of `image`, `stride` apart, of places
+    /// `dilation` apart.
+    pub fn moving(
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        dilation: [usize; 2],
+        image: [usize; 2],
+    ) -> PicksShape {
+        let reads = [0, 1].map(|axis| {
+            let extent = (dilation[axis] * kernel[axis]).saturating_sub(dilation[axis]) + 1;
+            let last = image[axis].checked_sub(extent);
+            let starts = (0..last.map_or(0, |last| last + 1)).step_by(stride[axis].max(1));
+            let places = |start| (0..kernel[axis]).map(move |tap| start + tap * dilation[axis]);
+            starts.flat_map(places).map(|place| place as u32).collect()
+        });
+        PicksShape { kernel, reads, negative: false }
+    }
+
+    pub(super) fn loops(&self, image: &[usize]) -> Result<Loops, String> {
         let &[images, height, width, channels] = image else {
             return Err("takes images [N,H,W,C]".to_owned());
         };
@@ -46,7 +64,7 @@ impl PicksShape {
         Ok(Loops { images, image: [height, width], channels, kernel, reads, negative })
     }
 
-    fn attributes(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn attributes(&self) -> Vec<(&'static str, String)> {
         let list = |axis: usize| {
             let reads: Vec<_> = self.reads[axis].iter().map(u32::to_string).collect();
             reads.join(",")
