@@ -258,20 +258,45 @@ impl Signature for ReadTile {
 /// rectangles that begin at `starts` `[samples, tiles, 2]`.
 pub static WINDOW_TILE: Kernel<ReadTile> = moved!("window_tile", ReadTile, tile);
 
-/// The adjoints of reading tiles.
-pub struct AddTile;
+/// The adjoint of reading tiles in the patch.
+pub struct ToPatch;
 
-impl Signature for AddTile {
+impl Signature for ToPatch {
     /// `(tile, x, origins, starts, out)`.
     type Run<T: Real> = fn(tile: &Tile, x: &[T], origins: &[i32], starts: &[i32], out: &mut [T]);
 }
 
 /// The adjoint of [`WINDOW_TILE`] in the patch: the tiles `x` added to where
 /// they were read from.
-pub static WINDOW_TILE_PATCH: Kernel<AddTile> = moved!("window_tile_patch", AddTile, tile_patch);
+pub static WINDOW_TILE_PATCH: Kernel<ToPatch> = moved!("window_tile_patch", ToPatch, tile_patch);
 
-/// The adjoint of [`WINDOW_TILE`] in the base, samples in ascending order.
-pub static WINDOW_TILE_BASE: Kernel<AddTile> = moved!("window_tile_base", AddTile, tile_base);
+/// The adjoint of reading tiles in the base.
+pub struct ToBase;
+
+impl Signature for ToBase {
+    /// `(tile, x, origins, starts, out, scratch)`; [`base_scratch`] says how much.
+    type Run<T: Real> =
+        fn(tile: &Tile, x: &[T], origins: &[i32], starts: &[i32], out: &mut [T], scratch: &mut [T]);
+}
+
+/// The adjoint of [`WINDOW_TILE`] in the base.
+pub static WINDOW_TILE_BASE: Kernel<ToBase> = moved!("window_tile_base", ToBase, tile_base);
+
+/// Into how many parts the samples are cut that add to one base, each with sums of
+/// its own: none where the base is as large as what is added to it.
+fn base_parts(tile: &Tile) -> usize {
+    const MOST: usize = 4;
+    let elements = tile.elements();
+    if tile.backgrounds > 1 || tile.base_elements() * MOST > elements {
+        return 1;
+    }
+    (elements / crate::parallel::GRAIN).clamp(1, MOST)
+}
+
+/// Elements of scratch for [`WINDOW_TILE_BASE`].
+pub fn base_scratch(tile: &Tile) -> usize {
+    (base_parts(tile) - 1) * tile.base_elements()
+}
 
 /// Which places of windows count.
 pub struct Mask;

@@ -151,6 +151,7 @@ pub(super) fn tile_base<T: Real>(
     origins: &[i32],
     starts: &[i32],
     out: &mut [T],
+    _scratch: &mut [T],
 ) {
     let channels = tile.windows.channels;
     assert_eq!(x.len(), tile.elements(), "length of the tiles");

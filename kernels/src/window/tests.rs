@@ -18,14 +18,14 @@ fn compare<S: Signature>(
             run(variant.run, &mut out);
             out
         });
-        assert_close(&results[0], &want, 1e-6, 1e-6, kernel.name);
+        assert_close(&results[0], &want, 1e-6, 5e-5, kernel.name);
         assert_same(&results[1], &results[0], "two threads");
     }
 }
 
 #[test]
 fn tiles_and_their_adjoints_are_those_of_the_plain_loops() {
-    for (samples, channels) in [(0, 3), (1, 1), (3, 2), (3, 17), (40, 64), (70, 100)] {
+    for (samples, channels) in [(0, 3), (1, 1), (3, 2), (3, 17), (40, 64), (70, 150)] {
         for (slots, tiles) in [(1, 1), (3, 3), (2, 1), (1, 2), (0, 1)] {
             for backgrounds in [1, samples.max(1)] {
                 for (size, edge) in [([2, 3], [4, 5]), ([0, 0], [3, 2]), ([3, 1], [3, 1])] {
@@ -51,7 +51,8 @@ fn tiles_and_their_adjoints_are_those_of_the_plain_loops() {
                         run(&tile, &x, &origins, &starts, out);
                     });
                     compare(&WINDOW_TILE_BASE, below.len(), |run, out| {
-                        run(&tile, &x, &origins, &starts, out);
+                        let mut scratch = poisoned(base_scratch(&tile));
+                        run(&tile, &x, &origins, &starts, out, &mut scratch);
                     });
                 }
             }
