@@ -22,6 +22,7 @@ pub mod matmul;
 pub mod movement;
 pub mod parallel;
 pub mod peak;
+pub mod picked;
 pub mod pooling;
 pub mod random;
 pub mod real;
@@ -61,5 +62,6 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(rows::kernels());
     kernels.extend(largest::kernels());
     kernels.extend(window::kernels());
+    kernels.extend(picked::kernels());
     kernels
 }

@@ -14,7 +14,6 @@ mod attention_gradient;
 mod average_pool2d;
 mod barrier;
 mod cast;
-mod columns;
 mod concat;
 mod conv2d;
 mod cos;
@@ -48,6 +47,7 @@ mod mul;
 mod narrow;
 mod neg;
 mod permute;
+mod picked_conv;
 mod picks;
 mod pointwise;
 mod pow;
@@ -85,7 +85,6 @@ mod window_origins;
 mod window_tile;
 
 pub use average_pool2d::AveragePool2d;
-pub use columns::ColumnsShape;
 pub use conv2d::Window;
 pub use picks::PicksShape;
 pub use window_tile::TileShape;
@@ -185,10 +184,11 @@ pub static ALL: &[&OpInfo] = &[
     &window_tile::PATCH_ADJOINT,
     &window_tile::BASE_ADJOINT,
     &window_mask::INFO,
-    &columns::INFO,
-    &columns::GRADIENT,
     &picks::INFO,
     &picks::GRADIENT,
+    &picked_conv::INFO,
+    &picked_conv::INPUT_GRADIENT,
+    &picked_conv::WEIGHT_GRADIENT,
     &largest::INFO,
     &largest::ADJOINT,
     &row_linear::INDEX,

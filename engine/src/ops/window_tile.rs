@@ -5,9 +5,8 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
-use speck_kernels::Kernel;
 use speck_kernels::gpu::Calls;
-use speck_kernels::window::{self, AddTile, Tile, Windows};
+use speck_kernels::window::{self, Tile, Windows};
 use speck_kernels::{Choice, KernelError};
 use std::sync::Arc;
 
@@ -253,24 +252,6 @@ fn adjoint(
     Ok(tile)
 }
 
-fn lower_adjoint(
-    kernel: &'static Kernel<AddTile>,
-    tile: Result<Tile, String>,
-    output: &TensorType,
-    choice: &Choice,
-) -> Result<Lowered, KernelError> {
-    let tile = tile.unwrap_or_else(|message| unreachable!("inferred before: {message}"));
-    with_real!(output.dtype, T => {
-        let variant = kernel.select::<T>(choice)?;
-        let run = variant.run;
-        Ok(super::routine(kernel.name, variant.name, 0, move |call| {
-            let x = call.input::<T>(0);
-            let (origins, starts) = (call.input(1), call.input(2));
-            run(&tile, x, origins, starts, call.into_output());
-        }))
-    })
-}
-
 impl Op for ToPatch {
     fn info(&self) -> &'static OpInfo {
         &PATCH_ADJOINT
@@ -300,8 +281,17 @@ impl Op for ToPatch {
         output: &TensorType,
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
-        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs);
-        lower_adjoint(&window::WINDOW_TILE_PATCH, tile, output, choice)
+        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)
+            .unwrap_or_else(|message| unreachable!("inferred before: {message}"));
+        with_real!(output.dtype, T => {
+            let variant = window::WINDOW_TILE_PATCH.select::<T>(choice)?;
+            let run = variant.run;
+            Ok(super::routine("window_tile_patch", variant.name, 0, move |call| {
+                let x = call.input::<T>(0);
+                let (origins, starts) = (call.input(1), call.input(2));
+                run(&tile, x, origins, starts, call.into_output());
+            }))
+        })
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)?;
@@ -338,8 +328,19 @@ impl Op for ToBase {
         output: &TensorType,
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
-        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs);
-        lower_adjoint(&window::WINDOW_TILE_BASE, tile, output, choice)
+        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)
+            .unwrap_or_else(|message| unreachable!("inferred before: {message}"));
+        with_real!(output.dtype, T => {
+            let variant = window::WINDOW_TILE_BASE.select::<T>(choice)?;
+            let run = variant.run;
+            let scratch = window::base_scratch(&tile) * size_of::<T>();
+            Ok(super::routine("window_tile_base", variant.name, scratch, move |call| {
+                let x = call.input::<T>(0);
+                let (origins, starts) = (call.input(1), call.input(2));
+                let (out, scratch) = call.into_output_and_scratch::<T>();
+                run(&tile, x, origins, starts, out, scratch);
+            }))
+        })
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)?;

@@ -119,7 +119,14 @@ pub(crate) struct Group {
 /// outputs, in units of `unit` elements.
 pub(crate) fn part_length(total: usize, outputs: usize, unit: usize) -> usize {
     let few = total.div_ceil(MOST_PARTS);
-    PART.max(16 * outputs).max(few).next_multiple_of(PART).next_multiple_of(unit)
+    let most = PART.max(16 * outputs).max(few).next_multiple_of(PART);
+    // An even number of equal parts, of whole tiles: of five parts and a bit one
+    // of two threads does the most.
+    let parts = match total.div_ceil(most) {
+        0 | 1 => return most.next_multiple_of(unit),
+        parts => parts.next_multiple_of(2),
+    };
+    total.div_ceil(parts).next_multiple_of(TILE_BYTES / size_of::<f32>()).next_multiple_of(unit)
 }
 
 impl Member {

@@ -1,8 +1,9 @@
 //! Windows on a GPU.
 
-use super::{OriginAxis, Tile, Windows};
+use super::{OriginAxis, Picks, Tile, Windows};
 use crate::gpu::{
-    Call, Calls, Operand, flag, linear, size, unless_empty, window, window_tile as tile_shader,
+    Call, Calls, Operand, flag, linear, picks as pick_shader, size, unless_empty, window,
+    window_tile as tile_shader,
 };
 
 pub use tile_shader::{BASE, PATCH, TILE};
@@ -114,5 +115,35 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
         Ok(call.with(&[(tile_shader::PASS, f64::from(pass))]))
     })?;
     calls.tables.push([&tile.classes[0][..], &tile.classes[1][..]].concat());
+    Ok(calls)
+}
+
+/// See [`PICKS`](super::PICKS) and its adjoint.
+///
+/// # Errors
+/// Too many elements.
+pub fn picks(picks: &Picks, adjoint: bool) -> Result<Calls, String> {
+    let count = if adjoint { picks.image_elements() } else { picks.elements() };
+    let [down, across] = picks.output();
+    let mut calls = unless_empty(count, || {
+        let beyond = if picks.negative { f32::NEG_INFINITY } else { 0.0 };
+        size(picks.elements())?;
+        let params = pick_shader::Params {
+            count: size(count)?,
+            height: size(picks.image[0])?,
+            width: size(picks.image[1])?,
+            channels: size(picks.channels)?,
+            kernel_height: size(picks.kernel[0])?,
+            kernel_width: size(picks.kernel[1])?,
+            down: size(down)?,
+            across: size(across)?,
+            beyond: beyond.to_bits(),
+        };
+        let operands = [Operand::Input(0), Operand::Table(0), Operand::Output];
+        let shader = &pick_shader::SHADER;
+        let call = Call::new(shader, &params, &operands, linear(shader, count)?);
+        Ok(call.with(&[(pick_shader::ADJOINT, flag(adjoint))]))
+    })?;
+    calls.tables.push([&picks.reads[0][..], &picks.reads[1][..]].concat());
     Ok(calls)
 }
