@@ -51,7 +51,8 @@ pub fn check(info: &OpInfo, case: &Case, seed: u64) -> Result<Vec<String>, Check
 /// The first value that differs, or an op that the GPU cannot run.
 pub fn check_on(gpu: &Arc<Gpu>, case: &Case, seed: u64) -> Result<f64, CheckError> {
     let reference = run(case, DType::F64, &Where::kernels("*:scalar", false)?, seed)?;
-    let on_gpu = Options { poison: true, gpu: Some(gpu.clone()), ..Options::default() };
+    let kernels = Choice::default().on(Some(gpu.clone()));
+    let on_gpu = Options { kernels, poison: true, ..Options::default() };
     let found = run(case, DType::F32, &Where(on_gpu), seed)?;
     let mut worst: f64 = 0.0;
     for (i, (found, expected)) in found.iter().zip(&reference).enumerate() {

@@ -28,7 +28,7 @@ impl Program {
     /// # Errors
     /// A forced kernel variant that cannot run, or an unknown pass.
     pub fn compile(graph: &Graph, options: &Options) -> Result<Program, CompileError> {
-        if let Some(device) = &options.gpu {
+        if let Some(device) = options.kernels.gpu() {
             return Program::compile_for_gpu(graph, options, device);
         }
         let graph = passes::run(graph, &options.without, &options.kernels)?;

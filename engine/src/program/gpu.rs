@@ -325,7 +325,29 @@ impl Executor {
         self.steps.len()
     }
 
+    /// Runs once.
     pub fn run(&mut self, state: &mut State) -> Result<(), RunError> {
+        self.prepare(state)?;
+        let Some((_, plan)) = &self.bound else { return Ok(()) };
+        plan.run(!self.outputs.is_empty());
+        self.finish(state);
+        Ok(())
+    }
+
+    /// Runs once and gives the seconds of each step on the device, zeros where it
+    /// cannot take times. The outputs stay those of the last other run.
+    pub fn run_timed(&mut self, state: &mut State) -> Result<Vec<f64>, RunError> {
+        self.prepare(state)?;
+        let Some((_, plan)) = &self.bound else { return Ok(Vec::new()) };
+        let mut calls = plan.run_timed()?.unwrap_or_default().into_iter();
+        let mut own = |step: &Step| calls.by_ref().take(step.calls.calls.len()).sum();
+        let seconds = self.steps.iter().map(&mut own).collect();
+        self.finish(state);
+        Ok(seconds)
+    }
+
+    /// Brings to the device what it lacks.
+    fn prepare(&mut self, state: &mut State) -> Result<(), RunError> {
         self.gpu.check()?;
         self.bind(state)?;
         for (node, tensor, changed) in &mut self.inputs {
@@ -338,13 +360,15 @@ impl Executor {
                 buffer.fill(0xff);
             }
         }
-        let Some((_, plan)) = &self.bound else { return Ok(()) };
-        plan.run(!self.outputs.is_empty());
+        Ok(())
+    }
+
+    /// What was fetched before a run is out of date.
+    fn finish(&mut self, state: &mut State) {
         self.fetched = OnceCell::new();
         for slot in &self.written {
             state.written_on_device(&self.slots[*slot].0);
         }
-        Ok(())
     }
 
     /// Brings the state's slots to the device where they are not, and binds the calls

@@ -22,24 +22,21 @@ use crate::state::{State, StateError};
 use crate::tensor::Tensor;
 use arena::{Memory, View};
 use group::Group;
-use speck_kernels::gpu::{Gpu, GpuError};
+use speck_kernels::gpu::GpuError;
 use speck_kernels::{Choice, KernelError};
-use std::sync::Arc;
 use std::time::Instant;
 use thiserror::Error;
 
 /// How a graph is compiled.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Forced kernel variants.
+    /// The device, and forced kernel variants.
     pub kernels: Choice,
     /// Names of passes not to run; see [`crate::passes::ALL`].
     pub without: Vec<String>,
     /// Fill the arena with NaN before every run, so that a value that is read
     /// but never written is seen. For tests.
     pub poison: bool,
-    /// The GPU to run on; the CPU if there is none.
-    pub gpu: Option<Arc<Gpu>>,
 }
 
 /// A graph that cannot be compiled.
@@ -180,6 +177,14 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_timed(&mut self, state: &mut State) -> Result<Vec<StepTiming>, RunError> {
+        if let Some(gpu) = &mut self.gpu {
+            let seconds = gpu.run_timed(state)?.into_iter().enumerate();
+            let timing = |(index, seconds)| {
+                let (kernel, path, cost) = self.listing.step(index);
+                StepTiming { kernel, path, cost, seconds }
+            };
+            return Ok(seconds.map(timing).collect());
+        }
         self.bind(state)?;
         self.prepare();
         let mut timings = Vec::new();

@@ -33,8 +33,8 @@ pub enum GpuError {
 pub struct Adapter {
     /// The maker's name.
     pub name: String,
-    /// Discrete, integrated, or a program on the CPU.
-    pub kind: &'static str,
+    /// Whether it is a program on the CPU.
+    pub software: bool,
     /// `Vulkan`, `Metal`, `Dx12`.
     pub backend: String,
     /// The driver and its version.
@@ -123,15 +123,9 @@ impl Gpu {
     pub fn list() -> Vec<Adapter> {
         let describe = |adapter: &wgpu::Adapter| {
             let info = adapter.get_info();
-            let kind = match info.device_type {
-                wgpu::DeviceType::DiscreteGpu => "discrete GPU",
-                wgpu::DeviceType::IntegratedGpu => "integrated GPU",
-                wgpu::DeviceType::VirtualGpu => "virtual GPU",
-                wgpu::DeviceType::Cpu => "software on the CPU",
-                wgpu::DeviceType::Other => "unknown kind",
-            };
+            let software = info.device_type == wgpu::DeviceType::Cpu;
             let driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
-            Adapter { name: info.name, kind, backend: info.backend.to_string(), driver }
+            Adapter { name: info.name, software, backend: info.backend.to_string(), driver }
         };
         adapters().iter().map(describe).collect()
     }

@@ -34,6 +34,9 @@ pub struct Plan {
     bytes: u64,
 }
 
+/// Steps timed in one submission: a query set has 4096 places at most.
+const MOST_TIMED: usize = 2048;
+
 /// Where the parameters of a call may begin.
 const ALIGNMENT: usize = 256;
 
@@ -122,6 +125,70 @@ impl Plan {
             }
         }
         self.gpu.submit(encoder.finish());
+    }
+
+    /// Runs once with a pass of its own for each call, and gives the seconds that each
+    /// took on the device; `None` where it cannot take times.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn run_timed(&self) -> Result<Option<Vec<f64>>, GpuError> {
+        if !self.gpu.limits().timestamps {
+            return Ok(None);
+        }
+        let mut seconds = Vec::new();
+        for steps in self.steps.chunks(MOST_TIMED) {
+            seconds.extend(self.time(steps)?);
+        }
+        Ok(Some(seconds))
+    }
+
+    fn time(&self, steps: &[Bound]) -> Result<Vec<f64>, GpuError> {
+        let count = 2 * steps.len() as u32;
+        let device = &self.gpu.device;
+        let times = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: None,
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let bytes = u64::from(count) * 8;
+        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let landing = self.gpu.landing(bytes);
+        let mut encoder = device.create_command_encoder(&Default::default());
+        for (step, first) in steps.iter().zip((0..).step_by(2)) {
+            let timed = wgpu::ComputePassTimestampWrites {
+                query_set: &times,
+                beginning_of_pass_write_index: Some(first),
+                end_of_pass_write_index: Some(first + 1),
+            };
+            let descriptor =
+                wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(timed) };
+            let mut pass = encoder.begin_compute_pass(&descriptor);
+            match step {
+                Bound::Call { pipeline, group, groups: [x, y, z] } => {
+                    pass.set_pipeline(&pipeline.pipeline);
+                    pass.set_bind_group(0, group, &[]);
+                    pass.dispatch_workgroups(*x, *y, *z);
+                }
+                Bound::Copy { from, to, bytes } => {
+                    drop(pass);
+                    encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
+                }
+            }
+        }
+        encoder.resolve_query_set(&times, 0..count, &resolved, 0);
+        encoder.copy_buffer_to_buffer(&resolved, 0, &landing, 0, bytes);
+        self.gpu.submit(encoder.finish());
+        let mut ticks = vec![0u64; count as usize];
+        self.gpu.fetch(&landing, bytemuck::cast_slice_mut(&mut ticks))?;
+        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
+        let pairs = ticks.chunks_exact(2);
+        Ok(pairs.map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period).collect())
     }
 
     /// The outputs of the last run that wanted them, one after another, each padded
