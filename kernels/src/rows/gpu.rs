@@ -4,7 +4,7 @@ use super::rule::Rule;
 use super::{Classes, HISTORY, Rows};
 use crate::gpu::{
     Call, Calls, Operand, flag, linear, row_counters, row_index, row_linear, row_numbers, row_sum,
-    row_update, size, spread, unless_empty,
+    row_update, size, unless_empty,
 };
 use crate::movement::gpu::filled;
 
@@ -92,22 +92,45 @@ pub fn product(pass: u32, rows: &Rows) -> Result<Calls, String> {
 /// # Errors
 /// Too many elements.
 pub fn sum(rows: &Rows, classes: &Classes, always: bool) -> Result<Calls, String> {
-    let count = classes.count * rows.windows.channels * rows.outputs;
-    let mut calls = unless_empty(count, || {
-        let params = row_sum::Params {
-            count: size(count)?,
-            positions: size(rows.positions())?,
-            channels: size(rows.windows.channels)?,
-            outputs: size(rows.outputs)?,
-            stride: size(rows.stride())?,
-            always: u32::from(always),
-        };
-        let wanted = Operand::Input(if always { 0 } else { 1 });
-        let operands = [Operand::Input(0), wanted, Operand::Table(0), Operand::Output];
-        let groups = spread(count.div_ceil(256 / row_sum::LANES as usize))?;
-        Ok(Call::new(&row_sum::SHADER, &params, &operands, groups))
-    })?;
-    calls.tables.push(classes.of.to_vec());
+    let mut lists = vec![Vec::new(); classes.count];
+    for (position, class) in (0u32..).zip(classes.of.iter()) {
+        lists[*class as usize].push(position);
+    }
+    // Where the parts of each class begin, and the positions of each part.
+    let (mut classes_at, mut parts_at, mut positions) = (vec![0], vec![0], Vec::new());
+    for list in &lists {
+        for part in list.chunks(row_sum::PART as usize) {
+            positions.extend_from_slice(part);
+            parts_at.push(positions.len() as u32);
+        }
+        classes_at.push(parts_at.len() as u32 - 1);
+    }
+    let parts = parts_at.len() - 1;
+    let (channels, outputs) = (rows.windows.channels, rows.outputs);
+    let wanted = Operand::Input(if always { 0 } else { 1 });
+    let pass = |adds: bool, results: usize, stride: usize, from: Operand, into: Operand| {
+        let count = results * channels * outputs;
+        unless_empty(count, || {
+            let params = row_sum::Params {
+                count: size(count)?,
+                channels: size(channels)?,
+                outputs: size(outputs)?,
+                stride: size(stride)?,
+                parts: size(results)?,
+                always: u32::from(always),
+            };
+            let operands = [from, wanted, Operand::Table(usize::from(adds)), into];
+            let groups = linear(&row_sum::SHADER, count)?;
+            let call = Call::new(&row_sum::SHADER, &params, &operands, groups);
+            Ok(call.with(&[(row_sum::ADDS, flag(adds))]))
+        })
+    };
+    let scratch = Operand::Scratch(0);
+    let mut calls = pass(false, parts, rows.stride(), Operand::Input(0), scratch)?;
+    calls.calls.extend(pass(true, classes.count, outputs, scratch, Operand::Output)?.calls);
+    calls.scratch.push(4 * parts * channels * outputs);
+    calls.tables.push([parts_at, positions].concat());
+    calls.tables.push(classes_at);
     Ok(calls)
 }
 
