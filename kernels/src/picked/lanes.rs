@@ -31,7 +31,7 @@
 use super::{BEYOND, Correlation};
 use crate::elementwise::lanes::Lanes;
 use crate::matmul::{PackJob, parts};
-use crate::parallel::{Shared, for_parts};
+use crate::parallel::{GRAIN, Shared, for_parts};
 use std::ops::Range;
 
 /// Elements of a cache line.
@@ -41,6 +41,10 @@ const MOST: usize = 14;
 /// Values that images and results of a chunk may have, to stay in the first-level
 /// cache together.
 const CHUNK: usize = 8192;
+
+/// Most sums of the weights' gradient: each is written by one thread and added up by
+/// another.
+const MOST_SUMS: usize = 4;
 
 /// Columns of a register tile.
 const fn width<L: Lanes>() -> usize {
@@ -211,7 +215,9 @@ unsafe fn forward_tile<L: Lanes, const R: usize, const N: usize>(job: &ForwardTi
         let mut left = [job.zeros; R];
         let mut some = false;
         for row in 0..R {
-            let at = *reads.add(job.positions[row]);
+            // Volatile keeps the compiler from gathering all rows' entries into
+            // vectors, for which it would put the sums aside.
+            let at = reads.add(job.positions[row]).read_volatile();
             if at != BEYOND {
                 left[row] = job.images[row].add(at as usize);
                 some = true;
@@ -392,7 +398,7 @@ fn weight_sums<L: Lanes>(c: &Correlation) -> usize {
 
 /// Parts of the images, each with sums of its own; 1 where there are too few images.
 fn image_parts(c: &Correlation) -> usize {
-    let wanted = parts(c.products());
+    let wanted = parts(c.products()).min(MOST_SUMS);
     if c.picks.images >= 2 * wanted { wanted } else { 1 }
 }
 
@@ -436,26 +442,26 @@ pub unsafe fn weight_gradient<L: Lanes, const ROWS: usize>(
             let part = images.start / each;
             run(c, Region { images, tiles: 0..tiles }, &operands(part));
         });
-        let used = images.div_ceil(each);
-        let (first, rest) = sums[..used * size].split_at_mut(size);
-        for part in rest.chunks_exact(size) {
-            first.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        }
     }
-    // Turned to a row for each output, several at a time.
-    let depth = c.depth();
-    for (panel, out) in
-        sums[..size].chunks_exact(depth * width::<L>()).zip(out.chunks_mut(depth * width::<L>()))
-    {
-        for first in (0..out.len() / depth).step_by(LINE) {
-            let outputs = first..(first + LINE).min(out.len() / depth);
-            for (at, sums) in panel.chunks_exact(width::<L>()).enumerate() {
-                for output in outputs.clone() {
-                    out[output * depth + at] = sums[output];
-                }
+    // Added up, and turned to a row for each output.
+    let used = if image_parts == 1 { 1 } else { images.div_ceil(images.div_ceil(image_parts)) };
+    let sums = &sums[..used * size];
+    let (depth, out) = (c.depth(), Shared::new(out));
+    let rows = size / width::<L>();
+    for_parts(rows, GRAIN.div_ceil(used * width::<L>()), |rows| {
+        for row in rows {
+            let first = row / depth * width::<L>();
+            let mut total = [0.0; 2 * LINE];
+            for part in sums.chunks_exact(size) {
+                let part = &part[row * width::<L>()..][..width::<L>()];
+                total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
+            }
+            for (output, total) in (first..c.outputs).zip(&total[..width::<L>()]) {
+                // SAFETY: a weight of the output, which only this row writes.
+                unsafe { *out.get().add(output * depth + row % depth) = *total };
             }
         }
-    }
+    });
 }
 
 /// Sums over some images for some tiles of the weights.
