@@ -32,6 +32,7 @@ pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod variant;

@@ -23,6 +23,7 @@ use crate::tensor::Tensor;
 use arena::{Memory, View};
 use group::Group;
 use speck_kernels::gpu::GpuError;
+use speck_kernels::team::with_helpers;
 use speck_kernels::{Choice, KernelError};
 use std::time::Instant;
 use thiserror::Error;
@@ -166,9 +167,11 @@ impl Program {
         }
         self.bind(state)?;
         self.prepare();
-        for step in &self.steps {
-            execute(step, &self.views, self.scratch);
-        }
+        with_helpers(|| {
+            for step in &self.steps {
+                execute(step, &self.views, self.scratch);
+            }
+        });
         Ok(())
     }
 
@@ -188,13 +191,15 @@ impl Program {
         self.bind(state)?;
         self.prepare();
         let mut timings = Vec::new();
-        for (index, step) in self.steps.iter().enumerate() {
-            let start = Instant::now();
-            execute(step, &self.views, self.scratch);
-            let seconds = start.elapsed().as_secs_f64();
-            let (kernel, path, cost) = self.listing.step(index);
-            timings.push(StepTiming { kernel, path, cost, seconds });
-        }
+        with_helpers(|| {
+            for (index, step) in self.steps.iter().enumerate() {
+                let start = Instant::now();
+                execute(step, &self.views, self.scratch);
+                let seconds = start.elapsed().as_secs_f64();
+                let (kernel, path, cost) = self.listing.step(index);
+                timings.push(StepTiming { kernel, path, cost, seconds });
+            }
+        });
         Ok(timings)
     }
 

@@ -12,13 +12,22 @@ pub(super) const fn input_gradient<T: Real>() -> Routine<T> {
 }
 
 pub(super) const fn weight_gradient<T: Real>() -> Routine<T> {
-    Routine { run: run_weight_gradient::<T>, scratch: turned_weight }
+    Routine { run: run_weight_gradient::<T>, scratch: turned_weight_and_sums }
 }
 
 /// Room for the weights as [channels, taps, outputs].
 fn turned_weight(c: &Correlation) -> usize {
     c.depth() * c.outputs
 }
+
+/// And for the sums of one tap: [channels, outputs].
+fn turned_weight_and_sums(c: &Correlation) -> usize {
+    turned_weight(c) + c.picks.channels * c.outputs
+}
+
+/// Positions that are summed before they are added to the sums of all: a sum of
+/// thousands, one by one, would be off by their number.
+const TOGETHER: usize = 64;
 
 /// Between [outputs, channels · taps] and its transpose of `columns` rows.
 fn transpose<T: Real>(from: &[T], columns: usize, to: &mut [T]) {
@@ -96,15 +105,28 @@ unsafe fn run_weight_gradient<T: Real>(
     scratch: &mut [T],
 ) {
     c.check(x, out, cotangent);
-    let turned = &mut scratch[..turned_weight(c)];
+    let (turned, sums) = scratch[..turned_weight_and_sums(c)].split_at_mut(turned_weight(c));
     turned.fill(T::zero());
-    for_reads(c, |from, tap, row| {
-        let right = &cotangent[row * c.outputs..][..c.outputs];
-        for channel in 0..c.picks.channels {
-            let sums = &mut turned[(channel * c.taps() + tap) * c.outputs..];
-            let left = x[from + channel];
-            sums.iter_mut().zip(right).for_each(|(sum, right)| *sum += left * *right);
+    let outputs = c.outputs.max(1);
+    for image in 0..c.picks.images {
+        for (tap, inside) in c.inside.iter().enumerate() {
+            for some in inside.chunks(TOGETHER) {
+                sums.fill(T::zero());
+                for &[position, at] in some {
+                    let row = image * c.positions() + position as usize;
+                    let right = &cotangent[row * c.outputs..][..c.outputs];
+                    let left = &x[image * c.image() + at as usize..];
+                    for (sums, left) in sums.chunks_exact_mut(outputs).zip(left) {
+                        let products = right.iter().map(|right| *left * *right);
+                        sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+                    }
+                }
+                for (channel, sums) in sums.chunks_exact(outputs).enumerate() {
+                    let totals = &mut turned[(channel * c.taps() + tap) * c.outputs..];
+                    totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += *sum);
+                }
+            }
         }
-    });
+    }
     transpose(turned, c.outputs, out);
 }
