@@ -32,9 +32,9 @@ use crate::matmul::parts;
 use crate::parallel::{GRAIN, Shared, for_parts};
 use std::ops::Range;
 
-/// Most elements of the copies that are walked through together: a quarter of a
+/// Most elements of the input that are walked through together: half of a
 /// second-level cache of 1 MiB.
-const COPIES: usize = 1 << 16;
+const COPIES: usize = 1 << 17;
 /// Most elements of the gradients of all parts but one, where that leaves two
 /// parts.
 const PARTIAL_SUMS: usize = 1 << 20;
@@ -97,6 +97,8 @@ pub(super) struct TileJob<'a> {
 struct Plan {
     shape: ConvShape,
     source: Layout,
+    /// Whether the input is read in place.
+    source_in_place: bool,
     /// None where it is read in place.
     cotangent: Option<Layout>,
     /// Elements of the copy of an image; the last vector of the source may run
@@ -133,7 +135,11 @@ impl Plan {
             true => [height, width / T::LANES],
             false => [1, positions.div_ceil(T::LANES)],
         };
-        let source_copy = (source.size() + T::LANES).next_multiple_of(LINE);
+        let source_in_place = in_place && source.is_image(T::LANES);
+        let source_copy = match source_in_place {
+            true => 0,
+            false => (source.size() + T::LANES).next_multiple_of(LINE),
+        };
         let cotangent_copy = cotangent.map_or(0, |layout| layout.size());
         let weights = shape.weight_size().max(1);
         let parts = parts(shape.products()).min((PARTIAL_SUMS / weights).max(2));
@@ -143,6 +149,7 @@ impl Plan {
         Plan {
             shape: *shape,
             source,
+            source_in_place,
             cotangent,
             source_copy,
             cotangent_copy,
@@ -152,7 +159,7 @@ impl Plan {
             tile_offsets: depth.div_ceil(depth.div_ceil(T::OFFSETS)),
             tile_rows: rows.div_ceil(rows.div_ceil(T::ROWS)),
             part,
-            chunk: (COPIES / (source_copy + cotangent_copy)).clamp(1, part),
+            chunk: (COPIES / (source.size() + cotangent_copy).max(1)).clamp(1, part),
         }
     }
 
@@ -215,7 +222,7 @@ pub(super) unsafe fn run<T: Tile>(
     }
     let plan = Plan::new::<T>(shape);
     assert!(scratch.len() >= plan.scratch(), "length of the scratch of a weight's gradient");
-    assert!(u32::try_from(plan.source_copy).is_ok(), "images of 2^32 elements");
+    assert!(u32::try_from(plan.source.size()).is_ok(), "images of 2^32 elements");
     let aligned = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
     let [offsets, later, part_size] = plan.regions();
     let (offsets, rest) = scratch[aligned..].split_at_mut(offsets);
@@ -286,10 +293,15 @@ impl Plan {
             let at = (image * self.shape.groups + group) * size;
             at..at + size
         };
-        for (index, image) in images.clone().enumerate() {
-            let image = &input[image_of(input.len(), image)];
-            self.source.fill(image, &mut sources[index * self.source_copy..]);
-        }
+        let sources = if self.source_in_place {
+            &input[image_of(input.len(), images.start).start..]
+        } else {
+            for (index, image) in images.clone().enumerate() {
+                let image = &input[image_of(input.len(), image)];
+                self.source.fill(image, &mut sources[index * self.source_copy..]);
+            }
+            sources
+        };
         let Some(layout) = self.cotangent else {
             return [sources, &cotangent[image_of(cotangent.len(), images.start).start..]];
         };
@@ -312,7 +324,11 @@ unsafe fn walk<T: Tile>(
     offsets: &[u32],
     sums: &mut [f32],
 ) {
-    let source_steps = Steps { image: plan.source_copy, line: plan.source.pitch() };
+    let source_image = match plan.source_in_place {
+        true => plan.shape.in_channels * plan.shape.input_pixels(),
+        false => plan.source_copy,
+    };
+    let source_steps = Steps { image: source_image, line: plan.source.pitch() };
     let (row_step, cotangent_steps) = match plan.cotangent {
         Some(layout) => (layout.plane, Steps { image: plan.cotangent_copy, line: 0 }),
         None => {
@@ -339,7 +355,8 @@ unsafe fn walk<T: Tile>(
             };
             // SAFETY: positions stay inside the cotangent, whose rows, or the
             // planes of whose copy, are whole vectors, and with the offsets
-            // inside the source's copies, whose end leaves room for a vector.
+            // inside the source's copies, whose end leaves room for a vector, or
+            // inside the input, whose rows are whole vectors too.
             unsafe { T::reduce(&job) };
         }
     }

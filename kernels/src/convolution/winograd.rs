@@ -233,26 +233,34 @@ impl Plan {
     ) {
         let filter = self.shape.group_in() * 9;
         let weight = &weight[group * self.shape.group_out() * filter..];
-        let rows = tile * self.tile_rows..((tile + 1) * self.tile_rows).min(self.rows);
-        for (lane, row) in rows.enumerate() {
-            for channel in 0..self.channels {
-                // The input's gradient exchanges the channels and turns the
-                // kernel round.
-                let w: [f32; 9] = match self.direction {
-                    Direction::Forward => from_fn(|i| weight[row * filter + channel * 9 + i]),
-                    Direction::InputGradient => {
-                        from_fn(|i| weight[channel * filter + row * 9 + 8 - i])
-                    }
-                };
-                let across: [[f32; MOST]; 3] =
-                    from_fn(|y| from_fn(|p| (0..3).map(|x| F::WEIGHT[p][x] * w[3 * y + x]).sum()));
-                for py in 0..F::POINTS {
-                    for px in 0..F::POINTS {
-                        let value = (0..3).map(|y| F::WEIGHT[py][y] * across[y][px]).sum();
-                        let point = py * F::POINTS + px;
-                        out[(point * self.channels + channel) * self.tile_rows + lane] = value;
-                    }
-                }
+        let first = tile * self.tile_rows;
+        let rows = self.tile_rows.min(self.rows - first);
+        for channel in 0..self.channels {
+            // The input's gradient exchanges the channels and turns the kernel
+            // round.
+            let weight_of = |row: usize, i: usize| match self.direction {
+                Direction::Forward => weight[row * filter + channel * 9 + i],
+                Direction::InputGradient => weight[channel * filter + row * 9 + 8 - i],
+            };
+            // All rows of the tile side by side, for vectors.
+            let mut w = [[0.0; Product::ROWS]; 9];
+            for row in 0..rows {
+                (0..9).for_each(|i| w[i][row] = weight_of(first + row, i));
+            }
+            let combine = |factors: [f32; 3], values: [&[f32; Product::ROWS]; 3]| {
+                from_fn(|row| (0..3).map(|i| factors[i] * values[i][row]).sum::<f32>())
+            };
+            let mut across = [[[0.0; Product::ROWS]; MOST]; 3];
+            for (y, across) in across.iter_mut().enumerate() {
+                let values = [&w[3 * y], &w[3 * y + 1], &w[3 * y + 2]];
+                (0..F::POINTS).for_each(|p| across[p] = combine(F::WEIGHT[p], values));
+            }
+            for point in 0..self.points {
+                let (y, x) = (point / F::POINTS, point % F::POINTS);
+                let values: [f32; Product::ROWS] =
+                    combine(F::WEIGHT[y], [&across[0][x], &across[1][x], &across[2][x]]);
+                let at = (point * self.channels + channel) * self.tile_rows;
+                out[at..at + rows].copy_from_slice(&values[..rows]);
             }
         }
     }
