@@ -58,9 +58,9 @@ pub(super) unsafe fn fill<V: Vector>(band: &Band, image: &[f32], to: &mut [f32])
         let mut column = 0;
         for at in (0..total).step_by(V::LANES) {
             let count = V::LANES.min(total - at);
-            let mut targets = [0; 16];
+            let mut targets = [std::ptr::null_mut(); 16];
             for target_of in &mut targets[..count] {
-                *target_of = target;
+                *target_of = to[target..].as_mut_ptr();
                 (column, target) = (column + 1, target + band.padded);
                 if column == width {
                     (column, target) = (0, target + (band.pitch - width) * band.padded);
@@ -70,11 +70,7 @@ pub(super) unsafe fn fill<V: Vector>(band: &Band, image: &[f32], to: &mut [f32])
             // a pixel of the band has whole vectors from each of `channel`.
             unsafe {
                 let from = image.as_ptr().add(channel * plane + start * width + at);
-                V::transpose(from, plane, rows, count, |lane, vector| {
-                    if lane < count {
-                        vector.store(to.as_mut_ptr().add(targets[lane]));
-                    }
-                });
+                V::transpose(from, plane, rows, &targets[..count]);
             }
         }
     }

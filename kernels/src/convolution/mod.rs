@@ -203,15 +203,15 @@ pub static CONV2D_WEIGHT_GRADIENT: Kernel<Convolution> = Kernel {
     name: "conv2d_weight_gradient",
     f32: &[
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::WEIGHT_GRADIENT },
-        #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::Avx512Two::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "avx2", isa: Isa::Avx2, run: avx2::WEIGHT_GRADIENT },
-        #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: avx2::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant {
             name: "winograd4-avx2",

@@ -4,10 +4,12 @@
 //! Whoever has a vector runs on a processor that has the instruction set, so
 //! arithmetic on vectors is safe; only what makes the first one is not. All
 //! functions are inlined into functions that have the instruction set enabled,
-//! which is what makes them fast.
+//! which is what makes them fast. So there are no closures around vectors, as in
+//! `from_fn` or `map`: a closure is a function of its own, without the
+//! instruction set, and each intrinsic in it a call. With a few closures in
+//! `transpose` the gradient of the weight took twice as long.
 
 use std::arch::x86_64::*;
-use std::array::from_fn;
 
 /// A vector of floats.
 pub(super) trait Vector: Copy {
@@ -66,21 +68,15 @@ pub(super) trait Vector: Copy {
     /// # Safety
     /// Four vectors are writable.
     unsafe fn interleave_four(x: [Self; 4], to: *mut f32);
-    /// Reads a vector at `from` and after each of `rows − 1` steps; passes on
-    /// their first elements as a vector with lane 0, then their second ones, and
-    /// so on. Lanes from `rows` on are zero.
+    /// Reads a vector at `from` and after each of `rows − 1` steps, and stores
+    /// their first elements as a vector at the first of `to`, their second ones
+    /// at the second, and so on. Lanes from `rows` on are zero.
     ///
     /// # Safety
     /// The processor has the instruction set; `rows` is at most `LANES`, and of
-    /// each row `count` floats are readable. The vectors from `count` on hold
-    /// anything.
-    unsafe fn transpose(
-        from: *const f32,
-        step: usize,
-        rows: usize,
-        count: usize,
-        take: impl FnMut(usize, Self),
-    );
+    /// each row a vector, or as many floats as there are in `to`, are readable; a
+    /// vector is writable at each of `to`, of which there are at most `LANES`.
+    unsafe fn transpose(from: *const f32, step: usize, rows: usize, to: &[*mut f32]);
 }
 
 /// Rows of a block to be transposed.
@@ -96,13 +92,37 @@ unsafe fn rows_of<V: Vector, const N: usize>(
 ) -> [V; N] {
     // SAFETY: the caller's promise, for each row.
     unsafe {
+        let mut x = [V::splat(0.0); N];
         if rows == N && count >= N {
-            return from_fn(|row| V::load(from.add(row * step)));
+            for row in 0..N {
+                x[row] = V::load(from.add(row * step));
+            }
+        } else {
+            for row in 0..rows {
+                x[row] = V::load_first(from.add(row * step), count.min(N));
+            }
         }
-        from_fn(|row| match row < rows {
-            true => V::load_first(from.add(row * step), count.min(N)),
-            false => V::splat(0.0),
-        })
+        x
+    }
+}
+
+/// Stores vectors at as many places as there are.
+///
+/// # Safety
+/// A vector is writable at each.
+#[inline(always)]
+unsafe fn store_each<V: Vector, const N: usize>(x: [V; N], to: &[*mut f32]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if to.len() == N {
+            for i in 0..N {
+                x[i].store(to[i]);
+            }
+        } else {
+            for i in 0..N.min(to.len()) {
+                x[i].store(to[i]);
+            }
+        }
     }
 }
 
@@ -180,38 +200,51 @@ impl Vector for __m512 {
         // SAFETY: the caller's promise.
         unsafe {
             let fours = fours_512(x);
-            // A transposition of 128-bit lanes.
-            let even = [0, 2].map(|s| _mm512_shuffle_f32x4::<0x88>(fours[s], fours[s + 1]));
-            let odd = [0, 2].map(|s| _mm512_shuffle_f32x4::<0xdd>(fours[s], fours[s + 1]));
-            _mm512_storeu_ps(to, _mm512_shuffle_f32x4::<0x88>(even[0], even[1]));
-            _mm512_storeu_ps(to.add(16), _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]));
-            _mm512_storeu_ps(to.add(32), _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]));
-            _mm512_storeu_ps(to.add(48), _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]));
+            let [a, b, c, d] = lanes_512(fours);
+            _mm512_storeu_ps(to, a);
+            _mm512_storeu_ps(to.add(16), b);
+            _mm512_storeu_ps(to.add(32), c);
+            _mm512_storeu_ps(to.add(48), d);
         }
     }
     #[inline(always)]
-    unsafe fn transpose(
-        from: *const f32,
-        step: usize,
-        rows: usize,
-        count: usize,
-        mut take: impl FnMut(usize, Self),
-    ) {
+    unsafe fn transpose(from: *const f32, step: usize, rows: usize, to: &[*mut f32]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let x: [Self; 16] = rows_of(from, step, rows, count);
-            let fours: [[Self; 4]; 4] =
-                from_fn(|g| fours_512([x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3]]));
+            let x: [Self; 16] = rows_of(from, step, rows, to.len());
+            let fours = [
+                fours_512([x[0], x[1], x[2], x[3]]),
+                fours_512([x[4], x[5], x[6], x[7]]),
+                fours_512([x[8], x[9], x[10], x[11]]),
+                fours_512([x[12], x[13], x[14], x[15]]),
+            ];
+            let mut y = x;
             for s in 0..4 {
-                let [a, b, c, d]: [Self; 4] = from_fn(|g| fours[g][s]);
-                let even = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d)];
-                let odd = [_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d)];
-                take(s, _mm512_shuffle_f32x4::<0x88>(even[0], even[1]));
-                take(4 + s, _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]));
-                take(8 + s, _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]));
-                take(12 + s, _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]));
+                let [a, b, c, d] = lanes_512([fours[0][s], fours[1][s], fours[2][s], fours[3][s]]);
+                (y[s], y[4 + s], y[8 + s], y[12 + s]) = (a, b, c, d);
             }
+            store_each(y, to);
         }
+    }
+}
+
+/// A transposition of 128-bit lanes.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[inline(always)]
+unsafe fn lanes_512([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (ab, cd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
+        let (ab_odd, cd_odd) =
+            (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d));
+        [
+            _mm512_shuffle_f32x4::<0x88>(ab, cd),
+            _mm512_shuffle_f32x4::<0x88>(ab_odd, cd_odd),
+            _mm512_shuffle_f32x4::<0xdd>(ab, cd),
+            _mm512_shuffle_f32x4::<0xdd>(ab_odd, cd_odd),
+        ]
     }
 }
 
@@ -229,18 +262,16 @@ fn first(count: usize) -> __mmask16 {
 unsafe fn fours_512([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
     // SAFETY: the caller's promise.
     unsafe {
-        let pairs = |a, b| {
-            let cast = _mm512_castps_pd;
-            [cast(_mm512_unpacklo_ps(a, b)), cast(_mm512_unpackhi_ps(a, b))]
-        };
-        let ([ab, ab_high], [cd, cd_high]) = (pairs(a, b), pairs(c, d));
+        let ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+        let ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+        let cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+        let cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
         [
-            _mm512_unpacklo_pd(ab, cd),
-            _mm512_unpackhi_pd(ab, cd),
-            _mm512_unpacklo_pd(ab_high, cd_high),
-            _mm512_unpackhi_pd(ab_high, cd_high),
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high)),
         ]
-        .map(|x| _mm512_castpd_ps(x))
     }
 }
 
@@ -325,22 +356,18 @@ impl Vector for __m256 {
         }
     }
     #[inline(always)]
-    unsafe fn transpose(
-        from: *const f32,
-        step: usize,
-        rows: usize,
-        count: usize,
-        mut take: impl FnMut(usize, Self),
-    ) {
+    unsafe fn transpose(from: *const f32, step: usize, rows: usize, to: &[*mut f32]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let x: [Self; 8] = rows_of(from, step, rows, count);
+            let x: [Self; 8] = rows_of(from, step, rows, to.len());
             let low = fours_256([x[0], x[1], x[2], x[3]]);
             let high = fours_256([x[4], x[5], x[6], x[7]]);
+            let mut y = x;
             for s in 0..4 {
-                take(s, _mm256_permute2f128_ps::<0x20>(low[s], high[s]));
-                take(4 + s, _mm256_permute2f128_ps::<0x31>(low[s], high[s]));
+                y[s] = _mm256_permute2f128_ps::<0x20>(low[s], high[s]);
+                y[4 + s] = _mm256_permute2f128_ps::<0x31>(low[s], high[s]);
             }
+            store_each(y, to);
         }
     }
 }
@@ -366,17 +393,15 @@ unsafe fn first_256(count: usize) -> __m256i {
 unsafe fn fours_256([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
     // SAFETY: the caller's promise.
     unsafe {
-        let pairs = |a, b| {
-            let cast = _mm256_castps_pd;
-            [cast(_mm256_unpacklo_ps(a, b)), cast(_mm256_unpackhi_ps(a, b))]
-        };
-        let ([ab, ab_high], [cd, cd_high]) = (pairs(a, b), pairs(c, d));
+        let ab = _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
+        let ab_high = _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
+        let cd = _mm256_castps_pd(_mm256_unpacklo_ps(c, d));
+        let cd_high = _mm256_castps_pd(_mm256_unpackhi_ps(c, d));
         [
-            _mm256_unpacklo_pd(ab, cd),
-            _mm256_unpackhi_pd(ab, cd),
-            _mm256_unpacklo_pd(ab_high, cd_high),
-            _mm256_unpackhi_pd(ab_high, cd_high),
+            _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)),
+            _mm256_castpd_ps(_mm256_unpacklo_pd(ab_high, cd_high)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(ab_high, cd_high)),
         ]
-        .map(|x| _mm256_castpd_ps(x))
     }
 }

@@ -74,7 +74,7 @@ impl Form for Four {
     #[inline(always)]
     fn input<V: Vector>([a, b, c, d, e, f]: [V; MOST]) -> [V; MOST] {
         // SAFETY: there is a vector.
-        let [two, four, five] = [2.0, 4.0, 5.0].map(|x| unsafe { V::splat(x) });
+        let (two, four, five) = unsafe { (V::splat(2.0), V::splat(4.0), V::splat(5.0)) };
         let even = four.times_from(c, e);
         let odd = four.times_from(b, d);
         let (near, far) = (e.minus(c), d.minus(b));
@@ -91,7 +91,7 @@ impl Form for Four {
     #[inline(always)]
     fn output<V: Vector>([a, b, c, d, e, f]: [V; MOST]) -> [V; 4] {
         // SAFETY: there is a vector.
-        let [two, four, eight] = [2.0, 4.0, 8.0].map(|x| unsafe { V::splat(x) });
+        let (two, four, eight) = unsafe { (V::splat(2.0), V::splat(4.0), V::splat(8.0)) };
         let (ones, one) = (b.plus(c), b.minus(c));
         let (twos, two_apart) = (d.plus(e), d.minus(e));
         [
@@ -104,7 +104,7 @@ impl Form for Four {
     #[inline(always)]
     fn cotangent<V: Vector>([a, b, c, d]: [V; 4]) -> [V; MOST] {
         // SAFETY: there is a vector.
-        let [two, four] = [2.0, 4.0].map(|x| unsafe { V::splat(x) });
+        let (two, four) = unsafe { (V::splat(2.0), V::splat(4.0)) };
         let (even, odd) = (a.plus(c), b.plus(d));
         // a + 4c, and 2b + 8d.
         let (twos_even, twos_odd) = (four.times_plus(c, a), four.times_plus(d, b));

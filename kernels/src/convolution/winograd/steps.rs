@@ -113,16 +113,13 @@ unsafe fn weights<V: Vector, P: PackedTile, F: Form>(
             Direction::Forward => (first * filter + channel * 9, filter),
             Direction::InputGradient => (channel * filter + first * 9, 9),
         };
-        let w: [V; 9] = from_fn(|i| {
-            let i = if plan.direction == Direction::Forward { i } else { 8 - i };
-            // SAFETY: the weights of `rows` rows, `step` apart.
-            unsafe { V::gather(weight[at + i..].as_ptr(), step, rows) }
-        });
         // SAFETY: the caller's promise.
-        let combine = |factors: [f32; 3], [a, b, c]: [V; 3]| unsafe {
-            let [x, y, z] = factors.map(|factor| V::splat(factor));
-            a.times_plus(x, b.times_plus(y, c.times_plus(z, V::splat(0.0))))
-        };
+        let mut w = [unsafe { V::splat(0.0) }; 9];
+        for i in 0..9 {
+            let from = at + if plan.direction == Direction::Forward { i } else { 8 - i };
+            // SAFETY: the weights of `rows` rows, `step` apart.
+            w[i] = unsafe { V::gather(weight[from..].as_ptr(), step, rows) };
+        }
         let mut across = [[w[0]; MOST]; 3];
         for y in 0..3 {
             for p in 0..F::POINTS {
@@ -138,6 +135,16 @@ unsafe fn weights<V: Vector, P: PackedTile, F: Form>(
             }
         }
     }
+}
+
+/// A row of `G` times three values.
+#[inline(always)]
+fn combine<V: Vector>(factors: [f32; 3], [a, b, c]: [V; 3]) -> V {
+    // SAFETY: there is a vector.
+    let (zero, x, y, z) = unsafe {
+        (V::splat(0.0), V::splat(factors[0]), V::splat(factors[1]), V::splat(factors[2]))
+    };
+    a.times_plus(x, b.times_plus(y, c.times_plus(z, zero)))
 }
 
 /// Fills the copy of an image.
@@ -158,7 +165,7 @@ unsafe fn deal_plain(plan: &Plan, image: &[f32], copy: &mut [f32]) {
 /// The processor has AVX-512 F; `copy` is as long as the plan says, and zero or
 /// what an image before left there.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-pub(super) unsafe fn deal_512<F: Form>(plan: &Plan, image: &[f32], copy: &mut [f32]) {
+unsafe fn deal_512<F: Form>(plan: &Plan, image: &[f32], copy: &mut [f32]) {
     let ([vertical, horizontal], pitch) = (plan.source.axes, plan.source.pitch());
     let mask_of = |first: usize, end: usize| {
         let bits = |count: usize| (1u32 << count.min(16)) - 1;
@@ -219,8 +226,7 @@ unsafe fn deal_two([a, b, ..]: [__m512; 4]) -> [__m512; 4] {
     unsafe {
         let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-        let [even, odd] = [even, odd].map(|which| _mm512_permutex2var_ps(a, which, b));
-        [even, odd, a, b]
+        [_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b), a, b]
     }
 }
 
@@ -259,17 +265,17 @@ unsafe fn transform<V: Vector, F: Form>(plan: &Plan, copy: &[f32], first: usize,
         for lanes in [0, V::LANES] {
             let mut x = [[zero; MOST]; MOST];
             for j in 0..F::POINTS {
-                let column = from_fn(|i| {
+                let mut column = [zero; MOST];
+                for i in 0..F::POINTS {
                     let at = copy.wrapping_add(offsets[i][j] + first + lanes);
-                    match i < F::POINTS {
-                        // SAFETY: the copy is readable for a block of positions
-                        // beyond the last tile.
-                        true => unsafe { V::load(at) },
-                        false => zero,
-                    }
-                });
+                    // SAFETY: the copy is readable for a block of positions
+                    // beyond the last tile.
+                    column[i] = unsafe { V::load(at) };
+                }
                 let column = F::input(column);
-                (0..F::POINTS).for_each(|i| x[i][j] = column[i]);
+                for i in 0..F::POINTS {
+                    x[i][j] = column[i];
+                }
             }
             for i in 0..F::POINTS {
                 let row = F::input(x[i]);
@@ -301,14 +307,16 @@ unsafe fn transform_back<V: Vector, F: Form>(
     for lanes in [0, V::LANES] {
         let mut x = [[zero; MOST]; 4];
         for j in 0..F::POINTS {
-            let column = from_fn(|i| {
+            let mut column = [zero; MOST];
+            for i in 0..F::POINTS {
                 let at = (i * F::POINTS + j) * point_step + lane * plan.block + lanes;
                 // SAFETY: a point, row and vector of the products.
-                let load = || unsafe { V::load(products.as_ptr().add(at)) };
-                if i < F::POINTS { load() } else { zero }
-            });
+                column[i] = unsafe { V::load(products.as_ptr().add(at)) };
+            }
             let column = F::output(column);
-            (0..F::M).for_each(|i| x[i][j] = column[i]);
+            for i in 0..F::M {
+                x[i][j] = column[i];
+            }
         }
         for i in 0..F::M {
             // SAFETY: a row of the tiles' results, and a vector of tiles.

@@ -23,7 +23,6 @@ use crate::convolution::source::LINE;
 use crate::convolution::vector::Vector;
 use crate::matmul::{PackedTile, PackedTileJob, parts};
 use crate::parallel::{GRAIN, Shared, for_parts};
-use std::array::from_fn;
 
 /// Fewest tiles of a block, if an image has as many.
 const TILES: usize = 64;
@@ -304,28 +303,24 @@ unsafe fn transform_tiles<V: Vector, F: Form, const COTANGENT: bool>(
     assert!(out.len() >= (F::POINTS * F::POINTS - 1) * block.step + rows * columns * block.padded);
     // SAFETY: the caller's promise.
     let zero = unsafe { V::splat(0.0) };
-    let along = |x: [V; MOST]| match COTANGENT {
-        false => F::input(x),
-        true => F::cotangent([x[0], x[1], x[2], x[3]]),
-    };
     for tile in 0..rows * columns {
         let pixel = (tile / columns * block.pitch + tile % columns) * F::M;
         for channel in (0..block.padded).step_by(V::LANES) {
             let mut x = [[zero; MOST]; MOST];
             for j in 0..size {
-                let column = from_fn(|i| match i < size {
+                let mut column = [zero; MOST];
+                for i in 0..size {
+                    let at = (pixel + i * block.pitch + j) * block.padded + channel;
                     // SAFETY: a pixel of the tile, and a vector of its channels.
-                    true => unsafe {
-                        let at = (pixel + i * block.pitch + j) * block.padded + channel;
-                        V::load(band.as_ptr().add(at))
-                    },
-                    false => zero,
-                });
-                let column = along(column);
-                (0..F::POINTS).for_each(|i| x[i][j] = column[i]);
+                    column[i] = unsafe { V::load(band.as_ptr().add(at)) };
+                }
+                let column = along::<V, F, COTANGENT>(column);
+                for i in 0..F::POINTS {
+                    x[i][j] = column[i];
+                }
             }
             for i in 0..F::POINTS {
-                let row = along(x[i]);
+                let row = along::<V, F, COTANGENT>(x[i]);
                 for j in 0..F::POINTS {
                     let at = (i * F::POINTS + j) * block.step + tile * block.padded + channel;
                     // SAFETY: a point, tile and vector of the block.
@@ -333,6 +328,15 @@ unsafe fn transform_tiles<V: Vector, F: Form, const COTANGENT: bool>(
                 }
             }
         }
+    }
+}
+
+/// `Bᵀ` or `A` times some values.
+#[inline(always)]
+fn along<V: Vector, F: Form, const COTANGENT: bool>(x: [V; MOST]) -> [V; MOST] {
+    match COTANGENT {
+        false => F::input(x),
+        true => F::cotangent([x[0], x[1], x[2], x[3]]),
     }
 }
 
