@@ -320,6 +320,15 @@ impl Composition {
 pub enum Draw {
     /// Uniform in a range.
     Uniform(f64, f64),
+    /// Uniform in a range, a share of them zero, as a ReLU leaves them.
+    Sparse {
+        /// The range's lower end.
+        low: f64,
+        /// Its upper end.
+        high: f64,
+        /// The share of zeros.
+        zeros: f64,
+    },
     /// All different by at least 0.02, in random order, around zero: no ties,
     /// and none nearer than 0.01 to zero.
     Distinct,

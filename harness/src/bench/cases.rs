@@ -1,5 +1,7 @@
 //! The sizes at which ops are timed.
 
+mod convolution;
+
 use speck_engine::op::{Case, Draw};
 use speck_engine::ops::{AveragePool2d, Window};
 use speck_engine::{DType, Graph, GraphError, NodeId, OpInfo};
@@ -59,36 +61,9 @@ fn standard(name: &str) -> Vec<Case> {
             ],
             |g, x| g.attention_gradient([x[0], x[1], x[2]], x[3], 0.18, false),
         )],
-        // The CNN's first two blocks.
-        "conv2d" => vec![
-            Case::new(
-                "3→8 at 64×64",
-                &[(&[64, 3, 64, 64], value), (&[8, 3, 3, 3], value)],
-                |g, x| g.conv2d(x[0], x[1], PADDED),
-            ),
-            Case::new(
-                "8→16 at 32×32",
-                &[(&[64, 8, 32, 32], value), (&[16, 8, 3, 3], value)],
-                |g, x| g.conv2d(x[0], x[1], PADDED),
-            ),
-        ],
-        "conv2d_input_gradient" => vec![Case::new(
-            "8→16 at 32×32",
-            &[(&[64, 16, 32, 32], value), (&[16, 8, 3, 3], value)],
-            |g, x| g.conv2d_input_gradient(x[0], x[1], PADDED, [32, 32]),
-        )],
-        "conv2d_weight_gradient" => vec![
-            Case::new(
-                "3→8 at 64×64",
-                &[(&[64, 3, 64, 64], value), (&[64, 8, 64, 64], value)],
-                |g, x| g.conv2d_weight_gradient(x[0], x[1], PADDED, [3, 3]),
-            ),
-            Case::new(
-                "8→16 at 32×32",
-                &[(&[64, 8, 32, 32], value), (&[64, 16, 32, 32], value)],
-                |g, x| g.conv2d_weight_gradient(x[0], x[1], PADDED, [3, 3]),
-            ),
-        ],
+        "conv2d" => convolution::cases(0),
+        "conv2d_input_gradient" => convolution::cases(1),
+        "conv2d_weight_gradient" => convolution::cases(2),
         "max_pool2d_indices" => {
             vec![Case::new("2×2 of 64×8×64×64", &[(&[64, 8, 64, 64], value)], |g, x| {
                 g.max_pool2d_indices(x[0], [2, 2], [2, 2], [0, 0])
