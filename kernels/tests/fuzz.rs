@@ -7,7 +7,7 @@
 //! AddressSanitizer and valgrind.
 
 use proptest::prelude::*;
-use speck_kernels::attention::{self, AttentionShape};
+use speck_kernels::attention::{self, AttentionRows, AttentionShape};
 use speck_kernels::elementwise::{self, Binary, Unary};
 use speck_kernels::movement::{self, Gather, Gathering};
 use speck_kernels::pooling::{self, AveragePool, AveragePooling, PoolShape};
@@ -197,7 +197,7 @@ proptest! {
         shifts in prop::array::uniform5(0usize..LINE), seed: u64,
     ) {
         let scale = 1.0 / (size as f64).sqrt();
-        let shape = AttentionShape { batch, queries, keys, size, value, scale, causal };
+        let shape = AttentionShape { batch, queries, keys, size, value, scale, causal, rows: AttentionRows::Apart };
         let lengths = shape.elements();
         let arrays = [0, 1, 2, 3].map(|i| Memory::random(lengths[i], shifts[i], seed.wrapping_add(i as u64)));
         let [q, k, v, c] = [0, 1, 2, 3].map(|i| arrays[i].slice());

@@ -5,6 +5,7 @@ use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Composition, Draw};
 use crate::ops::AveragePool2d;
+use crate::ops::norm::{Norm, Over};
 use crate::tensor::Tensor;
 
 /// The state slots of a batch norm's running statistics.
@@ -21,6 +22,8 @@ pub struct RunningStatistics {
 /// Groups of at most so many values are standardized twice; see
 /// [`Graph::standardize`].
 const FEW: usize = 32;
+/// Rows of at most so many values are normed by one kernel: 4 MiB.
+const LONGEST: usize = 1 << 20;
 
 const DRAW: Draw = Draw::Uniform(-1.0, 1.0);
 
@@ -183,6 +186,12 @@ impl Graph {
         epsilon: f64,
     ) -> Result<NodeId, GraphError> {
         let axes = self.last_axes("layer_norm", x, sizes)?;
+        if self.has_kernel(x, &axes) {
+            let weight = self.weights_or("layer_norm", weight, sizes, 1.0)?;
+            let bias = self.weights_or("layer_norm", bias, sizes, 0.0)?;
+            let norm = Norm { over: Over::Last(sizes.len()), centred: true, epsilon };
+            return self.norm(x, weight, Some(bias), norm);
+        }
         let mut y = self.standardize(x, &axes, epsilon)?;
         if let Some(weight) = weight {
             y = self.mul(y, self.of_sizes("layer_norm", weight, sizes)?)?;
@@ -213,8 +222,12 @@ impl Graph {
             DType::F32 => f64::from(f32::EPSILON),
             _ => f64::EPSILON,
         });
-        let mean = self.mean_square(x, &axes)?;
-        let y = self.divide_by_deviation(x, mean, epsilon, &axes)?;
+        if self.has_kernel(x, &axes) {
+            let weight = self.weights_or("rms_norm", weight, sizes, 1.0)?;
+            let norm = Norm { over: Over::Last(sizes.len()), centred: false, epsilon };
+            return self.norm(x, weight, None, norm);
+        }
+        let y = self.divide_by_root_mean_square(x, &axes, epsilon)?;
         match weight {
             Some(weight) => self.mul(y, self.of_sizes("rms_norm", weight, sizes)?),
             None => Ok(y),
@@ -245,10 +258,45 @@ impl Graph {
             let message = format!("{channels} channels are not {groups} equal groups");
             return Err(self.error("group_norm", &[x], message));
         }
-        let each = channels / groups * shape[2..].iter().product::<usize>();
+        self.norm_groups("group_norm", x, groups, [weight, bias], epsilon)
+    }
+
+    #[track_caller]
+    fn norm_groups(
+        &self,
+        op: &str,
+        x: NodeId,
+        groups: usize,
+        [weight, bias]: [Option<NodeId>; 2],
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let shape = self.shape(x);
+        let each = shape[1..].iter().product::<usize>() / groups.max(1);
+        if !(FEW + 1..=LONGEST).contains(&each) {
+            let y = self.standardize_groups(x, groups, epsilon)?;
+            return self.channel_affine(y, weight, bias);
+        }
+        let weight = self.weights_or(op, weight, &shape[1..2], 1.0)?;
+        let bias = self.weights_or(op, bias, &shape[1..2], 0.0)?;
+        let norm = Norm { over: Over::Groups(groups), centred: true, epsilon };
+        self.norm(x, weight, Some(bias), norm)
+    }
+
+    /// Each group of channels standardized.
+    #[track_caller]
+    pub(crate) fn standardize_groups(
+        &self,
+        x: NodeId,
+        groups: usize,
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let shape = self.shape(x);
+        if groups == shape[1] && shape.len() > 2 {
+            return self.standardize(x, &(2..shape.len()).collect::<Vec<_>>(), epsilon);
+        }
+        let each = shape[1] / groups.max(1) * shape[2..].iter().product::<usize>();
         let y = self.reshape(x, &[shape[0], groups, each])?;
-        let y = self.reshape(self.standardize(y, &[2], epsilon)?, &shape)?;
-        self.channel_affine(y, weight, bias)
+        self.reshape(self.standardize(y, &[2], epsilon)?, &shape)
     }
 
     /// Instance norm (Ulyanov, Vedaldi and Lempitsky, 2016): each channel of
@@ -270,9 +318,8 @@ impl Graph {
             let message = "takes three dimensions or more".to_owned();
             return Err(self.error("instance_norm", &[x], message));
         }
-        let axes: Vec<_> = (2..rank).collect();
-        let y = self.standardize(x, &axes, epsilon)?;
-        self.channel_affine(y, weight, bias)
+        let channels = self.shape(x)[1];
+        self.norm_groups("instance_norm", x, channels, [weight, bias], epsilon)
     }
 
     /// Batch norm over every dimension but the second (Ioffe and Szegedy, 2015),
@@ -496,6 +543,39 @@ impl Graph {
     fn count(&self, x: NodeId, axes: &[usize]) -> usize {
         let shape = self.shape(x);
         axes.iter().map(|axis| shape[*axis]).product()
+    }
+
+    /// x / √(mean of x² + epsilon) along `axes`.
+    #[track_caller]
+    pub(crate) fn divide_by_root_mean_square(
+        &self,
+        x: NodeId,
+        axes: &[usize],
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let mean = self.mean_square(x, axes)?;
+        self.divide_by_deviation(x, mean, epsilon, axes)
+    }
+
+    /// Whether the norm over `axes`, the last ones, is one kernel: rows are short
+    /// enough for a cache, and long enough to be standardized once.
+    fn has_kernel(&self, x: NodeId, axes: &[usize]) -> bool {
+        (FEW + 1..=LONGEST).contains(&self.count(x, axes))
+    }
+
+    /// Weights of these sizes, or as many constants.
+    #[track_caller]
+    fn weights_or(
+        &self,
+        op: &str,
+        weights: Option<NodeId>,
+        sizes: &[usize],
+        value: f64,
+    ) -> Result<NodeId, GraphError> {
+        match weights {
+            Some(weights) => self.of_sizes(op, weights, sizes),
+            None => self.expand(self.scalar(value)?, sizes),
+        }
     }
 
     /// The last axes, which have the sizes given.

@@ -29,6 +29,7 @@ mod expand;
 mod expm1;
 mod floor;
 mod gather;
+mod gelu;
 mod greater;
 mod greater_equal;
 mod increment;
@@ -47,6 +48,8 @@ mod minimum;
 mod mul;
 mod narrow;
 mod neg;
+pub(crate) mod norm;
+mod part;
 mod permute;
 mod picks;
 mod pointwise;
@@ -65,6 +68,7 @@ mod rsqrt;
 mod scatter_add;
 mod segment_max;
 mod select;
+mod self_attention;
 mod sigmoid;
 mod sign;
 mod sin;
@@ -130,6 +134,8 @@ pub static ALL: &[&OpInfo] = &[
     &relu::RELU.info,
     &softplus::SOFTPLUS.info,
     &erf::ERF.info,
+    &gelu::GELU.info,
+    &gelu::GRADIENT.info,
     &add::ADD.info,
     &sub::SUB.info,
     &mul::MUL.info,
@@ -155,6 +161,10 @@ pub static ALL: &[&OpInfo] = &[
     &matmul::INFO,
     &attention::INFO,
     &attention_gradient::INFO,
+    &self_attention::INFO,
+    &self_attention::GRADIENT,
+    &norm::INFO,
+    &norm::GRADIENT,
     &conv2d::INFO,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,
@@ -168,6 +178,7 @@ pub static ALL: &[&OpInfo] = &[
     &barrier::INFO,
     // Movement
     &reshape::INFO,
+    &part::INFO,
     &expand::INFO,
     &permute::INFO,
     &narrow::INFO,
@@ -208,7 +219,7 @@ pub static ALL: &[&OpInfo] = &[
 ];
 
 /// The ops whose output is their input's memory; they run no kernel.
-pub const ALIASES: [&str; 4] = ["reshape", "detach", "straight_through", "barrier"];
+pub const ALIASES: [&str; 5] = ["reshape", "part", "detach", "straight_through", "barrier"];
 /// The name of the op that writes out a broadcast.
 pub const EXPAND: &str = "expand";
 

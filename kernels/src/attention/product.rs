@@ -142,7 +142,7 @@ unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
     }
 }
 
-/// `to[c · step + r] = from[r · columns + c]`.
+/// `to[c · step + r] = from[r · from.step + c]`.
 ///
 /// A square of registers is transposed by exchanging halves, quarters, … of
 /// pairs of them.
@@ -153,7 +153,7 @@ unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
 pub unsafe fn transpose<V: Lanes>(
     rows: usize,
     columns: usize,
-    from: *const f32,
+    from: Rows<*const f32>,
     to: *mut f32,
     step: usize,
 ) {
@@ -163,12 +163,12 @@ pub unsafe fn transpose<V: Lanes>(
         let mut column = 0;
         while column < columns {
             let width = V::WIDTH.min(columns - column);
-            let from = from.add(row * columns + column);
+            let first = from.at.add(row * from.step + column);
             let to = to.add(column * step + row);
             if width == V::WIDTH && height == V::WIDTH {
-                square::<V, true>(height, width, from, columns, to, step);
+                square::<V, true>(height, width, first, from.step, to, step);
             } else {
-                square::<V, false>(height, width, from, columns, to, step);
+                square::<V, false>(height, width, first, from.step, to, step);
             }
             column += width;
         }

@@ -146,6 +146,8 @@ pub static RELU: Kernel<Unary> = unary::<scalar::Relu>();
 pub static SOFTPLUS: Kernel<Unary> = unary::<scalar::Softplus>();
 /// The error function.
 pub static ERF: Kernel<Unary> = unary::<scalar::Erf>();
+/// `x Φ(x)`, Φ the normal distribution function.
+pub static GELU: Kernel<Unary> = unary::<scalar::Gelu>();
 
 /// `a + b`.
 pub static ADD: Kernel<Binary> = binary::<scalar::Add>();
@@ -164,6 +166,8 @@ pub static POW: Kernel<Binary> = Kernel {
 };
 /// The angle of the point whose height is `a` and whose width is `b`.
 pub static ATAN2: Kernel<Binary> = binary::<scalar::Atan2>();
+/// `(Φ(a) + a φ(a)) b`: the slope of [`GELU`] at `a` times `b`.
+pub static GELU_GRADIENT: Kernel<Binary> = binary::<scalar::GeluGradient>();
 /// The larger; NaN if either is NaN.
 pub static MAXIMUM: Kernel<Binary> = binary::<scalar::Maximum>();
 /// The smaller; NaN if either is NaN.
@@ -188,7 +192,7 @@ pub static SELECT: Kernel<Select> = Kernel {
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::select::<f64> }],
 };
 
-static UNARY: [&Kernel<Unary>; 20] = [
+static UNARY: [&Kernel<Unary>; 21] = [
     &NEG,
     &ABS,
     &SIGN,
@@ -209,10 +213,23 @@ static UNARY: [&Kernel<Unary>; 20] = [
     &RELU,
     &SOFTPLUS,
     &ERF,
+    &GELU,
 ];
 
-static BINARY: [&Kernel<Binary>; 11] =
-    [&ADD, &SUB, &MUL, &DIV, &POW, &ATAN2, &MAXIMUM, &MINIMUM, &GREATER, &GREATER_EQUAL, &EQUAL];
+static BINARY: [&Kernel<Binary>; 12] = [
+    &ADD,
+    &SUB,
+    &MUL,
+    &DIV,
+    &POW,
+    &ATAN2,
+    &GELU_GRADIENT,
+    &MAXIMUM,
+    &MINIMUM,
+    &GREATER,
+    &GREATER_EQUAL,
+    &EQUAL,
+];
 
 /// The kernels of this family with their variants.
 pub fn kernels() -> Vec<KernelStatus> {
