@@ -37,7 +37,7 @@
 #![allow(unsafe_op_in_unsafe_fn)]
 
 use super::product::{Left, Rows, product, transpose};
-use super::{AttentionShape, pieces};
+use super::{AttentionShape, pieces, short};
 use crate::elementwise::formula::UnaryFormula;
 use crate::elementwise::lanes::Lanes;
 use crate::elementwise::scalar::Exp;
@@ -47,10 +47,10 @@ use crate::parallel::{Shared, for_parts};
 /// fit a first-level cache while there are no more than 64 keys, as a vision
 /// transformer has; longer ones stay in the second.
 const KEYS: usize = 128;
-const QUERIES: usize = 64;
+pub const QUERIES: usize = 64;
 /// Queries of a unit of the forward pass: for these a block of keys is
 /// transposed once.
-const CHUNK: usize = 256;
+pub const CHUNK: usize = 256;
 
 /// The step from row to row of a strip.
 fn step(shape: &AttentionShape) -> usize {
@@ -62,11 +62,17 @@ fn units(shape: &AttentionShape) -> usize {
 }
 
 fn forward_piece(shape: &AttentionShape) -> usize {
+    if shape.keys <= KEYS {
+        return (shape.size + QUERIES) * step(shape) + short::forward_piece(shape);
+    }
     (shape.size + QUERIES) * step(shape)
 }
 
 fn backward_piece(shape: &AttentionShape) -> usize {
-    (shape.size + shape.value + 2 * QUERIES) * step(shape) + 3 * shape.queries.next_multiple_of(16)
+    let short = if shape.keys <= KEYS { short::backward_piece(shape) } else { 0 };
+    short
+        + (shape.size + shape.value + 2 * QUERIES) * step(shape)
+        + 3 * shape.queries.next_multiple_of(16)
 }
 
 pub fn forward_scratch(shape: &AttentionShape) -> usize {
@@ -80,10 +86,10 @@ pub fn backward_scratch(shape: &AttentionShape) -> usize {
 /// The arrays of one call. Gradients begin with those of the queries.
 #[derive(Clone, Copy)]
 pub struct Arrays {
-    q: *const f32,
-    k: *const f32,
-    v: *const f32,
-    c: *const f32,
+    pub q: *const f32,
+    pub k: *const f32,
+    pub v: *const f32,
+    pub c: *const f32,
 }
 
 // SAFETY: the arrays are only read.
@@ -154,6 +160,9 @@ pub unsafe fn forward_unit<V: Lanes>(
     out: *mut f32,
     scratch: *mut f32,
 ) {
+    if short::fits::<V>(shape) {
+        return short::forward_unit::<V>(shape, unit, arrays, out, scratch);
+    }
     let AttentionShape { queries, keys, size, value, .. } = *shape;
     let (place_q, place_k) = (shape.place_q(), shape.place_k());
     let (place_v, place_out) = (shape.place_v(), shape.place_out());
@@ -192,7 +201,7 @@ pub unsafe fn forward_unit<V: Lanes>(
             let left = Left { at: strip, row_step: step, depth_step: 1 };
             let v = Rows { at: arrays.v.add(place_v.at(b, first)), step: place_v.step };
             let out = Rows { at: out, step: place_out.step };
-            product::<V>([rows, value, count], left, v, out, first > 0);
+            product::<V>([rows, value, count], left, v, out, first > 0, None);
         }
     }
     for row in begin..end {
@@ -210,7 +219,7 @@ unsafe fn scores<V: Lanes>(
     step: usize,
 ) {
     let left = Left { at: rows.at, row_step: rows.step, depth_step: 1 };
-    product::<V>(sizes, left, Rows { at: turned, step }, Rows { at: strip, step }, false);
+    product::<V>(sizes, left, Rows { at: turned, step }, Rows { at: strip, step }, false, None);
 }
 
 // No closures in loops: one is compiled without the instruction set of the
@@ -322,6 +331,9 @@ pub unsafe fn backward_unit<V: Lanes>(
     out: *mut f32,
     scratch: *mut f32,
 ) {
+    if short::fits::<V>(shape) {
+        return short::backward_unit::<V>(shape, b, arrays, out, scratch);
+    }
     let AttentionShape { queries, keys, size, value, .. } = *shape;
     let (place_q, place_k) = (shape.place_q(), shape.place_k());
     let (place_v, place_c) = (shape.place_v(), shape.place_out());
@@ -386,11 +398,11 @@ pub unsafe fn backward_unit<V: Lanes>(
                 }
                 let left = Left { at: slopes, row_step: step, depth_step: 1 };
                 let dq = Rows { at: out.add(place_dq.at(b, row)), step: place_dq.step };
-                product::<V>([rows, size, count], left, k, dq, first > 0);
+                product::<V>([rows, size, count], left, k, dq, first > 0, None);
                 let left = Left { at: slopes, row_step: 1, depth_step: step };
-                product::<V>([count, size, rows], left, q, dk, met_before);
+                product::<V>([count, size, rows], left, q, dk, met_before, None);
                 let left = Left { at: strip, row_step: 1, depth_step: step };
-                product::<V>([count, value, rows], left, c, dv, met_before);
+                product::<V>([count, value, rows], left, c, dv, met_before, None);
                 met_before = true;
             }
             if round == 1 && !met_before {

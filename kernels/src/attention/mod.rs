@@ -23,6 +23,8 @@ mod place;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod product;
 mod scalar;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod short;
 #[cfg(test)]
 mod tests;
 
