@@ -1,5 +1,6 @@
 //! Normalization.
 
+use super::standardize::batch_axes;
 use crate::check::values::Expectation;
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
@@ -21,7 +22,7 @@ pub struct RunningStatistics {
 
 /// Groups of at most so many values are standardized twice; see
 /// [`Graph::standardize`].
-const FEW: usize = 32;
+pub(super) const FEW: usize = 32;
 /// Rows of at most so many values are normed by one kernel: 4 MiB.
 const LONGEST: usize = 1 << 20;
 
@@ -282,23 +283,6 @@ impl Graph {
         self.norm(x, weight, Some(bias), norm)
     }
 
-    /// Each group of channels standardized.
-    #[track_caller]
-    pub(crate) fn standardize_groups(
-        &self,
-        x: NodeId,
-        groups: usize,
-        epsilon: f64,
-    ) -> Result<NodeId, GraphError> {
-        let shape = self.shape(x);
-        if groups == shape[1] && shape.len() > 2 {
-            return self.standardize(x, &(2..shape.len()).collect::<Vec<_>>(), epsilon);
-        }
-        let each = shape[1] / groups.max(1) * shape[2..].iter().product::<usize>();
-        let y = self.reshape(x, &[shape[0], groups, each])?;
-        self.reshape(self.standardize(y, &[2], epsilon)?, &shape)
-    }
-
     /// Instance norm (Ulyanov, Vedaldi and Lempitsky, 2016): each channel of
     /// each example standardized; then weight and bias of each channel. With
     /// running statistics instead it is [`Graph::batch_norm_evaluation`].
@@ -339,10 +323,11 @@ impl Graph {
     ) -> Result<NodeId, GraphError> {
         let shape = self.shape(x);
         let axes = batch_axes(&shape);
-        let mean = self.mean(x, &axes)?;
-        let (centred, variance) = self.centre(x, &axes)?;
+        let [mean, centred, variance] = self.centred(x, &axes)?;
         let count: usize = axes.iter().map(|axis| shape[*axis]).product();
-        let unbiased = self.reshape(variance, &self.shape(mean))?;
+        let channels = self.shape(running.mean);
+        let mean = self.reshape(mean, &channels)?;
+        let unbiased = self.reshape(variance, &channels)?;
         let unbiased = self.scale(unbiased, count as f64 / (count.max(2) - 1) as f64)?;
         for (slot, new) in [(running.mean, mean), (running.variance, unbiased)] {
             let old = self.scale(slot, 1.0 - running.momentum)?;
@@ -350,8 +335,7 @@ impl Graph {
             let blended = self.add(old, share)?;
             self.update(slot, blended)?;
         }
-        let normalised = self.standardize_centred(centred, variance, epsilon, &axes)?;
-        self.channel_affine(normalised, weight, bias)
+        self.channel_scaled(centred, variance, epsilon, [weight.into(), bias.into()])
     }
 
     /// [`Graph::batch_norm`] without running statistics.
@@ -367,8 +351,8 @@ impl Graph {
         epsilon: f64,
     ) -> Result<NodeId, GraphError> {
         let shape = self.shape(x);
-        let y = self.standardize(x, &batch_axes(&shape), epsilon)?;
-        self.channel_affine(y, weight, bias)
+        let (centred, variance) = self.centre(x, &batch_axes(&shape))?;
+        self.channel_scaled(centred, variance, epsilon, [weight, bias])
     }
 
     /// Batch norm with the running statistics, for evaluation.
@@ -387,9 +371,41 @@ impl Graph {
         let mean = self.on_channels(running.mean, x)?;
         let variance = self.on_channels(running.variance, x)?;
         let centred = self.sub(x, mean)?;
+        let scale = self.channel_scale(variance, epsilon, weight.into(), x)?;
+        self.channel_affine(self.mul(centred, scale)?, None, bias)
+    }
+
+    /// Centred values over the root of their variance, times weight, plus bias. The
+    /// factors of a channel are multiplied first: there are fewer of them.
+    #[track_caller]
+    fn channel_scaled(
+        &self,
+        centred: NodeId,
+        variance: NodeId,
+        epsilon: f64,
+        [weight, bias]: [Option<NodeId>; 2],
+    ) -> Result<NodeId, GraphError> {
+        let axes = batch_axes(&self.shape(centred));
+        if self.count(centred, &axes) <= FEW {
+            let y = self.standardize_centred(centred, variance, epsilon, &axes)?;
+            return self.channel_affine(y, weight, bias);
+        }
+        let scale = self.channel_scale(variance, epsilon, weight, centred)?;
+        self.channel_affine(self.mul(centred, scale)?, None, bias)
+    }
+
+    /// weight / √(variance + epsilon).
+    #[track_caller]
+    fn channel_scale(
+        &self,
+        variance: NodeId,
+        epsilon: f64,
+        weight: Option<NodeId>,
+        like: NodeId,
+    ) -> Result<NodeId, GraphError> {
         let inverse = self.rsqrt(self.offset(variance, epsilon)?)?;
-        let normalised = self.mul(centred, inverse)?;
-        self.channel_affine(normalised, weight, bias)
+        let Some(weight) = weight else { return Ok(inverse) };
+        self.mul(inverse, self.on_channels(weight, like)?)
     }
 
     /// Local response norm (Krizhevsky, Sutskever and Hinton, 2012): x divided
@@ -422,65 +438,6 @@ impl Graph {
         let mean = self.reshape(self.average_pool2d(square, windows)?, &shape)?;
         let base = self.offset(self.scale(mean, alpha)?, k)?;
         self.div(x, self.pow(base, self.scalar(beta)?)?)
-    }
-
-    /// (x - mean) / √(variance + epsilon), the statistics being those of the
-    /// values along `axes` (the variance without Bessel's correction).
-    ///
-    /// Of few values, say two, the gradient is far smaller than what it is the
-    /// difference of: in single precision nothing would be left of it. So up to
-    /// 32 values are standardized twice, which changes no value. Centring
-    /// twice in the backward pass as in the forward one leaves no mean behind,
-    /// and with s² = variance + epsilon, z = x̂ / s and q² = mean of z² +
-    /// epsilon / s², which is 1, the gradient of z / q contains what rounding
-    /// left along z and takes it away in the second step back.
-    ///
-    /// # Errors
-    /// Axes that do not exist.
-    #[track_caller]
-    pub fn standardize(
-        &self,
-        x: NodeId,
-        axes: &[usize],
-        epsilon: f64,
-    ) -> Result<NodeId, GraphError> {
-        let (centred, variance) = self.centre(x, axes)?;
-        self.standardize_centred(centred, variance, epsilon, axes)
-    }
-
-    #[track_caller]
-    fn standardize_centred(
-        &self,
-        centred: NodeId,
-        variance: NodeId,
-        epsilon: f64,
-        axes: &[usize],
-    ) -> Result<NodeId, GraphError> {
-        let y = self.divide_by_deviation(centred, variance, epsilon, axes)?;
-        if self.count(y, axes) > FEW {
-            return Ok(y);
-        }
-        let (y, _) = self.centre(y, axes)?;
-        Ok(y)
-    }
-
-    /// x / √(m + epsilon), m being the mean of x² along `axes`.
-    #[track_caller]
-    fn divide_by_deviation(
-        &self,
-        x: NodeId,
-        mean: NodeId,
-        epsilon: f64,
-        axes: &[usize],
-    ) -> Result<NodeId, GraphError> {
-        let inverse = self.rsqrt(self.offset(mean, epsilon)?)?;
-        let y = self.mul(x, inverse)?;
-        if self.count(y, axes) > FEW {
-            return Ok(y);
-        }
-        let left = self.scale(self.square(inverse)?, epsilon)?;
-        let one = self.add(self.mean_square(y, axes)?, left)?;
-        self.mul(y, self.rsqrt(one)?)
     }
 
     /// x · weight + bias with one weight and one bias a channel, the second
@@ -522,41 +479,6 @@ impl Graph {
         self.reshape(vector, &shape)
     }
 
-    /// x minus its mean over `axes`, and the variance over them; the variance
-    /// keeps its axes as dimensions of size 1. Two passes: the variance of
-    /// centred values does not cancel.
-    #[track_caller]
-    fn centre(&self, x: NodeId, axes: &[usize]) -> Result<(NodeId, NodeId), GraphError> {
-        let mean = self.mean(x, axes)?;
-        let mean = self.restore_axes(mean, &self.shape(x), axes)?;
-        let centred = self.sub(x, mean)?;
-        Ok((centred, self.mean_square(centred, axes)?))
-    }
-
-    /// The mean of x² over `axes`, which stay as dimensions of size 1.
-    #[track_caller]
-    fn mean_square(&self, x: NodeId, axes: &[usize]) -> Result<NodeId, GraphError> {
-        let mean = self.mean(self.square(x)?, axes)?;
-        self.restore_axes(mean, &self.shape(x), axes)
-    }
-
-    fn count(&self, x: NodeId, axes: &[usize]) -> usize {
-        let shape = self.shape(x);
-        axes.iter().map(|axis| shape[*axis]).product()
-    }
-
-    /// x / √(mean of x² + epsilon) along `axes`.
-    #[track_caller]
-    pub(crate) fn divide_by_root_mean_square(
-        &self,
-        x: NodeId,
-        axes: &[usize],
-        epsilon: f64,
-    ) -> Result<NodeId, GraphError> {
-        let mean = self.mean_square(x, axes)?;
-        self.divide_by_deviation(x, mean, epsilon, axes)
-    }
-
     /// Whether the norm over `axes`, the last ones, is one kernel: rows are short
     /// enough for a cache, and long enough to be standardized once.
     fn has_kernel(&self, x: NodeId, axes: &[usize]) -> bool {
@@ -596,9 +518,4 @@ impl Graph {
         }
         Err(self.error(op, &[x], format!("weight and bias should be {sizes:?}")))
     }
-}
-
-/// Every axis but that of the channels.
-fn batch_axes(shape: &[usize]) -> Vec<usize> {
-    (0..shape.len()).filter(|axis| *axis != 1).collect()
 }

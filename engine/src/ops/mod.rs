@@ -45,6 +45,7 @@ mod max;
 mod max_pool2d_indices;
 mod maximum;
 mod minimum;
+mod moments;
 mod mul;
 mod narrow;
 mod neg;
@@ -155,6 +156,7 @@ pub static ALL: &[&OpInfo] = &[
     &argsort::INFO,
     &cumulative_sum::INFO,
     &segment_max::INFO,
+    &moments::INFO,
     &softmax::SOFTMAX.info,
     &log_softmax::LOG_SOFTMAX.info,
     // Products

@@ -82,8 +82,6 @@ impl<R: UnaryFormula> Table<R> {
 }
 
 impl<R: BinaryRule> Table<R> {
-    const SCALAR_F32: &'static [Variant<BinaryRun<f32>>] =
-        &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::binary::<R, f32> }];
     const BINARY_F64: &'static [Variant<BinaryRun<f64>>] =
         &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::binary::<R, f64> }];
 }
@@ -157,13 +155,8 @@ pub static SUB: Kernel<Binary> = binary::<scalar::Sub>();
 pub static MUL: Kernel<Binary> = binary::<scalar::Mul>();
 /// `a / b`.
 pub static DIV: Kernel<Binary> = binary::<scalar::Div>();
-/// `a^b`, with C's rules: anything to the 0 is 1. Scalar only: e^(b·ln a) in
-/// `f32` would lose as many bits as the exponent of the result has.
-pub static POW: Kernel<Binary> = Kernel {
-    name: scalar::Pow::NAME,
-    f32: Table::<scalar::Pow>::SCALAR_F32,
-    f64: Table::<scalar::Pow>::BINARY_F64,
-};
+/// `a^b`, with C's rules: anything to the 0 is 1.
+pub static POW: Kernel<Binary> = binary::<scalar::Pow>();
 /// The angle of the point whose height is `a` and whose width is `b`.
 pub static ATAN2: Kernel<Binary> = binary::<scalar::Atan2>();
 /// `(Φ(a) + a φ(a)) b`: the slope of [`GELU`] at `a` times `b`.

@@ -4,7 +4,8 @@
 /// The routines of an instruction set, out of the loops over its registers.
 macro_rules! compiled {
     ($vector:ty, $features:literal) => {
-        use super::{Arrays, NormShape, lanes};
+        use super::moments::{self, Group};
+        use super::{Arrays, MomentsShape, NormShape, lanes};
         use std::ops::Range;
 
         pub(super) unsafe fn norm(
@@ -28,6 +29,27 @@ macro_rules! compiled {
         ) {
             // SAFETY: the caller's promise.
             unsafe { super::backward(shape, [x, weight, c], out, scratch, backward_rows) };
+        }
+
+        pub(super) unsafe fn moments(
+            shape: &MomentsShape,
+            x: &[f32],
+            out: &mut [f32],
+            scratch: &mut [f32],
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe { moments::moments(shape, x, out, scratch, of_channel) };
+        }
+
+        #[target_feature(enable = $features)]
+        unsafe fn of_channel(
+            shape: &MomentsShape,
+            samples: Range<usize>,
+            channel: usize,
+            x: *const f32,
+        ) -> Group {
+            // SAFETY: the caller's promise; this function has the instruction set.
+            unsafe { lanes::of_channel::<$vector>(shape, samples, channel, x) }
         }
 
         #[target_feature(enable = $features)]

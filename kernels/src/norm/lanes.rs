@@ -14,17 +14,21 @@
 //! so, x̂ being (x - m) r. The sums over rows add blocks of rows, so that no sum in
 //! f32 is longer than some hundred terms where rows are many.
 //!
-//! Outputs far larger than the caches are written past them.
+//! Outputs far larger than the caches are written past them, and their inputs asked
+//! for a page ahead: the processor's own prefetcher begins anew at each page.
 
 #![allow(unsafe_op_in_unsafe_fn)]
 
-use super::{Arrays, NormShape};
+use super::moments::Group;
+use super::{Arrays, MomentsShape, NormShape};
 use crate::elementwise::lanes::Lanes;
-use crate::parallel::{STREAMED, streamed};
+use crate::parallel::{STREAMED, prefetch, streamed};
 use std::ops::Range;
 
 /// Values that are summed in f32 before the sum goes to f64.
 const BLOCK: usize = 8192;
+/// How many values ahead large inputs are asked for: a page.
+const AHEAD: usize = 1024;
 /// Rows whose gradients for weights are summed before they are added to the rest.
 const ROWS: usize = 128;
 
@@ -67,8 +71,12 @@ unsafe fn forward<V: Lanes, const CENTRED: bool, const PAST: bool>(
     let NormShape { width, run, .. } = *shape;
     for row in rows {
         let (x, out) = (arrays.x.add(row * width), out.add(row * width));
-        let mean = if CENTRED { (sum::<V>(x, width) / width as f64) as f32 } else { 0.0 };
-        let inverse = inverse(shape, squares::<V>(x, width, mean));
+        let mean = if CENTRED { (sum::<V, PAST>(x, width) / width as f64) as f32 } else { 0.0 };
+        let squares = match CENTRED {
+            true => squares::<V, false>(x, width, mean),
+            false => squares::<V, PAST>(x, width, mean),
+        };
+        let inverse = inverse(shape, squares);
         let (mean, inverse) = (V::splat(mean), V::splat(inverse));
         let weight = arrays.weight.add(shape.first_weight(row));
         let bias = if CENTRED { arrays.bias.add(shape.first_weight(row)) } else { weight };
@@ -76,6 +84,9 @@ unsafe fn forward<V: Lanes, const CENTRED: bool, const PAST: bool>(
             let mut at = 0;
             while at < width {
                 let count = V::WIDTH.min(width - at);
+                if at & (2 * V::WIDTH) != 0 {
+                    ahead::<V, PAST>(x.add(at), 1);
+                }
                 let weight = load::<V>(weight.add(at), count).mul(inverse);
                 let mut y = load::<V>(x.add(at), count);
                 if CENTRED {
@@ -95,6 +106,9 @@ unsafe fn forward<V: Lanes, const CENTRED: bool, const PAST: bool>(
             let mut at = 0;
             while at < run {
                 let count = V::WIDTH.min(run - at);
+                if at & (2 * V::WIDTH) != 0 {
+                    ahead::<V, PAST>(x.add(at), 1);
+                }
                 let mut y = load::<V>(x.add(at), count);
                 y = if CENTRED { y.sub(mean).mul_add(scale, bias) } else { y.mul(scale) };
                 put::<V, PAST>(y, out.add(at), count);
@@ -151,7 +165,7 @@ unsafe fn backward<V: Lanes, const CENTRED: bool, const PAST: bool>(
     for row in rows {
         let x = arrays.x.add(row * shape.width);
         let mean = match CENTRED {
-            true => (sum::<V>(x, shape.width) / shape.width as f64) as f32,
+            true => (sum::<V, PAST>(x, shape.width) / shape.width as f64) as f32,
             false => 0.0,
         };
         if shape.run == 1 {
@@ -186,6 +200,10 @@ unsafe fn columns<V: Lanes, const CENTRED: bool, const PAST: bool>(
             ([V::splat(0.0); 2], [V::splat(0.0); 2], [V::splat(0.0); 2]);
         let mut at = begin;
         while at + 2 * V::WIDTH <= end {
+            ahead::<V, PAST>(c.add(at), 1);
+            if !CENTRED {
+                ahead::<V, PAST>(x.add(at), 1);
+            }
             for k in 0..2 {
                 let at = at + k * V::WIDTH;
                 let d = V::load(x.add(at)).sub(centre);
@@ -217,6 +235,7 @@ unsafe fn columns<V: Lanes, const CENTRED: bool, const PAST: bool>(
     let mut at = 0;
     while at < width {
         let count = V::WIDTH.min(width - at);
+        rest_ahead::<V, CENTRED, PAST>(x.add(at), c.add(at), at);
         let c = load::<V>(c.add(at), count);
         let d = load::<V>(x.add(at), count).sub(centre);
         let mut g = c.mul(load::<V>(weight.add(at), count));
@@ -259,6 +278,10 @@ unsafe fn runs<V: Lanes, const CENTRED: bool, const PAST: bool>(
             let mut sums = [[V::splat(0.0); 3]; 2];
             let mut at = begin;
             while at + 2 * V::WIDTH <= end {
+                ahead::<V, PAST>(c.add(at), 1);
+                if !CENTRED {
+                    ahead::<V, PAST>(x.add(at), 1);
+                }
                 for (k, [square, slope, product]) in sums.iter_mut().enumerate() {
                     let at = at + k * V::WIDTH;
                     let (d, c) = (V::load(x.add(at)).sub(centre), V::load(c.add(at)));
@@ -301,6 +324,7 @@ unsafe fn runs<V: Lanes, const CENTRED: bool, const PAST: bool>(
         let mut at = 0;
         while at < run {
             let count = V::WIDTH.min(run - at);
+            rest_ahead::<V, CENTRED, PAST>(x.add(at), c.add(at), at);
             let d = load::<V>(x.add(at), count).sub(centre);
             let mut g = load::<V>(c.add(at), count).mul(weight);
             if CENTRED {
@@ -310,6 +334,36 @@ unsafe fn runs<V: Lanes, const CENTRED: bool, const PAST: bool>(
             at += count;
         }
     }
+}
+
+/// The values of a channel in some samples; see `moments.rs`.
+#[inline(always)]
+pub unsafe fn of_channel<V: Lanes>(
+    shape: &MomentsShape,
+    samples: Range<usize>,
+    channel: usize,
+    x: *const f32,
+) -> Group {
+    let large = shape.elements() * size_of::<f32>() >= STREAMED;
+    let mut all = Group::default();
+    for sample in samples {
+        let x = x.add((sample * shape.channels + channel) * shape.pixels);
+        let mut begin = 0;
+        while begin < shape.pixels {
+            let length = BLOCK.min(shape.pixels - begin);
+            let (x, count) = (x.add(begin), length as f64);
+            let sum = if large { sum::<V, true>(x, length) } else { sum::<V, false>(x, length) };
+            // The squares are about the rounded mean, of which they know.
+            let mean = (sum / count) as f32;
+            let squares = match large {
+                true => squares::<V, true>(x, length, mean),
+                false => squares::<V, false>(x, length, mean),
+            };
+            all.join(Group { count, mean: f64::from(mean), squares });
+            begin += length;
+        }
+    }
+    all
 }
 
 /// r, mean g, and mean(g x̂) · r, out of Σ (x - m)², Σ g and Σ g (x - m).
@@ -346,9 +400,33 @@ unsafe fn put<V: Lanes, const PAST: bool>(value: V, to: *mut f32, count: usize) 
     }
 }
 
+/// Asks for some registers a page ahead, if the array is large.
+#[inline(always)]
+unsafe fn ahead<V: Lanes, const PAST: bool>(x: *const f32, registers: usize) {
+    if PAST {
+        prefetch(x.wrapping_add(AHEAD).cast(), registers * V::WIDTH * size_of::<f32>());
+    }
+}
+
+/// Asks for what the sums of the backward pass have not asked for: of the inputs
+/// every second register, or the second half of each four.
+#[inline(always)]
+unsafe fn rest_ahead<V: Lanes, const CENTRED: bool, const PAST: bool>(
+    x: *const f32,
+    c: *const f32,
+    at: usize,
+) {
+    if at & V::WIDTH != 0 {
+        ahead::<V, PAST>(c, 1);
+    }
+    if at & if CENTRED { 2 * V::WIDTH } else { V::WIDTH } != 0 {
+        ahead::<V, PAST>(x, 1);
+    }
+}
+
 /// Σ x.
 #[inline(always)]
-unsafe fn sum<V: Lanes>(x: *const f32, n: usize) -> f64 {
+unsafe fn sum<V: Lanes, const PAST: bool>(x: *const f32, n: usize) -> f64 {
     let mut sum = 0.0;
     let mut begin = 0;
     while begin < n {
@@ -356,6 +434,7 @@ unsafe fn sum<V: Lanes>(x: *const f32, n: usize) -> f64 {
         let mut sums = [V::splat(0.0); 4];
         let mut at = begin;
         while at + 4 * V::WIDTH <= end {
+            ahead::<V, PAST>(x.add(at), 2);
             for (k, sum) in sums.iter_mut().enumerate() {
                 *sum = sum.add(V::load(x.add(at + k * V::WIDTH)));
             }
@@ -374,7 +453,7 @@ unsafe fn sum<V: Lanes>(x: *const f32, n: usize) -> f64 {
 
 /// Σ (x - centre)².
 #[inline(always)]
-unsafe fn squares<V: Lanes>(x: *const f32, n: usize, centre: f32) -> f64 {
+unsafe fn squares<V: Lanes, const PAST: bool>(x: *const f32, n: usize, centre: f32) -> f64 {
     let centre = V::splat(centre);
     let mut sum = 0.0;
     let mut begin = 0;
@@ -383,6 +462,7 @@ unsafe fn squares<V: Lanes>(x: *const f32, n: usize, centre: f32) -> f64 {
         let mut sums = [V::splat(0.0); 4];
         let mut at = begin;
         while at + 4 * V::WIDTH <= end {
+            ahead::<V, PAST>(x.add(at), 2);
             for (k, sum) in sums.iter_mut().enumerate() {
                 let d = V::load(x.add(at + k * V::WIDTH)).sub(centre);
                 *sum = d.mul_add(d, *sum);

@@ -17,9 +17,12 @@ mod avx512;
 mod compiled;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod lanes;
+mod moments;
 mod scalar;
 #[cfg(test)]
 mod tests;
+
+pub use moments::MomentsShape;
 
 use crate::parallel::{GRAIN, Shared, for_parts};
 use crate::{Isa, Kernel, KernelStatus, Real, Signature, Variant};
@@ -138,9 +141,34 @@ pub static NORM_GRADIENT: Kernel<NormGradient> = Kernel {
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::gradient::<f64> }],
 };
 
+/// `(shape, x, out, scratch)`: the mean of each channel of x `[samples, channels,
+/// pixels]`, then the mean of (x - mean)² of each.
+///
+/// # Safety
+/// The slices have the lengths of the shape, the scratch memory what it says. The
+/// variant's instruction set is available.
+pub struct Moments;
+
+impl Signature for Moments {
+    type Run<T: Real> = unsafe fn(&MomentsShape, &[T], &mut [T], &mut [T]);
+}
+
+/// The mean and variance of channels.
+pub static MOMENTS: Kernel<Moments> = Kernel {
+    name: "moments",
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::moments },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: avx2::moments },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::moments::<f32> },
+    ],
+    f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::moments::<f64> }],
+};
+
 /// The kernels of this family with their variants.
 pub fn kernels() -> Vec<KernelStatus> {
-    vec![NORM.status(), NORM_GRADIENT.status()]
+    vec![NORM.status(), NORM_GRADIENT.status(), MOMENTS.status()]
 }
 
 /// The arrays of one call; some are not there in one of the two directions.

@@ -3,7 +3,8 @@
 // The one condition of every function here is that of `Norm`.
 #![allow(unsafe_op_in_unsafe_fn)]
 
-use super::{Arrays, NormShape};
+use super::moments::{self, Group};
+use super::{Arrays, MomentsShape, NormShape};
 use crate::Real;
 use std::ops::Range;
 
@@ -86,4 +87,30 @@ unsafe fn backward_rows<T: Real>(
             }
         }
     }
+}
+
+pub(super) unsafe fn moments<T: Real>(
+    shape: &MomentsShape,
+    x: &[T],
+    out: &mut [T],
+    scratch: &mut [T],
+) {
+    moments::moments(shape, x, out, scratch, of_channel::<T>);
+}
+
+unsafe fn of_channel<T: Real>(
+    shape: &MomentsShape,
+    samples: Range<usize>,
+    channel: usize,
+    x: *const T,
+) -> Group {
+    let run = |sample: usize| {
+        let first = (sample * shape.channels + channel) * shape.pixels;
+        std::slice::from_raw_parts(x.add(first), shape.pixels)
+    };
+    let count = (samples.len() * shape.pixels) as f64;
+    let sum: f64 = samples.clone().flat_map(run).map(|value| value.wide()).sum();
+    let mean = if count > 0.0 { sum / count } else { 0.0 };
+    let squares = samples.flat_map(run).map(|value| (value.wide() - mean).powi(2)).sum();
+    Group { count, mean, squares }
 }

@@ -7,6 +7,15 @@ use crate::testing::{assert_close, assert_same, poisoned, random};
 const ROWS: NormShape =
     NormShape { rows: 0, width: 0, centred: true, epsilon: 1e-5, run: 1, groups: 1 };
 
+/// Poison, and where in it a line begins; a large output is written past the
+/// caches only from there.
+fn at_a_line<T: Real>(n: usize) -> (usize, Vec<T>) {
+    let mut memory: Vec<T> = poisoned(n + 16);
+    let first = memory.as_ptr().align_offset(64);
+    memory.truncate(first + n);
+    (first, memory)
+}
+
 struct Inputs<T> {
     x: Vec<T>,
     weight: Vec<T>,
@@ -21,16 +30,20 @@ fn run<T: Real>(
     inputs: &Inputs<T>,
 ) -> [Vec<T>; 2] {
     let Inputs { x, weight, bias, c } = inputs;
-    let mut out = poisoned(shape.elements() + 1);
+    let mut out = at_a_line(shape.elements() + 1);
     let last = shape.elements();
     // SAFETY: the slices have the lengths of the shape; the variant is supported.
-    unsafe { norm(shape, x, weight, bias, &mut out[..last]) };
+    unsafe { norm(shape, x, weight, bias, &mut out.1[out.0..][..last]) };
+    let mut out = out.1.split_off(out.0);
     assert!(out.pop().is_some_and(|value| value.is_nan()), "written past the end");
-    let mut gradients = poisoned(shape.gradients() + 1);
+    let mut gradients = at_a_line(shape.gradients() + 1);
     let mut scratch = poisoned(gradient_scratch(shape));
     let last = shape.gradients();
     // SAFETY: as above.
-    unsafe { gradient(shape, x, weight, c, &mut gradients[..last], &mut scratch) };
+    unsafe {
+        gradient(shape, x, weight, c, &mut gradients.1[gradients.0..][..last], &mut scratch);
+    }
+    let mut gradients = gradients.1.split_off(gradients.0);
     assert!(gradients.pop().is_some_and(|value| value.is_nan()), "written past the end");
     [out, gradients]
 }
@@ -120,5 +133,47 @@ fn a_row_of_equals_gives_the_bias_and_nan_stays_in_its_row() {
         unsafe { (variant.run)(&shape, &x, &[2.0; 40], &[0.25; 40], &mut out) };
         assert_eq!(out[..40], [0.25; 40], "{}", variant.name);
         assert!(out[40..].iter().all(|value| value.is_nan()), "{}", variant.name);
+    }
+}
+
+#[test]
+fn moments_of_channels_are_those_of_two_passes() {
+    for [samples, channels, pixels] in [
+        [1, 1, 1],
+        [3, 2, 5],
+        [7, 3, 64],
+        [2, 5, 1000],
+        [40, 4, 33],
+        [2, 2, 20_001],
+        [600, 3, 17],
+        [5, 0, 4],
+        [300, 2, 8192],
+    ] {
+        let shape = MomentsShape { samples, channels, pixels };
+        for offset in [0.0, 100.0] {
+            let x: Vec<f32> = random(samples as u64, shape.elements(), offset - 1.0, offset + 1.0);
+            let count = (samples * pixels) as f64;
+            let mut want = vec![0.0f32; 2 * channels];
+            for channel in 0..channels {
+                let run = |sample: usize| &x[(sample * channels + channel) * pixels..][..pixels];
+                let values = || (0..samples).flat_map(run).map(|value| f64::from(*value));
+                let mean = values().sum::<f64>() / count;
+                want[channel] = mean as f32;
+                let squares = values().map(|value| (value - mean).powi(2)).sum::<f64>();
+                want[channels + channel] = (squares / count) as f32;
+            }
+            for variant in MOMENTS.f32.iter().filter(|variant| variant.isa.supported().is_ok()) {
+                let results = on_one_and_two_threads(|| {
+                    let mut out = poisoned(2 * channels);
+                    let mut scratch = poisoned(shape.scratch());
+                    // SAFETY: the slices have the lengths of the shape.
+                    unsafe { (variant.run)(&shape, &x, &mut out, &mut scratch) };
+                    out
+                });
+                let what = format!("{} {shape:?} around {offset}", variant.name);
+                assert_same(&results[1], &results[0], &what);
+                assert_close(&results[0], &want, 2e-6, 1e-6, &what);
+            }
+        }
     }
 }

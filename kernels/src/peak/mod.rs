@@ -11,7 +11,7 @@ mod avx2;
 mod avx512;
 mod scalar;
 
-use crate::parallel::{Shared, for_parts, stream, streamed};
+use crate::parallel::{Shared, for_parts, prefetch, stream, streamed};
 use crate::{Isa, Variant};
 use std::hint::black_box;
 use std::time::Instant;
@@ -75,13 +75,17 @@ pub fn arithmetic(seconds: f64) -> Arithmetic {
 const COPIED: usize = 32 << 20;
 /// Values a thread copies at a time.
 const PART: usize = 1 << 18;
+/// Values written between two requests, and how many bytes ahead those are.
+const CHUNK: usize = 128;
+const AHEAD: usize = 4096;
 
-/// Copies of arrays beyond the caches, by the faster of two ways.
+/// Copies of arrays beyond the caches, by the fastest of three ways.
 ///
 /// A plain copy reads the lines that it overwrites, unless the processor sees
 /// that they are written whole; one past the caches does not, but drains its
-/// stores when a part is done. Which is faster depends on the machine; the roof
-/// is what the better one reaches.
+/// stores when a part is done; and one that asks for what it reads a page ahead
+/// does not wait where the processor's own prefetcher begins anew. Which is
+/// fastest depends on the machine; the roof is what the best one reaches.
 pub struct Copy {
     from: Vec<f32>,
     to: Vec<f32>,
@@ -106,14 +110,24 @@ impl Copy {
     }
 
     /// Seconds that a copy takes on all threads of the current rayon pool, the
-    /// better way.
+    /// best way.
     pub fn seconds(&mut self) -> f64 {
         let plain = self.timed(|from, to| to.copy_from_slice(from));
-        plain.min(self.timed(|from, to| {
+        let past = self.timed(|from, to| {
             // SAFETY: both are as long, and apart.
             unsafe { stream(from.as_ptr().cast(), to.as_mut_ptr().cast(), size_of_val(from)) };
             streamed();
-        }))
+        });
+        let ahead = self.timed(|from, to| {
+            for (from, to) in from.chunks(CHUNK).zip(to.chunks_mut(CHUNK)) {
+                let (from, bytes): (*const u8, _) = (from.as_ptr().cast(), size_of_val(from));
+                prefetch(from.wrapping_add(AHEAD), bytes);
+                // SAFETY: as above.
+                unsafe { stream(from, to.as_mut_ptr().cast(), bytes) };
+            }
+            streamed();
+        });
+        plain.min(past).min(ahead)
     }
 
     fn timed(&mut self, copy: impl Fn(&[f32], &mut [f32]) + Sync + Send) -> f64 {
