@@ -42,7 +42,8 @@ const fn large(
 }
 
 /// Everything that is timed so. A batch norm has to read its input twice: what it
-/// gives depends on all of it.
+/// gives depends on all of it; its gradient reads input and cotangent twice, and the
+/// input once more for the statistics, which a training step keeps.
 pub const ALL: &[Large] = &[
     large("relu", "forward", 2, |g| unary(g, Graph::relu)),
     large("exp", "forward", 2, |g| unary(g, Graph::exp)),
@@ -78,7 +79,7 @@ pub const ALL: &[Large] = &[
         let y = batch_norm(g, maps(g, "x")?, &weights(g, MAPS[1])?)?;
         g.output("y", y)
     }),
-    large("batch_norm", "gradient", 5, |g| map_slopes(g, batch_norm)),
+    large("batch_norm", "gradient", 6, |g| map_slopes(g, batch_norm)),
     large("sgd", "update", 3, |g| update(g, "sgd")),
     large("momentum", "update", 5, |g| update(g, "momentum")),
     large("adam", "update", 7, |g| update(g, "adam")),

@@ -4,7 +4,7 @@
 //! head after head. Brought into arrays of their own they cost two copies on the
 //! way in, one on the way out, and six on the way back, each of which writes
 //! zeros around what it moves: of the step of a vision transformer (64 samples of
-//! 64 tokens, 4 heads of 32) that was a tenth. The kernels only ever walk from
+//! 64 tokens, 4 heads of 32) that was 6.5 of 92 ms. The kernels only ever walk from
 //! row to row, so they can as well walk with longer steps.
 
 use super::{AttentionRows, AttentionShape};

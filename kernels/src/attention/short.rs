@@ -8,6 +8,10 @@
 //! scores, and pass over them three times, a row at a time; backwards the slopes
 //! as well.
 //!
+//! 256 attentions of 64 queries and keys of 32 values, one thread of a two-core
+//! AVX-512 server (Zen 5): 97 to 137 GFLOP/s forwards and 128 to 152 backwards, 50
+//! and 56 % of the multiply-add peak of that run; on two threads 54 and 59 %.
+//!
 //! Rows that lie far apart (packed ones) and are read more than once are brought
 //! together first: 64 rows at a step of 1.5 KiB fall into an eighth of the
 //! first-level cache.

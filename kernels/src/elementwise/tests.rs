@@ -202,40 +202,70 @@ fn approximations_over_all_exponents() {
     }
 }
 
-/// Every `f32` there is, and the largest error of each kernel. Minutes long:
-/// `cargo test --release -p speck-kernels every_f32 -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes minutes"]
-fn approximations_on_every_f32() {
+/// Every `f32` there is, and the largest error of a kernel. A minute or two each:
+/// `cargo test --release -p speck-kernels every_f32 -- --ignored --nocapture`, with
+/// `every_f32::gelu` for one of them.
+fn check_every_f32(kernel: &'static Kernel<Unary>) {
     use rayon::prelude::*;
     const CHUNK: u32 = 1 << 20;
-    let mut good = true;
-    for (kernel, tolerance) in approximations() {
-        let variants: Vec<_> = here(kernel.f32).filter(|v| v.name != "scalar").collect();
-        // Of each variant the largest error and the bits it occurs at.
-        let worst_of = |chunk: u32| -> Vec<(u64, u32)> {
-            let bits = |i: usize| chunk * CHUNK + i as u32;
-            let x: Vec<f32> = (0..CHUNK as usize).map(|i| f32::from_bits(bits(i))).collect();
-            let want = wanted(kernel, &x);
-            let worst = |variant: &&'static Variant<UnaryRun<f32>>| {
-                let got = run_unary(variant, &x);
-                let error = |i: usize| (ulps(got[i], want[i]), bits(i));
-                (0..x.len()).map(error).max().unwrap_or_default()
-            };
-            variants.iter().map(worst).collect()
+    let variants: Vec<_> = here(kernel.f32).filter(|v| v.name != "scalar").collect();
+    // Of each variant the largest error and the bits it occurs at.
+    let worst_of = |chunk: u32| -> Vec<(u64, u32)> {
+        let bits = |i: usize| chunk * CHUNK + i as u32;
+        let x: Vec<f32> = (0..CHUNK as usize).map(|i| f32::from_bits(bits(i))).collect();
+        let want = wanted(kernel, &x);
+        let worst = |variant: &&'static Variant<UnaryRun<f32>>| {
+            let got = run_unary(variant, &x);
+            let error = |i: usize| (ulps(got[i], want[i]), bits(i));
+            (0..x.len()).map(error).max().unwrap_or_default()
         };
-        let larger = |a: Vec<(u64, u32)>, b: Vec<(u64, u32)>| {
-            a.into_iter().zip(b).map(|(a, b)| a.max(b)).collect()
-        };
-        let chunks = (0..=u32::MAX / CHUNK).into_par_iter().map(worst_of);
-        let worst = chunks.reduce(|| vec![(0, 0); variants.len()], larger);
-        for (variant, (error, bits)) in variants.iter().zip(worst) {
-            let x = f32::from_bits(bits);
-            println!("{}:{}: at most {error} ULP, at {x:e}", kernel.name, variant.name);
-            good &= error <= tolerance;
-        }
+        variants.iter().map(worst).collect()
+    };
+    let larger = |a: Vec<(u64, u32)>, b: Vec<(u64, u32)>| {
+        a.into_iter().zip(b).map(|(a, b)| a.max(b)).collect()
+    };
+    let chunks = (0..=u32::MAX / CHUNK).into_par_iter().map(worst_of);
+    let worst = chunks.reduce(|| vec![(0, 0); variants.len()], larger);
+    for (variant, (error, bits)) in variants.iter().zip(worst) {
+        let x = f32::from_bits(bits);
+        println!("{}:{}: at most {error} ULP, at {x:e}", kernel.name, variant.name);
+        assert!(error <= tolerance(kernel), "the error is larger than stated");
     }
-    assert!(good, "an error is larger than stated");
+}
+
+mod every_f32 {
+    /// A test for each kernel that approximates.
+    macro_rules! every_f32 {
+        ($($name:ident $kernel:ident,)*) => {
+            $(
+                #[test]
+                #[ignore = "takes a minute"]
+                fn $name() {
+                    super::check_every_f32(&super::$kernel);
+                }
+            )*
+
+            #[test]
+            fn none_is_left_out() {
+                let here = [$(super::$kernel.name,)*];
+                let all = super::approximations().map(|(kernel, _)| kernel.name);
+                assert_eq!(here, all);
+            }
+        };
+    }
+    every_f32! {
+        exp EXP,
+        expm1 EXPM1,
+        log LOG,
+        log1p LOG1P,
+        sin SIN,
+        cos COS,
+        tanh TANH,
+        sigmoid SIGMOID,
+        softplus SOFTPLUS,
+        erf ERF,
+        gelu GELU,
+    }
 }
 
 /// What a binary kernel should give; as [`wanted`].
