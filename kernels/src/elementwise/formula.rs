@@ -350,7 +350,7 @@ unsafe fn normal<V: Lanes>(x: V) -> (V, V) {
     let s = u.neg_mul_add(V::splat(7.0), one);
     let p = s.polynomial([
         7.444_160_6e-1,
-        -5.655_617_7e-1,
+        -5.655_618e-1,
         3.154_249_8e-1,
         -1.160_527_7e-1,
         1.740_731_3e-2,
@@ -365,7 +365,7 @@ unsafe fn normal<V: Lanes>(x: V) -> (V, V) {
     let lack = t.mul_add(t, square.flip_sign(V::splat(-0.0)));
     let e = exp_within(V::splat(-104.0).max(square.mul(minus_half)));
     let e = e.mul(lack.mul_add(minus_half, one));
-    (p.mul(u).mul(e), e.mul(V::splat(3.989_422_8e-1)))
+    (p.mul(u).mul(e), e.mul(V::splat(3.989_423e-1)))
 }
 
 /// x (1 - Φ(-x)) above 0, x Φ(x) below: nothing cancels.
@@ -566,10 +566,10 @@ impl BinaryFormula for Pow {
         let (c, c_rest) = (V::splat(2.885_39), V::splat(3.851_926e-8));
         let square = s.mul(s);
         let rest = square.polynomial([
-            9.617_966_9e-1,
+            9.617_967e-1,
             5.770_780_2e-1,
             4.121_985_8e-1,
-            3.205_988_9e-1,
+            3.205_989e-1,
             2.623_081_8e-1,
         ]);
         let high = c.mul(s);
