@@ -198,11 +198,13 @@ pub fn run(large: &Large, rounds: usize, peaks: &Peaks) -> Result<Row, BenchErro
         }
     }
     let mut copy = Copy::new();
-    let (mut times, mut copies) = (Vec::new(), Vec::new());
+    // Of each round, for memory may become faster or slower from one to the next.
+    let (mut times, mut ratios) = (Vec::new(), Vec::new());
     program.run(&mut state)?;
     for _ in 0..rounds.max(1) {
-        times.push(time(|| program.run(&mut state))?);
-        copies.push(copy.seconds());
+        let seconds = time(|| program.run(&mut state))?;
+        times.push(seconds);
+        ratios.push(seconds / copy.seconds());
     }
     let elements = if ["group_norm", "batch_norm"].contains(&large.name) {
         MAPS.iter().product()
@@ -211,7 +213,7 @@ pub fn run(large: &Large, rounds: usize, peaks: &Peaks) -> Result<Row, BenchErro
     };
     let bytes = (large.moved * elements * size_of::<f32>()) as u64;
     let seconds = median(&mut times);
-    let bandwidth = copy.bytes() as f64 / median(&mut copies);
+    let bandwidth = copy.bytes() as f64 * median(&mut ratios) / seconds;
     let flops = program.cost().flops;
     let bound = Peaks { bandwidth, ..*peaks }.bound(flops, bytes);
     Ok(Row {
