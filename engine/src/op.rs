@@ -170,6 +170,8 @@ pub enum Lowered {
     Source,
     /// Its output is its first input's memory.
     Alias,
+    /// Its output is a part of its first input's memory, from this element on.
+    Part(usize),
     /// Element by element, with broadcasting; may run in place and in groups.
     Pointwise(Pointwise),
     /// A sum, tile by tile; may end a group.
@@ -234,9 +236,15 @@ pub trait Op: Debug + Send + Sync + 'static {
         false
     }
 
-    /// Whether the value is the first input's, in the same memory.
+    /// Whether the value is the first input's or a part of it, in the same memory.
     fn is_alias(&self) -> bool {
         false
+    }
+
+    /// The same value made of ops that have rules in the structure rewrite, for an
+    /// op that has none.
+    fn plain(&self, _: &Graph, _: &[NodeId]) -> Option<Result<NodeId, GraphError>> {
+        None
     }
 
     /// What it does to maps, for the structure rewrite.

@@ -20,6 +20,7 @@ pub mod isa;
 pub mod largest;
 pub mod matmul;
 pub mod movement;
+pub mod norm;
 pub mod parallel;
 pub mod peak;
 pub mod picked;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(reduce::kernels());
     kernels.extend(softmax::kernels());
     kernels.extend(attention::kernels());
+    kernels.extend(norm::kernels());
     kernels.extend(movement::kernels());
     kernels.extend(sort::kernels());
     kernels.extend(scan::kernels());

@@ -43,6 +43,9 @@ pub fn prefetch(address: *const u8, bytes: usize) {
     let _ = (address, bytes);
 }
 
+/// From this many bytes on, an output is written past the caches.
+pub const STREAMED: usize = 1 << 24;
+
 /// Copies past the caches: what is far larger than they are is gone from them
 /// before it is read again, and a plain store would first read the line that it
 /// overwrites. Call [`streamed`] before another thread reads it.

@@ -44,7 +44,7 @@ impl Batches for Specks {
             *place = ((step as usize + 1) * (i + 3) * 29 % 64) as i32;
         }
         // Once every weight has a gradient.
-        batch.background.fill(if step == 5 { 0.5 } else { 0.0 });
+        batch.background.fill(if step == 32 { 0.5 } else { 0.0 });
     }
 }
 
@@ -64,8 +64,10 @@ fn no_training_step_allocates() {
             for threads in [1, 2] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                 let made = pool.expect("a pool of threads").install(|| {
-                    // The first steps bind the state, gather the rows, wake threads.
-                    learner.learn(&Specks, 2).expect("steps");
+                    // The first steps bind the state, gather the rows, wake threads;
+                    // a thread's first theft makes it known to the others.
+                    rayon::broadcast(|_| ());
+                    learner.learn(&Specks, 30).expect("steps");
                     let before = ALLOCATIONS.load(Ordering::SeqCst);
                     learner.learn(&Specks, 4).expect("steps");
                     ALLOCATIONS.load(Ordering::SeqCst) - before

@@ -28,6 +28,7 @@ mod expand;
 mod expm1;
 mod floor;
 mod gather;
+mod gelu;
 mod greater;
 mod greater_equal;
 mod increment;
@@ -43,9 +44,12 @@ mod max;
 mod max_pool2d_indices;
 mod maximum;
 mod minimum;
+mod moments;
 mod mul;
 mod narrow;
 mod neg;
+pub(crate) mod norm;
+mod part;
 mod permute;
 mod picked_conv;
 mod picks;
@@ -65,6 +69,7 @@ mod rsqrt;
 mod scatter_add;
 mod segment_max;
 mod select;
+mod self_attention;
 mod sigmoid;
 mod sign;
 mod sin;
@@ -129,6 +134,8 @@ pub static ALL: &[&OpInfo] = &[
     &relu::RELU.info,
     &softplus::SOFTPLUS.info,
     &erf::ERF.info,
+    &gelu::GELU.info,
+    &gelu::GRADIENT.info,
     &add::ADD.info,
     &sub::SUB.info,
     &mul::MUL.info,
@@ -148,12 +155,17 @@ pub static ALL: &[&OpInfo] = &[
     &argsort::INFO,
     &cumulative_sum::INFO,
     &segment_max::INFO,
+    &moments::INFO,
     &softmax::SOFTMAX.info,
     &log_softmax::LOG_SOFTMAX.info,
     // Products
     &matmul::INFO,
     &attention::INFO,
     &attention_gradient::INFO,
+    &self_attention::INFO,
+    &self_attention::GRADIENT,
+    &norm::INFO,
+    &norm::GRADIENT,
     &conv2d::INFO,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,
@@ -167,6 +179,7 @@ pub static ALL: &[&OpInfo] = &[
     &barrier::INFO,
     // Movement
     &reshape::INFO,
+    &part::INFO,
     &expand::INFO,
     &permute::INFO,
     &narrow::INFO,
@@ -208,7 +221,7 @@ pub static ALL: &[&OpInfo] = &[
 ];
 
 /// The ops whose output is their input's memory; they run no kernel.
-pub const ALIASES: [&str; 4] = ["reshape", "detach", "straight_through", "barrier"];
+pub const ALIASES: [&str; 5] = ["reshape", "part", "detach", "straight_through", "barrier"];
 /// The name of the op that writes out a broadcast.
 pub const EXPAND: &str = "expand";
 

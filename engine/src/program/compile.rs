@@ -13,7 +13,7 @@ use super::group::{
 };
 use super::memory::{Lifetime, padded, plan};
 use super::pattern::Pattern;
-use super::{CompileError, Options, Port, Program, Step, view_of};
+use super::{CompileError, Inside, Options, Port, Program, Step, view_of};
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Lowered, Source};
 use crate::passes;
@@ -107,6 +107,8 @@ struct Planner<'a> {
     patterns: Vec<Vec<Pattern>>,
     /// The node whose memory a node's value is: itself unless it is an alias.
     root: Vec<usize>,
+    /// Where in the root's memory the value begins, in elements.
+    offset: Vec<usize>,
     units: Vec<Unit>,
     /// For each node, the unit that computes it.
     unit_of: Vec<Option<usize>>,
@@ -121,6 +123,7 @@ impl<'a> Planner<'a> {
         let mut lowered = Vec::new();
         let mut patterns = Vec::new();
         let mut root = Vec::new();
+        let mut offset = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
             let types: Vec<_> = node.inputs.iter().map(|id| &nodes[id.index()].ty).collect();
             let how = node.op.lower(&types, &node.ty, &options.kernels)?;
@@ -133,8 +136,15 @@ impl<'a> Planner<'a> {
                 _ => Vec::new(),
             });
             root.push(match &how {
-                Lowered::Alias | Lowered::InPlace(_) => root[node.inputs[0].index()],
+                Lowered::Alias | Lowered::Part(_) | Lowered::InPlace(_) => {
+                    root[node.inputs[0].index()]
+                }
                 _ => index,
+            });
+            offset.push(match &how {
+                Lowered::Part(start) => offset[node.inputs[0].index()] + start,
+                Lowered::Alias | Lowered::InPlace(_) => offset[node.inputs[0].index()],
+                _ => 0,
             });
             if matches!(how, Lowered::InPlace(_)) {
                 check_order(nodes, index, &root);
@@ -147,6 +157,7 @@ impl<'a> Planner<'a> {
             lowered,
             patterns,
             root,
+            offset,
             units: Vec::new(),
             unit_of,
             in_slot: HashMap::new(),
@@ -200,7 +211,7 @@ impl<'a> Planner<'a> {
             common.sums = 1;
         }
         for (input, pattern) in node.inputs.iter().zip(&self.patterns[index]) {
-            common.spread(self.root[input.index()], pattern);
+            common.spread(self.held(*input), pattern);
         }
         common
     }
@@ -210,9 +221,13 @@ impl<'a> Planner<'a> {
         let unit = self.units.last()?;
         let group = unit.group.as_ref()?;
         let readable = |input: &NodeId| {
-            // What a sum gives is known when the group is done.
+            // What a sum gives is known when the group is done, and a part of a
+            // value when all of it is.
             let root = self.root[input.index()];
-            !(unit.nodes.contains(&root) && matches!(self.lowered[root], Some(Lowered::Folding(_))))
+            let elements = |index: usize| self.nodes[index].ty.elements();
+            let late = matches!(self.lowered[root], Some(Lowered::Folding(_)))
+                || elements(input.index()) != elements(root);
+            !(late && unit.nodes.contains(&root))
         };
         let together = self.nodes[unit.nodes[0]].unit == self.nodes[index].unit;
         let fits = together
@@ -233,6 +248,13 @@ impl<'a> Planner<'a> {
             && common.spreads.len() <= MAX_SPREADS
             && common.spread_tiles <= MAX_SPREAD_TILES;
         (fits && room).then_some(common)
+    }
+
+    /// The node whose view a value is read by: a part has one of its own.
+    fn held(&self, id: NodeId) -> usize {
+        let (index, root) = (id.index(), self.root[id.index()]);
+        let whole = self.nodes[index].ty.elements() == self.nodes[root].ty.elements();
+        if whole { root } else { index }
     }
 
     /// The nodes that read the memory of `root`.
@@ -370,15 +392,24 @@ impl<'a> Planner<'a> {
         }
 
         // Views of aliases follow their root; those in the state are bound at each run.
-        let mut slots: Vec<(String, _, Vec<usize>)> = Vec::new();
+        let mut slots: Vec<(String, _, Vec<Inside>)> = Vec::new();
         for (slot, entry) in inner.states.iter().enumerate() {
             let lies_in =
                 |root: usize| root == entry.node.index() || self.in_slot.get(&root) == Some(&slot);
-            let inside: Vec<_> = (0..nodes.len()).filter(|i| lies_in(self.root[*i])).collect();
+            let inside = (0..nodes.len()).filter(|i| lies_in(self.root[*i]));
+            let inside = inside.map(|view| Inside {
+                view,
+                offset: self.offset[view] * nodes[view].ty.dtype.bytes(),
+                elements: nodes[view].ty.elements(),
+            });
+            let inside: Vec<_> = inside.collect();
             slots.push((entry.name.clone(), entry.ty.clone(), inside));
         }
         for index in 0..nodes.len() {
-            views[index] = views[self.root[index]];
+            let view = views[self.root[index]];
+            let offset = self.offset[index] * view.dtype.bytes();
+            let elements = nodes[index].ty.elements();
+            views[index] = View { address: view.address.wrapping_add(offset), elements, ..view };
         }
 
         let port = |name: &str, id: NodeId| Port {
@@ -468,7 +499,7 @@ impl<'a> Planner<'a> {
                     Some(Lowered::Pointwise(kernel)) => {
                         let patterns = std::mem::take(&mut self.patterns[*index]);
                         let inputs = inputs.zip(patterns).map(|(id, pattern)| {
-                            let node = self.root[id.index()];
+                            let node = self.held(*id);
                             if pattern.is_full() {
                                 return operand(node);
                             }
@@ -484,7 +515,7 @@ impl<'a> Planner<'a> {
                     }
                     Some(Lowered::Folding(folding)) => members.push(Member::Sum {
                         folding,
-                        input: operand(self.root[node.inputs[0].index()]),
+                        input: operand(self.held(node.inputs[0])),
                         output: *index,
                     }),
                     Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => {
@@ -536,6 +567,12 @@ fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
                 .is_some_and(|x| x.dtype == node.ty.dtype && x.elements() == node.ty.elements());
             assert!(same, "{name} is no alias of its first input");
         }
+        Lowered::Part(start) => {
+            let inside = inputs.first().is_some_and(|x| {
+                x.dtype == node.ty.dtype && x.elements() >= start + node.ty.elements()
+            });
+            assert!(inside, "{name} is no part of its first input");
+        }
         Lowered::Pointwise(pointwise) => {
             assert_eq!(pointwise.inputs(), inputs.len(), "{name}: inputs of the kernel");
             for input in inputs {
@@ -567,7 +604,7 @@ fn label(how: &Option<Lowered>) -> String {
         Some(Lowered::Pointwise(pointwise)) => pointwise.label.clone(),
         Some(Lowered::Folding(folding)) => folding.label.clone(),
         Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => routine.label.clone(),
-        Some(Lowered::Alias) => "alias".to_owned(),
+        Some(Lowered::Alias | Lowered::Part(_)) => "alias".to_owned(),
         Some(Lowered::Source) | None => String::new(),
     }
 }

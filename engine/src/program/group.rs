@@ -28,7 +28,7 @@ use super::arena::View;
 use super::pattern::Pattern;
 use super::pointwise::{Folding, Pointwise, Typed};
 use crate::dtype::DType;
-use speck_kernels::parallel::{Shared, for_parts, prefetch, stream, streamed};
+use speck_kernels::parallel::{STREAMED, Shared, for_parts, prefetch, stream, streamed};
 use std::mem::MaybeUninit;
 
 /// Bytes of a tile: a few of them fit in a first-level cache of 32 KiB.
@@ -50,8 +50,6 @@ const SHORTEST_PIECE: usize = 64;
 /// From this many elements on, the next tile is not in a cache yet.
 const PREFETCHED: usize = 1 << 20;
 
-/// From this many bytes on, an output is written past the caches.
-const STREAMED: usize = 1 << 24;
 /// Outputs written so; each has a tile.
 const MAX_STREAMED: usize = 4;
 /// The tiles of those come after the others.

@@ -129,6 +129,14 @@ struct Port {
     ty: TensorType,
 }
 
+/// A view that lies in a slot of the state.
+struct Inside {
+    view: usize,
+    /// Bytes from the slot's beginning.
+    offset: usize,
+    elements: usize,
+}
+
 /// A compiled graph.
 ///
 /// Runs step after step on memory planned when it was compiled: a run
@@ -145,7 +153,7 @@ pub struct Program {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     /// For each slot used: its name and type, and the views that lie in it.
-    slots: Vec<(String, TensorType, Vec<usize>)>,
+    slots: Vec<(String, TensorType, Vec<Inside>)>,
     /// The layout of the state the views point into.
     bound: Option<u64>,
     slot_of: Vec<usize>,
@@ -224,9 +232,9 @@ impl Program {
             // A caller may have put another tensor in the slot's place.
             state.check(*slot, name, ty)?;
             let address = state.slot_mut(*slot)?.bytes_mut().as_mut_ptr();
-            let view = View { address, elements: ty.elements(), dtype: ty.dtype };
-            for index in views {
-                self.views[*index] = view;
+            for Inside { view, offset, elements } in views {
+                let address = address.wrapping_add(*offset);
+                self.views[*view] = View { address, elements: *elements, dtype: ty.dtype };
             }
         }
         Ok(())

@@ -194,8 +194,12 @@ impl Rewriter<'_> {
         if !touched && !matches!(form, Form::Render(_)) {
             return Ok(());
         }
-        let value = self.graph.derived(id, |_| self.rule(&node, form))?;
         let structured = node.inputs.iter().any(|input| self.field(*input).is_some());
+        if structured && let Some(value) = self.taken_apart(id, &node)? {
+            self.values.insert(id, value);
+            return Ok(());
+        }
+        let value = self.graph.derived(id, |_| self.rule(&node, form))?;
         let (value, held) = match value {
             Some(value) => {
                 let held = match &value {
@@ -220,6 +224,20 @@ impl Rewriter<'_> {
         }
         self.values.insert(id, value);
         Ok(())
+    }
+
+    /// The value of an op without a rule that can be made of ops with rules.
+    fn taken_apart(&mut self, id: NodeId, node: &Node) -> Result<Option<Value>, GraphError> {
+        let graph = self.graph;
+        let start = graph.len();
+        let plain = graph.derived(id, |graph| node.op.plain(graph, &node.inputs).transpose())?;
+        let Some(plain) = plain else { return Ok(None) };
+        let end = graph.len();
+        self.needed.resize(end, true);
+        for index in start..end {
+            self.visit(NodeId::from_index(index))?;
+        }
+        Ok(Some(self.values.get(&plain).cloned().unwrap_or(Value::Dense(plain))))
     }
 
     /// How much of a field is computed.

@@ -4,7 +4,7 @@ use super::{Mode, complain, say};
 use crate::RunError;
 use crate::bench::ops::{self, Row, Settings};
 use crate::bench::steps::{Subject, Timing, WORKS};
-use crate::bench::{self, Peaks};
+use crate::bench::{self, Peaks, large};
 use crate::data::{Background, background};
 use crate::files::write_atomically;
 use clap::{Args, Subcommand};
@@ -32,6 +32,11 @@ pub(super) struct OpsArguments {
     /// lab's models]; needs one --op.
     #[arg(long, value_delimiter = ',', value_name = "SHAPE")]
     shape: Vec<String>,
+    /// Instead, programs limited by memory on 50 million values: element-wise ops,
+    /// norms and their gradients, updates of optimizers; --op picks some. Takes
+    /// 1.5 GB.
+    #[arg(long, conflicts_with_all = ["variant", "shape"])]
+    large: bool,
     /// Threads.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
@@ -120,7 +125,22 @@ fn shapes(texts: &[String]) -> Result<Option<Vec<Vec<usize>>>, RunError> {
     Ok(Some(shapes).filter(|shapes| !shapes.is_empty()))
 }
 
+/// `speck bench ops --large`.
+fn large_ops(arguments: &OpsArguments) -> Result<(), RunError> {
+    let chosen = named(large::ALL, &arguments.op, "work on large arrays", |large| large.name)?;
+    timed(arguments, |peaks, row| {
+        for large in chosen {
+            let rounds = usize::from(arguments.rounds);
+            row(large::run(large, rounds, peaks).map_err(|error| usage(error.to_string()))?)?;
+        }
+        Ok(())
+    })
+}
+
 fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
+    if arguments.large {
+        return large_ops(arguments);
+    }
     let with_kernels: Vec<&OpInfo> =
         speck_engine::ops::ALL.iter().copied().filter(|op| !(op.kernels)().is_empty()).collect();
     let chosen = named(&with_kernels, &arguments.op, "op with kernels", |op| op.name)?;
@@ -137,6 +157,21 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
         rounds: usize::from(arguments.rounds),
         ..Settings::default()
     };
+    timed(arguments, |peaks, row| {
+        for op in chosen {
+            let rows = ops::run(op, &settings, peaks).map_err(|error| usage(error.to_string()))?;
+            rows.into_iter().try_for_each(&mut *row)?;
+        }
+        Ok(())
+    })
+}
+
+/// Measures the machine, then says what `work` times, row by row.
+fn timed(
+    arguments: &OpsArguments,
+    work: impl FnOnce(&Peaks, &mut dyn FnMut(Row) -> Result<(), RunError>) -> Result<(), RunError>
+    + Send,
+) -> Result<(), RunError> {
     let timed = bench::on_threads(usize::from(arguments.threads), || -> Result<_, RunError> {
         let peaks = Peaks::measure();
         if arguments.json {
@@ -145,16 +180,14 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
             say(&format!("{}\n{}\n", peaks_line(&peaks), heading()))?;
         }
         let mut all = Vec::new();
-        for op in chosen {
-            let rows = ops::run(op, &settings, &peaks).map_err(|error| usage(error.to_string()))?;
-            for row in &rows {
-                match arguments.json {
-                    true => say(&format!("{}\n", serde_json::json!(row)))?,
-                    false => say(&line(row))?,
-                }
+        work(&peaks, &mut |row: Row| {
+            match arguments.json {
+                true => say(&format!("{}\n", serde_json::json!(row)))?,
+                false => say(&line(&row))?,
             }
-            all.extend(rows);
-        }
+            all.push(row);
+            Ok(())
+        })?;
         Ok((peaks, all))
     });
     let (peaks, rows) = timed.map_err(usage)??;

@@ -55,6 +55,7 @@ impl Optimizer for Adam {
         let second = correction(graph, self.beta2, update.count)?;
         let rate = graph.div(update.rate, first)?;
         let inverse_root = graph.rsqrt(second)?;
+        let keep = update.keep(self.decay)?;
         for ((name, parameter), gradient) in parameters.iter().zip(gradients) {
             let mean = update.moment("exp_avg", name, *parameter)?;
             let square = update.moment("exp_avg_sq", name, *parameter)?;
@@ -72,7 +73,7 @@ impl Optimizer for Adam {
             let change = graph.mul(ratio, rate)?;
             graph.update(mean, new_mean)?;
             graph.update(square, new_square)?;
-            let kept = update.decayed(*parameter, self.decay)?;
+            let kept = update.decayed(*parameter, keep)?;
             graph.update(*parameter, graph.sub(kept, change)?)?;
         }
         Ok(())

@@ -32,6 +32,7 @@ impl Optimizer for Lion {
         gradients: &[NodeId],
     ) -> Result<(), GraphError> {
         let graph = update.graph;
+        let keep = update.keep(self.decay)?;
         for ((name, parameter), gradient) in parameters.iter().zip(gradients) {
             let mean = update.moment("exp_avg", name, *parameter)?;
             let mixed = |beta: f64| {
@@ -41,7 +42,7 @@ impl Optimizer for Lion {
             };
             let direction = graph.sign(mixed(self.beta1)?)?;
             let change = graph.mul(direction, update.rate)?;
-            let kept = update.decayed(*parameter, self.decay)?;
+            let kept = update.decayed(*parameter, keep)?;
             graph.update(mean, mixed(self.beta2)?)?;
             graph.update(*parameter, graph.sub(kept, change)?)?;
         }

@@ -35,14 +35,19 @@ impl Update<'_> {
 }
 
 impl Update<'_> {
-    /// (1 - rate · decay) p.
-    fn decayed(&self, parameter: NodeId, decay: f64) -> Result<NodeId, GraphError> {
+    /// 1 - rate · decay, if there is a decay. To be built ahead of the parameters'
+    /// updates: between them a number of its own would cut a chain of steps in two.
+    fn keep(&self, decay: f64) -> Result<Option<NodeId>, GraphError> {
         if decay == 0.0 {
-            return Ok(parameter);
+            return Ok(None);
         }
         let share = self.graph.scale(self.rate, -decay)?;
-        let keep = self.graph.offset(share, 1.0)?;
-        self.graph.mul(parameter, keep)
+        self.graph.offset(share, 1.0).map(Some)
+    }
+
+    /// What the decay leaves of p.
+    fn decayed(&self, parameter: NodeId, keep: Option<NodeId>) -> Result<NodeId, GraphError> {
+        keep.map_or(Ok(parameter), |keep| self.graph.mul(parameter, keep))
     }
 }
 
