@@ -108,6 +108,8 @@ fn variants_agree_at_block_edges() {
             // Several blocks of rows and of depth, with panels kept for all.
             [113, 70, 1025],
             [225, 2090, 1030],
+            // More blocks of rows than have panels at a time.
+            [2130, 40, 1024],
             // Either operand, or both, in place; whole vectors and not.
             [16, 16, 600],
             [8, 48, 530],
@@ -162,6 +164,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
         shape(1, [40, 1200, 60], [true, false]),
         shape(1, [30, 40, 9000], [false, true]),
         shape(3, [256, 300, 130], [false, false]),
+        shape(1, [2130, 300, 1024], [false, false]),
     ];
     for shape in shapes {
         let [a, b] = operands::<f32>(&shape);
