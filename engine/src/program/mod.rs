@@ -3,6 +3,8 @@
 mod arena;
 mod compile;
 mod group;
+mod head;
+mod joining;
 mod memory;
 mod pattern;
 mod pointwise;
@@ -21,6 +23,7 @@ use crate::state::{State, StateError};
 use crate::tensor::Tensor;
 use arena::{Memory, View};
 use group::Group;
+use head::Head;
 use speck_kernels::{Choice, KernelError};
 use std::time::Instant;
 use thiserror::Error;
@@ -90,6 +93,7 @@ pub struct StepTiming {
 
 enum Step {
     Group(Group),
+    Head(Head),
     Routine {
         node: usize,
         inputs: Vec<usize>,
@@ -279,9 +283,11 @@ impl Program {
 fn execute(step: &Step, views: &[View], scratch: View) {
     match step {
         Step::Group(group) => group.run(views, scratch),
+        Step::Head(head) => head.run(views, scratch),
         Step::Routine { node, inputs, routine } => {
             let scratch = View { elements: routine.scratch, ..scratch };
-            (routine.run)(Arguments { views, inputs, output: views[*node], scratch });
+            let output = views[*node];
+            (routine.run)(Arguments { views, inputs, output, scratch, finished: None });
         }
         Step::Copy { from, to } => {
             let bytes = views[*from].elements * views[*from].dtype.bytes();

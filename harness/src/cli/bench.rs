@@ -137,12 +137,13 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
         rounds: usize::from(arguments.rounds),
         ..Settings::default()
     };
+    let widths = widths(&chosen, &settings);
     let timed = bench::on_threads(usize::from(arguments.threads), || -> Result<_, RunError> {
         let peaks = Peaks::measure();
         if arguments.json {
             say(&format!("{}\n", serde_json::json!(peaks)))?;
         } else {
-            say(&format!("{}\n{}\n", peaks_line(&peaks), heading()))?;
+            say(&format!("{}\n{}\n", peaks_line(&peaks), heading(widths)))?;
         }
         let mut all = Vec::new();
         for op in chosen {
@@ -150,7 +151,7 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
             for row in &rows {
                 match arguments.json {
                     true => say(&format!("{}\n", serde_json::json!(row)))?,
-                    false => say(&line(row))?,
+                    false => say(&line(row, widths))?,
                 }
             }
             all.extend(rows);
@@ -178,16 +179,33 @@ fn peaks_line(peaks: &Peaks) -> String {
     )
 }
 
-fn heading() -> String {
+/// Width of the op's, the case's and the variant's columns: what is longest of an
+/// op that is known before it is timed, and no less than the usual.
+fn widths(ops: &[&&OpInfo], settings: &Settings) -> [usize; 3] {
+    let mut widths = [22, 28, 14];
+    let widen = |width: &mut usize, text: &str| *width = (*width).max(text.chars().count());
+    for op in ops {
+        widen(&mut widths[0], op.name);
+        for case in bench::cases::cases(op) {
+            widen(&mut widths[1], &ops::label(&case, settings));
+        }
+        for variant in (op.kernels)().iter().flat_map(|kernel| &kernel.f32) {
+            widen(&mut widths[2], variant.name);
+        }
+    }
+    widths.map(|width| width + 2)
+}
+
+fn heading([op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:24}{:30}{:16}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}",
+        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}",
         "op", "case", "variant", "us", "GFLOP/s", "GB/s", "roof", "ratio", "error"
     )
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &Row, [op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:24}{:30}{:16}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}\n",
+        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}\n",
         row.op,
         row.case,
         row.variant,

@@ -46,15 +46,31 @@ use super::plan::LINE;
 use super::{MatmulShape, Routine};
 use std::arch::x86_64::*;
 use std::array::from_fn;
+use std::ops::Range;
 
 /// The routine.
-pub(crate) const ROUTINE: Routine<f32> = Routine { run, scratch: packed::scratch::<Avx512> };
+pub(crate) const ROUTINE: Routine<f32> =
+    Routine { run, scratch: packed::scratch::<Avx512>, report: Some(report) };
 
 /// # Safety
 /// The processor has AVX-512 F, DQ, BW and VL.
 unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratch: &mut [f32]) {
     // SAFETY: the caller's promise.
     unsafe { packed::run::<Avx512>(shape, a, b, out, scratch) }
+}
+
+/// # Safety
+/// The processor has AVX-512 F, DQ, BW and VL.
+unsafe fn report(
+    shape: &MatmulShape,
+    a: &[f32],
+    b: &[f32],
+    out: *mut f32,
+    scratch: &mut [f32],
+    finished: &(dyn Fn(Range<usize>) + Sync),
+) {
+    // SAFETY: the caller's promise.
+    unsafe { packed::report::<Avx512>(shape, a, b, out, scratch, finished) }
 }
 
 pub(crate) struct Avx512;
@@ -178,7 +194,7 @@ unsafe fn tile<const R: usize, const V: usize, const ASK: bool>(
 }
 
 /// The first `lanes` of 16 lanes.
-fn last_mask(lanes: usize) -> __mmask16 {
+pub(super) fn last_mask(lanes: usize) -> __mmask16 {
     (0xffff_u32 >> (16 - lanes.min(16))) as __mmask16
 }
 

@@ -134,9 +134,29 @@ pub(super) unsafe fn run<T: Tile>(
     out: &mut [f32],
     scratch: &mut [f32],
 ) {
-    shape.check(a, b, out);
-    if out.is_empty() || shape.k == 0 {
-        out.fill(0.0);
+    assert_eq!(out.len(), shape.elements(), "length of the product");
+    // SAFETY: the caller's promise.
+    unsafe { report::<T>(shape, a, b, out.as_mut_ptr(), scratch, &|_| {}) }
+}
+
+/// The product, with a report of what is finished.
+///
+/// # Safety
+/// As for [`run`], and as [`super::Routine::report`] says.
+pub(super) unsafe fn report<T: Tile>(
+    shape: &MatmulShape,
+    a: &[f32],
+    b: &[f32],
+    out: *mut f32,
+    scratch: &mut [f32],
+    finished: &(dyn Fn(Range<usize>) + Sync),
+) {
+    shape.check_operands(a, b);
+    let total = shape.elements();
+    if total == 0 || shape.k == 0 {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(out, total) }.fill(0.0);
+        finished(0..total);
         return;
     }
     let plan = Plan::new::<T>(shape);
@@ -147,7 +167,7 @@ pub(super) unsafe fn run<T: Tile>(
 
     let alone = rayon::current_num_threads() == 1;
     let size = plan.buffer();
-    let shared_out = Shared::new(out);
+    let shared_out = Shared::from_ptr(out);
     let shared_sums = Shared::new(partial_sums);
     let shared_buffers = Shared::new(buffers);
     for_parts(plan.parts(), 1, |range| {
@@ -159,7 +179,9 @@ pub(super) unsafe fn run<T: Tile>(
             // SAFETY: `T` runs here, by the caller's promise; the operands and
             // the result were checked against the shape; parts write disjoint
             // ranges of the result, or of the partial sums.
-            unsafe { run_part::<T>(&plan, part, operands, shared_out, shared_sums, buffer) };
+            unsafe {
+                run_part::<T>(&plan, part, operands, shared_out, shared_sums, buffer, finished);
+            }
         }
     });
     let more = &*partial_sums;
@@ -170,6 +192,7 @@ pub(super) unsafe fn run<T: Tile>(
             for sums in more.chunks_exact(plan.out_total).take(plan.depth.pieces - 1) {
                 out.iter_mut().zip(&sums[range.clone()]).for_each(|(out, sum)| *out += sum);
             }
+            finished(range);
         });
     }
 }
@@ -187,6 +210,7 @@ unsafe fn run_part<T: Tile>(
     out: Shared<f32>,
     partial_sums: Shared<f32>,
     buffer: &mut [f32],
+    finished: &(dyn Fn(Range<usize>) + Sync),
 ) {
     let (depth_part, batch_part) = (part % plan.depth.pieces, part / plan.depth.pieces);
     let depths = plan.depth.range(depth_part);
@@ -214,6 +238,11 @@ unsafe fn run_part<T: Tile>(
                 let holds = Some((plan.left.at(batch, 0, d), depths.len()));
                 let packed = plan.left_in_place || (plan.rows.pieces == 1 && held == holds);
                 held = holds;
+                let last = columns.end == plan.columns.total
+                    && depths.end == plan.depth.total
+                    && plan.depth.pieces == 1;
+                // Rows of a product that is computed transposed lie scattered.
+                let (by_rows, at_end) = (plan.out_steps[1] == 1, &|_| {});
                 let block = Block {
                     plan,
                     batch,
@@ -224,6 +253,7 @@ unsafe fn run_part<T: Tile>(
                     packed,
                     out,
                     accumulate: d > plan.depth.range(depth_part).start,
+                    finished: if last && by_rows { finished } else { at_end },
                 };
                 for first in (0..plan.rows.pieces).step_by(ROW_BLOCKS) {
                     for_parts(ROW_BLOCKS.min(plan.rows.pieces - first), 1, |range| {
@@ -233,6 +263,9 @@ unsafe fn run_part<T: Tile>(
                             unsafe { block.rows::<T>(first + slot, slot) };
                         }
                     });
+                }
+                if last && !by_rows {
+                    finished(batch * plan.out_size..(batch + 1) * plan.out_size);
                 }
             }
         }
@@ -278,6 +311,8 @@ struct Block<'a> {
     packed: bool,
     out: Shared<f32>,
     accumulate: bool,
+    /// Told which elements of the result are done.
+    finished: &'a (dyn Fn(Range<usize>) + Sync),
 }
 
 impl Block<'_> {
@@ -325,6 +360,8 @@ impl Block<'_> {
                 }
             }
         });
+        let start = |row| plan.out_at(batch, row, 0);
+        (self.finished)(start(rows.start)..start(rows.end));
     }
 
     /// Rows that meet some columns: some panels after others, if they are not

@@ -51,6 +51,9 @@ const DEPTH: usize = 1024;
 /// Most elements of `left` that meet columns together: 512 KiB of a second-level
 /// cache.
 const LEFT: usize = 1 << 17;
+/// Most elements of a block of rows of the result, where it is to stay in that
+/// cache: 256 KiB.
+const RESULT: usize = 1 << 16;
 /// Blocks of rows that several threads may have under way: their panels are 8 MiB
 /// of a third-level cache.
 pub(super) const ROW_BLOCKS: usize = 16;
@@ -213,7 +216,13 @@ impl Plan {
             (false, _) => DEPTH,
         };
         let block_depth = Cut::at_most(depth.piece, most_depth, 1).piece;
-        let row_blocks = match LEFT / block_depth.max(1) {
+        // Where the panels of `right` stay in the second-level cache, so do the
+        // results of a block of rows.
+        let most_rows = match columns * block_depth <= LEFT && !right_in_place {
+            true => (LEFT / block_depth.max(1)).min((RESULT / columns.max(1)).max(8 * tile_rows)),
+            false => LEFT / block_depth.max(1),
+        };
+        let row_blocks = match most_rows {
             most if rows <= most => Cut::new(rows, 1, tile_rows),
             most => Cut::at_most(rows, (most - most % tile_rows).max(tile_rows), tile_rows),
         };
