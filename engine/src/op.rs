@@ -190,6 +190,9 @@ pub struct Routine {
     pub label: String,
     /// Bytes of scratch memory it needs.
     pub scratch: usize,
+    /// Whether the call reports what it has finished, where it is asked to
+    /// ([`Arguments::finished`]): then it may head a group.
+    pub reports: bool,
     /// The call.
     pub run: Box<dyn Fn(Arguments<'_>) + Send + Sync>,
 }

@@ -11,6 +11,7 @@ use super::arena::{Memory, View};
 use super::group::{
     Group, MAX_SPREAD_TILES, MAX_SPREADS, MAX_SUMS, MAX_TILES, Member, Operand, Spread, part_length,
 };
+use super::head::Head;
 use super::memory::{Lifetime, padded, plan};
 use super::pattern::Pattern;
 use super::{CompileError, Inside, Options, Port, Program, Step, view_of};
@@ -36,6 +37,9 @@ impl Program {
         let mut planner = Planner::new(&inner.nodes, options)?;
         let grouping = !options.without.iter().any(|name| name == passes::GROUPS);
         planner.make_units(grouping);
+        if grouping && !options.without.iter().any(|name| name == passes::EPILOGUES) {
+            planner.join_heads();
+        }
         let outputs: Vec<NodeId> = inner.outputs.iter().map(|(_, id)| *id).collect();
         let slot_nodes: Vec<NodeId> = inner.states.iter().map(|slot| slot.node).collect();
         planner.place_updates(&inner.updates, &slot_nodes, &outputs);
@@ -73,15 +77,15 @@ impl Program {
 
 /// Steps before their memory is known: nodes that run tile by tile, or one
 /// other node.
-struct Unit {
-    nodes: Vec<usize>,
+pub(super) struct Unit {
+    pub nodes: Vec<usize>,
     /// What the members of a group have in common.
-    group: Option<Common>,
+    pub group: Option<Common>,
 }
 
-struct Common {
-    dtype: crate::DType,
-    total: usize,
+pub(super) struct Common {
+    pub dtype: crate::DType,
+    pub total: usize,
     /// Elements of a part, where a sum says so.
     part: Option<usize>,
     sums: usize,
@@ -100,20 +104,20 @@ impl Common {
     }
 }
 
-struct Planner<'a> {
-    nodes: &'a [Node],
-    lowered: Vec<Option<Lowered>>,
+pub(super) struct Planner<'a> {
+    pub nodes: &'a [Node],
+    pub lowered: Vec<Option<Lowered>>,
     /// How the inputs of each element-wise node are read.
-    patterns: Vec<Vec<Pattern>>,
+    pub patterns: Vec<Vec<Pattern>>,
     /// The node whose memory a node's value is: itself unless it is an alias.
-    root: Vec<usize>,
+    pub root: Vec<usize>,
     /// Where in the root's memory the value begins, in elements.
     offset: Vec<usize>,
-    units: Vec<Unit>,
+    pub units: Vec<Unit>,
     /// For each node, the unit that computes it.
-    unit_of: Vec<Option<usize>>,
+    pub unit_of: Vec<Option<usize>>,
     /// For each node, the slot of the state it is computed in.
-    in_slot: HashMap<usize, usize>,
+    pub in_slot: HashMap<usize, usize>,
     /// Values copied into slots at the end.
     copies: Vec<(usize, usize)>,
 }
@@ -258,7 +262,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The nodes that read the memory of `root`.
-    fn readers(&self, root: usize) -> Vec<usize> {
+    pub fn readers(&self, root: usize) -> Vec<usize> {
         (0..self.nodes.len())
             .filter(|reader| self.unit_of[*reader].is_some())
             .filter(|reader| {
@@ -295,6 +299,10 @@ impl<'a> Planner<'a> {
         let Some(unit) = self.unit_of[new] else { return false };
         self.readers(old).into_iter().all(|reader| {
             let Some(reading) = self.unit_of[reader] else { return false };
+            // A group's head reads all of it while members write.
+            if reading == unit && self.head_of(unit) == Some(reader) {
+                return false;
+            }
             let mut inputs = self.nodes[reader].inputs.iter().zip(&self.patterns[reader]);
             let tile_by_tile = self.units[unit].group.is_some()
                 && inputs.all(|(id, pattern)| self.root[id.index()] != old || pattern.is_full());
@@ -328,13 +336,16 @@ impl<'a> Planner<'a> {
         }
 
         let tiles = self.assign_tiles(&last);
+        let within = self.heads_within(&last, &tiles);
         let mut values: Vec<Lifetime> = Vec::new();
         let mut owner: Vec<usize> = Vec::new();
         let mut behind: Vec<usize> = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
             match (self.unit_of[index], node.op.source()) {
                 (Some(unit), _)
-                    if !tiles.contains_key(&index) && !self.in_slot.contains_key(&index) =>
+                    if !tiles.contains_key(&index)
+                        && !self.in_slot.contains_key(&index)
+                        && !within.contains_key(&index) =>
                 {
                     let last = last.get(&index).copied().unwrap_or(unit);
                     values.push(Lifetime { bytes: node.ty.bytes(), first: unit, last });
@@ -345,12 +356,13 @@ impl<'a> Planner<'a> {
             }
         }
         let labels: Vec<_> = self.lowered.iter().map(label).collect();
-        let steps = self.steps(&tiles);
+        let steps = self.steps(&tiles, &within);
         let scratch_bytes = steps
             .iter()
             .map(|step| match step {
                 Step::Routine { routine, .. } => routine.scratch,
                 Step::Group(group) => group.scratch,
+                Step::Head(head) => head.scratch(),
                 Step::Copy { .. } => 0,
             })
             .max()
@@ -359,6 +371,9 @@ impl<'a> Planner<'a> {
         let arena_bytes = planned + padded(scratch_bytes);
         let mut total = arena_bytes;
         let mut place: HashMap<usize, usize> = owner.into_iter().zip(offsets).collect();
+        for (head, member) in &within {
+            place.insert(*head, place[member]);
+        }
         for index in &behind {
             place.insert(*index, total);
             total += padded(nodes[*index].ty.bytes());
@@ -468,7 +483,7 @@ impl<'a> Planner<'a> {
                     keep
                 });
                 let local = last.get(index) == Some(&number)
-                    && !matches!(self.lowered[*index], Some(Lowered::Folding(_)))
+                    && matches!(self.lowered[*index], Some(Lowered::Pointwise(_)))
                     && !self.in_slot.contains_key(index)
                     && readers.iter().all(|reader| self.unit_of[*reader] == Some(number));
                 if let (true, Some(until), Some(tile)) =
@@ -483,7 +498,11 @@ impl<'a> Planner<'a> {
         tiles
     }
 
-    fn steps(&mut self, tiles: &HashMap<usize, usize>) -> Vec<Step> {
+    fn steps(
+        &mut self,
+        tiles: &HashMap<usize, usize>,
+        within: &HashMap<usize, usize>,
+    ) -> Vec<Step> {
         let operand = |root: usize| match tiles.get(&root) {
             Some(tile) => Operand::Tile(*tile),
             None => Operand::View(root),
@@ -491,6 +510,7 @@ impl<'a> Planner<'a> {
         let mut steps = Vec::new();
         for unit in &self.units {
             let mut members = Vec::new();
+            let mut head = None;
             let mut spreads: Vec<Spread> = Vec::new();
             for index in &unit.nodes {
                 let node = &self.nodes[*index];
@@ -518,6 +538,9 @@ impl<'a> Planner<'a> {
                         input: operand(self.held(node.inputs[0])),
                         output: *index,
                     }),
+                    Some(Lowered::Routine(routine)) if unit.group.is_some() => {
+                        head = Some((*index, inputs.map(|id| id.index()).collect(), routine));
+                    }
                     Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => {
                         steps.push(Step::Routine {
                             node: *index,
@@ -529,8 +552,17 @@ impl<'a> Planner<'a> {
                 }
             }
             if let Some(Common { dtype, total, .. }) = unit.group {
-                let in_state = |node: usize| self.in_slot.contains_key(&node);
-                steps.push(Step::Group(Group::new(members, spreads, (dtype, total), in_state)));
+                // Where the head's values lie, its lines are in a cache.
+                let read_before = |node: usize| {
+                    self.in_slot.contains_key(&node) || within.values().any(|other| *other == node)
+                };
+                let group = Group::new(members, spreads, (dtype, total), read_before);
+                steps.push(match head {
+                    Some((node, inputs, routine)) => {
+                        Step::Head(Head::new(node, inputs, routine, group))
+                    }
+                    None => Step::Group(group),
+                });
             }
         }
         steps.extend(self.copies.iter().map(|(from, to)| Step::Copy { from: *from, to: *to }));

@@ -209,12 +209,44 @@ impl Group {
         }
     }
 
+    /// How many parts there are.
+    pub fn parts(&self) -> usize {
+        self.total.div_ceil(self.part)
+    }
+
+    /// The elements of a part.
+    pub fn part(&self, number: usize) -> std::ops::Range<usize> {
+        number * self.part..((number + 1) * self.part).min(self.total)
+    }
+
+    /// One part of [`Group::run`]; when all have run, [`Group::combine`] is left.
+    pub fn run_one(&self, views: &[View], scratch: View, part: usize) {
+        let (partial, part) = (scratch.address.cast::<f64>(), self.part(part));
+        match self.dtype {
+            DType::F64 => self.run_part::<f64>(views, partial, part),
+            _ => self.run_part::<f32>(views, partial, part),
+        }
+    }
+
+    /// Adds the partial sums of all parts.
+    pub fn combine(&self, views: &[View], scratch: View) {
+        let partial = Shared::from_ptr(scratch.address.cast::<f64>());
+        match self.dtype {
+            DType::F64 => self.combine_typed::<f64>(SharedViews(views), partial),
+            _ => self.combine_typed::<f32>(SharedViews(views), partial),
+        }
+    }
+
     fn run_typed<T: Typed>(&self, views: &[View], scratch: View) {
         let views = SharedViews(views);
         let partial = Shared::from_ptr(scratch.address.cast::<f64>());
         for_parts(self.total, self.part, |range| {
             self.run_part::<T>(views.get(), partial.get(), range);
         });
+        self.combine_typed::<T>(views, partial);
+    }
+
+    fn combine_typed<T: Typed>(&self, views: SharedViews<'_>, partial: Shared<f64>) {
         let parts = self.total.div_ceil(self.part);
         let sums = self.members.iter().filter_map(|member| match member {
             Member::Sum { folding, output, .. } => Some((folding, output)),

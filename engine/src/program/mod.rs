@@ -4,6 +4,8 @@ mod arena;
 mod compile;
 mod gpu;
 mod group;
+mod head;
+mod joining;
 mod memory;
 mod pattern;
 mod pointwise;
@@ -22,6 +24,7 @@ use crate::state::{State, StateError};
 use crate::tensor::Tensor;
 use arena::{Memory, View};
 use group::Group;
+use head::Head;
 use speck_kernels::gpu::GpuError;
 use speck_kernels::team::with_helpers;
 use speck_kernels::{Choice, KernelError};
@@ -109,6 +112,7 @@ pub struct StepTiming {
 
 enum Step {
     Group(Group),
+    Head(Head),
     Routine {
         node: usize,
         inputs: Vec<usize>,
@@ -337,9 +341,11 @@ impl Program {
 fn execute(step: &Step, views: &[View], scratch: View) {
     match step {
         Step::Group(group) => group.run(views, scratch),
+        Step::Head(head) => head.run(views, scratch),
         Step::Routine { node, inputs, routine } => {
             let scratch = View { elements: routine.scratch, ..scratch };
-            (routine.run)(Arguments { views, inputs, output: views[*node], scratch });
+            let output = views[*node];
+            (routine.run)(Arguments { views, inputs, output, scratch, finished: None });
         }
         Step::Copy { from, to } => {
             let bytes = views[*from].elements * views[*from].dtype.bytes();

@@ -29,8 +29,48 @@ fn standard(name: &str) -> Vec<Case> {
     match name {
         "matmul" => vec![
             Case::new(
+                "1024×1024·1024×1024",
+                &[(&[1024, 1024], value), (&[1024, 1024], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
+                "2048×2048·2048×2048",
+                &[(&[2048, 2048], value), (&[2048, 2048], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
                 "512×512·512×512",
                 &[(&[512, 512], value), (&[512, 512], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            // An MLP's layers at batch 256 and 64, the widest one backward.
+            Case::new(
+                "256×512·512×12288",
+                &[(&[256, 512], value), (&[512, 12288], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
+                "256×12288·12288×512",
+                &[(&[256, 12288], value), (&[12288, 512], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
+                "256×256·256×512",
+                &[(&[256, 256], value), (&[256, 512], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new("64×512·512×512", &[(&[64, 512], value), (&[512, 512], value)], |g, x| {
+                g.matmul(x[0], x[1])
+            }),
+            // One row, and few rows and columns with long sums.
+            Case::new(
+                "1×4096·4096×4096",
+                &[(&[1, 4096], value), (&[4096, 4096], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
+                "16×65536·65536×16",
+                &[(&[16, 65536], value), (&[65536, 16], value)],
                 |g, x| g.matmul(x[0], x[1]),
             ),
             // The MLP's first layer on an image, forward and for its weights.

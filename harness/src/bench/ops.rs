@@ -183,11 +183,15 @@ fn run_case(
     Ok(subjects.iter_mut().map(row).collect())
 }
 
-fn label(case: &Case, settings: &Settings) -> String {
+/// The case's name, or the shapes that are timed in place of its own.
+pub fn label(case: &Case, settings: &Settings) -> String {
     match &settings.shapes {
-        Some(_) => {
-            let shapes = case.inputs.iter().map(|(shape, _)| format!("{shape:?}"));
-            shapes.collect::<Vec<_>>().join(" ")
+        Some(shapes) => {
+            let sizes = |shape: &Vec<usize>| {
+                let sizes: Vec<_> = shape.iter().map(ToString::to_string).collect();
+                sizes.join("×")
+            };
+            shapes.iter().map(sizes).collect::<Vec<_>>().join(" · ")
         }
         None => case.name.to_owned(),
     }

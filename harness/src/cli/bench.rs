@@ -128,7 +128,7 @@ fn shapes(texts: &[String]) -> Result<Option<Vec<Vec<usize>>>, RunError> {
 /// `speck bench ops --large`.
 fn large_ops(arguments: &OpsArguments) -> Result<(), RunError> {
     let chosen = named(large::ALL, &arguments.op, "work on large arrays", |large| large.name)?;
-    timed(arguments, |peaks, row| {
+    timed(arguments, COLUMNS, |peaks, row| {
         for large in chosen {
             let rounds = usize::from(arguments.rounds);
             row(large::run(large, rounds, peaks).map_err(|error| usage(error.to_string()))?)?;
@@ -157,7 +157,7 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
         rounds: usize::from(arguments.rounds),
         ..Settings::default()
     };
-    timed(arguments, |peaks, row| {
+    timed(arguments, widths(&chosen, &settings), |peaks, row| {
         for op in chosen {
             let rows = ops::run(op, &settings, peaks).map_err(|error| usage(error.to_string()))?;
             rows.into_iter().try_for_each(&mut *row)?;
@@ -169,6 +169,7 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
 /// Measures the machine, then says what `work` times, row by row.
 fn timed(
     arguments: &OpsArguments,
+    widths: [usize; 3],
     work: impl FnOnce(&Peaks, &mut dyn FnMut(Row) -> Result<(), RunError>) -> Result<(), RunError>
     + Send,
 ) -> Result<(), RunError> {
@@ -177,13 +178,13 @@ fn timed(
         if arguments.json {
             say(&format!("{}\n", serde_json::json!(peaks)))?;
         } else {
-            say(&format!("{}\n{}\n", peaks_line(&peaks), heading()))?;
+            say(&format!("{}\n{}\n", peaks_line(&peaks), heading(widths)))?;
         }
         let mut all = Vec::new();
         work(&peaks, &mut |row: Row| {
             match arguments.json {
                 true => say(&format!("{}\n", serde_json::json!(row)))?,
-                false => say(&line(&row))?,
+                false => say(&line(&row, widths))?,
             }
             all.push(row);
             Ok(())
@@ -211,16 +212,36 @@ fn peaks_line(peaks: &Peaks) -> String {
     )
 }
 
-fn heading() -> String {
+/// The usual widths of the columns of op, case and variant.
+const COLUMNS: [usize; 3] = [24, 30, 16];
+
+/// Width of the op's, the case's and the variant's columns: what is longest of an
+/// op that is known before it is timed, and no less than the usual.
+fn widths(ops: &[&&OpInfo], settings: &Settings) -> [usize; 3] {
+    let mut widths = COLUMNS.map(|width| width - 2);
+    let widen = |width: &mut usize, text: &str| *width = (*width).max(text.chars().count());
+    for op in ops {
+        widen(&mut widths[0], op.name);
+        for case in bench::cases::cases(op) {
+            widen(&mut widths[1], &ops::label(&case, settings));
+        }
+        for variant in (op.kernels)().iter().flat_map(|kernel| &kernel.f32) {
+            widen(&mut widths[2], variant.name);
+        }
+    }
+    widths.map(|width| width + 2)
+}
+
+fn heading([op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:24}{:30}{:16}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}",
+        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}",
         "op", "case", "variant", "us", "GFLOP/s", "GB/s", "roof", "ratio", "error"
     )
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &Row, [op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:24}{:30}{:16}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}\n",
+        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}\n",
         row.op,
         row.case,
         row.variant,

@@ -33,11 +33,11 @@ mod avx512;
 mod channels_last;
 #[cfg(target_arch = "x86_64")]
 mod correlate;
+pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 mod im2col;
 #[cfg(target_arch = "x86_64")]
 mod reduce;
-pub mod gpu;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod skip;
