@@ -1,6 +1,7 @@
 //! `speck bench`: kernel variants and training steps, timed.
 
 pub mod cases;
+pub mod evaluation;
 pub mod ops;
 mod page;
 pub mod steps;
