@@ -52,9 +52,20 @@ fn steps_are_timed_in_each_mode_on_each_background() {
 }
 
 #[test]
+fn evaluations_of_both_kinds_give_the_same_answers() {
+    let place = Place::new();
+    let words = ["bench", "evaluation", "--work", "mlp32", "--rounds", "1", "--steps", "2"];
+    let rows = rows(&place, &[&words[..], &["--json"]].concat());
+    let [row] = rows.as_slice() else { panic!("one row: {rows:?}") };
+    assert_eq!((row["positions"].as_u64(), row["n"].as_u64()), (Some(4096), Some(1)));
+    assert!(row["difference"].as_f64() <= Some(1e-5), "{row}");
+    assert!(row["ratio"].as_f64() > Some(0.0), "{row}");
+}
+
+#[test]
 fn what_cannot_be_timed_is_named() {
     let place = Place::new();
-    let complaints: [(&[&str], &str); 7] = [
+    let complaints: [(&[&str], &str); 8] = [
         (&["ops", "--op", "rellu"], "did you mean `relu`"),
         (&["ops", "--shape", "3x3"], "needs exactly one --op"),
         (&["ops", "--op", "relu", "--variant", "axv2"], "no variant `axv2`"),
@@ -62,6 +73,7 @@ fn what_cannot_be_timed_is_named() {
         (&["ops", "--op", "matmul", "--shape", "3x4,5x6"], "the inner sizes 4 and 5 differ"),
         (&["steps", "--work", "cn"], "did you mean `cnn`"),
         (&["steps", "--background", "blak"], "random-sample"),
+        (&["evaluation", "--work", "cn"], "did you mean `cnn`"),
     ];
     for (words, part) in complaints {
         let outcome = place.speck(&[&["bench"][..], words].concat());

@@ -7,6 +7,8 @@ use speck_models::{CHANNELS, SCREEN};
 
 /// The nodes that stand for a batch.
 pub struct Screen {
+    /// [samples, specks, 3]
+    pub colours: NodeId,
     /// [samples, 3, 64, 64]
     pub image: NodeId,
     /// [samples, 128]
@@ -24,6 +26,7 @@ pub fn declare(graph: &Graph, shape: BatchShape) -> Result<Screen, GraphError> {
         let colours = graph.input("colours", graph.float(), &[samples, specks, CHANNELS])?;
         let background = graph.input("background", graph.float(), &[backgrounds, CHANNELS])?;
         Ok(Screen {
+            colours,
             image: graph.render(positions, colours, background, SCREEN, size)?,
             targets: graph.speck_targets(positions, SCREEN, size)?,
         })

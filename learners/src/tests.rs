@@ -235,6 +235,35 @@ fn predictions_are_the_same_in_every_mode() {
 }
 
 #[test]
+fn many_screens_of_one_colour_are_predicted_as_single_ones() {
+    for (model, given) in small_models() {
+        for size in [1, 3] {
+            let shape = BatchShape { samples: 1500, specks: 1, backgrounds: 1, size };
+            let mut batch = SpeckBatch::new(shape);
+            for sample in 0..shape.samples - 1 {
+                let place = sample * 1237 % 4096;
+                batch.positions[sample * 2] = (place / 64) as i32;
+                batch.positions[sample * 2 + 1] = (place % 64) as i32;
+            }
+            batch.colours.fill(0.75);
+            batch.background.copy_from_slice(&[0.125, 0.5, 0.0]);
+            assert!(batch.is_of_one_colour());
+            let [dense, alike] =
+                [structure::Mode::Dense, structure::Mode::Structured].map(|mode| {
+                    let mut learner = small(mode, model, &given);
+                    learner.learn(&Specks(SHAPE), 3).unwrap();
+                    let mut brightness = vec![f32::NAN; shape.samples * TARGETS];
+                    learner.predict(&batch, &mut brightness).unwrap();
+                    brightness
+                });
+            for (at, (a, b)) in dense.iter().zip(&alike).enumerate() {
+                assert!((a - b).abs() <= 1e-4, "{model} {size}: {b} instead of {a} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_plan_says_why_and_a_ledger_what_is_skipped() {
     let given = [("channels", list(&[4, 8]))];
     let description = small(structure::Mode::Auto, "cnn", &given).describe();

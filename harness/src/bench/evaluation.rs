@@ -60,7 +60,8 @@ impl Pair {
         steps: u64,
     ) -> Result<Self, WorkError> {
         let (dense, _) = work.learner(kernels.clone(), Mode::Dense, background)?;
-        let (mut structured, source) = work.learner(kernels.clone(), Mode::Structured, background)?;
+        let (mut structured, source) =
+            work.learner(kernels.clone(), Mode::Structured, background)?;
         structured.learn(&source, steps)?;
         let probe = Probe::all_positions(&work.data(background), 0);
         let (times, positions, difference) = (Default::default(), 0, 0.0);

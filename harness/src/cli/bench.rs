@@ -313,7 +313,8 @@ fn evaluation(arguments: &EvaluationArguments) -> Result<(), RunError> {
         for work in chosen {
             let failed = |error: bench::steps::WorkError| usage(error.to_string());
             let steps = u64::from(arguments.steps);
-            let mut pair = Pair::new(work, &kernels, arguments.background, steps).map_err(failed)?;
+            let mut pair =
+                Pair::new(work, &kernels, arguments.background, steps).map_err(failed)?;
             for _ in 0..arguments.rounds {
                 pair.round().map_err(failed)?;
             }
