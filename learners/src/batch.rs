@@ -7,7 +7,7 @@ pub const SCREEN: usize = 64;
 pub const TARGETS: usize = 2 * SCREEN;
 
 /// The sizes that are fixed for a compiled program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchShape {
     /// Samples in a batch.
     pub samples: usize,
@@ -17,6 +17,9 @@ pub struct BatchShape {
     pub backgrounds: usize,
     /// Edge of a speck in pixels.
     pub size: usize,
+    /// Standard deviation in pixels of the Gaussian by which specks fade from
+    /// their centre into the background; 0 where they do not.
+    pub falloff: f64,
 }
 
 /// What is on the screens of one batch.
@@ -110,11 +113,11 @@ impl SpeckBatch {
     /// slots and size are the same, and so is the background where there is one
     /// for all.
     pub fn join(&mut self, other: &SpeckBatch) -> bool {
-        let BatchShape { samples, specks, backgrounds, size } = other.shape;
+        let BatchShape { samples, specks, backgrounds, size, falloff } = other.shape;
         let own = self.shape;
         let shared = own.backgrounds == 1 && backgrounds == 1;
         let each = own.backgrounds == own.samples && backgrounds == samples && !shared;
-        if (own.specks, own.size) != (specks, size)
+        if (own.specks, own.size, own.falloff) != (specks, size, falloff)
             || !(each || shared && self.background == other.background)
         {
             return false;
@@ -169,7 +172,7 @@ mod tests {
     use super::*;
 
     fn shape(backgrounds: usize, size: usize) -> BatchShape {
-        BatchShape { samples: 2, specks: 2, backgrounds, size }
+        BatchShape { samples: 2, specks: 2, backgrounds, size, falloff: 0.0 }
     }
 
     #[test]
@@ -201,8 +204,7 @@ mod tests {
 
     #[test]
     fn samples_are_taken_into_wider_batches() {
-        let mut from =
-            SpeckBatch::new(BatchShape { samples: 3, specks: 1, backgrounds: 3, size: 1 });
+        let mut from = SpeckBatch::new(BatchShape { samples: 3, specks: 1, ..shape(3, 1) });
         from.positions = vec![1, 2, 3, 4, 5, 6];
         from.background = (0..9).map(|i| i as f32).collect();
         let mut to = SpeckBatch::new(shape(2, 1));
@@ -238,7 +240,7 @@ mod tests {
 
     #[test]
     fn batches_of_one_colour_are_known() {
-        let one = BatchShape { samples: 3, specks: 1, backgrounds: 1, size: 1 };
+        let one = BatchShape { samples: 3, specks: 1, ..shape(1, 1) };
         let mut batch = SpeckBatch::new(one);
         assert!(!batch.is_of_one_colour());
         batch.positions = vec![4, 5, 0, 63, -1, -1];

@@ -92,13 +92,13 @@ impl Predictor {
 
 /// The programs for a batch, the best one first; there always is the last one.
 fn forms(mode: structure::Mode, batch: &SpeckBatch) -> Vec<Form> {
-    let BatchShape { samples, specks, backgrounds, size, .. } = batch.shape;
+    let BatchShape { samples, specks, backgrounds, .. } = batch.shape;
     let specks = specks.next_power_of_two();
     if mode == structure::Mode::Dense {
         // One program for nearly all batches: slots are rounded up and left
         // empty, and a shared background is given to each sample.
         let specks = specks.max(SLOTS);
-        let shape = BatchShape { samples: SAMPLES, specks, backgrounds: SAMPLES, size };
+        let shape = BatchShape { samples: SAMPLES, specks, backgrounds: SAMPLES, ..batch.shape };
         return vec![(shape, false)];
     }
     // Where only what differs is computed, an empty slot costs as much as a full
@@ -107,7 +107,7 @@ fn forms(mode: structure::Mode, batch: &SpeckBatch) -> Vec<Form> {
         samples,
         specks,
         backgrounds: if backgrounds == 1 { 1 } else { samples },
-        size,
+        ..batch.shape
     };
     let rounded = samples.next_power_of_two();
     let mut forms = Vec::new();

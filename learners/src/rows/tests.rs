@@ -12,7 +12,8 @@ struct Specks {
     coloured: bool,
 }
 
-const SHAPE: BatchShape = BatchShape { samples: 3, specks: 2, backgrounds: 1, size: 2 };
+const SHAPE: BatchShape =
+    BatchShape { samples: 3, specks: 2, backgrounds: 1, size: 2, falloff: 0.0 };
 /// Longer than the history of rates.
 const STEPS: u64 = 600;
 
