@@ -11,6 +11,8 @@ use crate::files::write_atomically;
 use clap::{Args, Subcommand};
 use speck_engine::OpInfo;
 use speck_engine::kernels::Choice;
+use speck_learners::drift::{Drift, measure};
+use speck_learners::gradient::optimizers::NAMES;
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -19,6 +21,8 @@ pub(super) enum Bench {
     Ops(OpsArguments),
     /// Time training steps of fixed works.
     Steps(StepsArguments),
+    /// Measure how far weights that are updated by rows are from the dense ones.
+    Drift(DriftArguments),
     /// Time the evaluation of all 4096 positions, dense against structured.
     Evaluation(EvaluationArguments),
 }
@@ -75,6 +79,19 @@ pub(super) struct StepsArguments {
 }
 
 #[derive(Args)]
+pub(super) struct DriftArguments {
+    /// Only these optimizers, separated by commas [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "OPTIMIZER")]
+    optimizer: Vec<String>,
+    /// Steps of training.
+    #[arg(long, default_value_t = speck_learners::drift::STEPS)]
+    steps: u64,
+    /// One JSON object a row.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
 pub(super) struct EvaluationArguments {
     /// Only these works, separated by commas [default: each model once].
     #[arg(long, value_delimiter = ',', value_name = "WORK")]
@@ -106,6 +123,7 @@ pub(super) fn bench(command: &Bench) -> Result<(), RunError> {
     match command {
         Bench::Ops(arguments) => ops(arguments),
         Bench::Steps(arguments) => steps(arguments),
+        Bench::Drift(arguments) => drift(arguments),
         Bench::Evaluation(arguments) => evaluation(arguments),
     }
 }
@@ -288,6 +306,36 @@ fn step_line(timing: &Timing) -> String {
         timing.gflops,
         timing.share_of_peak * 100.0
     )
+}
+
+fn drift(arguments: &DriftArguments) -> Result<(), RunError> {
+    let optimizers =
+        named(NAMES, &arguments.optimizer, "optimizer", |name| name)?.into_iter().copied();
+    if !arguments.json {
+        say(&format!(
+            "distance from the dense program in f64 after {} steps, relative to the values\n\
+             {:12}{:10}{:>10}{:>10}\n",
+            arguments.steps, "optimizer", "rows", "f64", "f32"
+        ))?;
+    }
+    for optimizer in optimizers {
+        let all =
+            measure(optimizer, &[], arguments.steps).map_err(|error| usage(error.to_string()))?;
+        for Drift { optimizer, rows, double, single } in all {
+            match arguments.json {
+                true => say(&format!(
+                    "{}\n",
+                    serde_json::json!({
+                        "optimizer": optimizer, "rows": rows, "f64": double, "f32": single,
+                    })
+                ))?,
+                false => {
+                    say(&format!("{optimizer:12}{rows:10}{double:>10.1e}{single:>10.1e}\n"))?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn evaluation(arguments: &EvaluationArguments) -> Result<(), RunError> {
