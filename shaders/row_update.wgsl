@@ -21,6 +21,8 @@ struct Params {
     rest_1: f32,
     rest_2: f32,
     epsilon: f32,
+    // Decay that is added to the gradient.
+    coupled: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -52,9 +54,9 @@ override CATCH_UP: bool = false;
 fn step(values: vec3<f32>, g: f32, own: vec3<f32>) -> vec3<f32> {
     let w = values.x;
     switch RULE {
-        case SGD: { return vec3<f32>(w - g * own.x, values.yz); }
+        case SGD: { return vec3<f32>(w * own.z - g * own.x, values.yz); }
         case MOMENTUM: {
-            let v = values.y * params.beta_1 + g;
+            let v = values.y * params.beta_1 + (g + w * params.coupled);
             return vec3<f32>(w - v * own.x, v, values.z);
         }
         case RMSPROP: {

@@ -29,7 +29,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-const SHAPE: BatchShape = BatchShape { samples: 9, specks: 2, backgrounds: 1, size: 1 };
+const SHAPE: BatchShape =
+    BatchShape { samples: 9, specks: 2, backgrounds: 1, size: 1, falloff: 0.0 };
 
 struct Specks;
 

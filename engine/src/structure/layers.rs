@@ -348,7 +348,7 @@ impl Rewriter<'_> {
 
     /// The window of the max pooling that ends with this gather: the planes of
     /// maps at the indices of their own largest elements.
-    fn pooled(&self, gather: &Node, axis: usize) -> Option<PoolWindow> {
+    pub(super) fn pooled(&self, gather: &Node, axis: usize) -> Option<PoolWindow> {
         let graph = self.graph;
         let [planes, flat] = [gather.inputs[0], gather.inputs[1]].map(|id| graph.node(id));
         let reshapes =

@@ -1,6 +1,7 @@
 //! `speck bench`: kernel variants and training steps, timed.
 
 pub mod cases;
+pub mod evaluation;
 pub mod large;
 pub mod ops;
 mod page;

@@ -2,14 +2,17 @@
 
 use super::{Mode, complain, say};
 use crate::RunError;
+use crate::bench::evaluation::Pair;
 use crate::bench::ops::{self, Row, Settings};
-use crate::bench::steps::{Subject, Timing, WORKS};
+use crate::bench::steps::{Subject, Timing, WORKS, Work};
 use crate::bench::{self, Peaks, large};
 use crate::data::{Background, background};
 use crate::files::write_atomically;
 use clap::{Args, Subcommand};
 use speck_engine::OpInfo;
 use speck_engine::kernels::Choice;
+use speck_learners::drift::{Drift, measure};
+use speck_learners::gradient::optimizers::NAMES;
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -18,6 +21,10 @@ pub(super) enum Bench {
     Ops(OpsArguments),
     /// Time training steps of fixed works.
     Steps(StepsArguments),
+    /// Measure how far weights that are updated by rows are from the dense ones.
+    Drift(DriftArguments),
+    /// Time the evaluation of all 4096 positions, dense against structured.
+    Evaluation(EvaluationArguments),
 }
 
 #[derive(Args)]
@@ -76,6 +83,44 @@ pub(super) struct StepsArguments {
     json: bool,
 }
 
+#[derive(Args)]
+pub(super) struct DriftArguments {
+    /// Only these optimizers, separated by commas [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "OPTIMIZER")]
+    optimizer: Vec<String>,
+    /// Steps of training.
+    #[arg(long, default_value_t = speck_learners::drift::STEPS)]
+    steps: u64,
+    /// One JSON object a row.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct EvaluationArguments {
+    /// Only these works, separated by commas [default: each model once].
+    #[arg(long, value_delimiter = ',', value_name = "WORK")]
+    work: Vec<String>,
+    /// Colour of the background: a colour, random-batch or random-sample.
+    #[arg(long, default_value = "black", value_parser = read_background)]
+    background: Background,
+    /// Steps of training before.
+    #[arg(long, default_value_t = 20)]
+    steps: u16,
+    /// Threads [default: as many as the machine has].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Rounds: both are timed in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar.
+    #[arg(long, value_name = "KERNEL:VARIANT")]
+    kernel: Option<String>,
+    /// One JSON object a work.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Fewest steps timed of a work, however long they take.
 const FEWEST: usize = 5;
 
@@ -83,12 +128,19 @@ pub(super) fn bench(command: &Bench) -> Result<(), RunError> {
     match command {
         Bench::Ops(arguments) => ops(arguments),
         Bench::Steps(arguments) => steps(arguments),
+        Bench::Drift(arguments) => drift(arguments),
+        Bench::Evaluation(arguments) => evaluation(arguments),
     }
 }
 
 fn read_background(text: &str) -> Result<Background, String> {
     Background::read(text)
         .ok_or_else(|| format!("is neither a colour nor one of {}", background::WORDS.join(", ")))
+}
+
+fn threads(wanted: Option<u16>) -> usize {
+    let here = || std::thread::available_parallelism().map_or(1, usize::from);
+    wanted.map_or_else(here, usize::from)
 }
 
 fn usage(message: String) -> RunError {
@@ -260,8 +312,7 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
         return Err(usage(format!("--seconds {} is no length of time", arguments.seconds)));
     }
     let kernels = super::run::choice(arguments.kernel.as_deref())?;
-    let here = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = arguments.threads.map_or(here, usize::from);
+    let threads = threads(arguments.threads);
     bench::on_threads(threads, || -> Result<(), RunError> {
         let peaks = Peaks::measure();
         if !arguments.json {
@@ -309,4 +360,82 @@ fn step_line(timing: &Timing) -> String {
         timing.gflops,
         timing.share_of_peak * 100.0
     )
+}
+
+fn drift(arguments: &DriftArguments) -> Result<(), RunError> {
+    let optimizers =
+        named(NAMES, &arguments.optimizer, "optimizer", |name| name)?.into_iter().copied();
+    if !arguments.json {
+        say(&format!(
+            "distance from the dense program in f64 after {} steps, relative to the values\n\
+             {:12}{:10}{:>10}{:>10}\n",
+            arguments.steps, "optimizer", "rows", "f64", "f32"
+        ))?;
+    }
+    for optimizer in optimizers {
+        let all =
+            measure(optimizer, &[], arguments.steps).map_err(|error| usage(error.to_string()))?;
+        for Drift { optimizer, rows, double, single } in all {
+            match arguments.json {
+                true => say(&format!(
+                    "{}\n",
+                    serde_json::json!({
+                        "optimizer": optimizer, "rows": rows, "f64": double, "f32": single,
+                    })
+                ))?,
+                false => {
+                    say(&format!("{optimizer:12}{rows:10}{double:>10.1e}{single:>10.1e}\n"))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn evaluation(arguments: &EvaluationArguments) -> Result<(), RunError> {
+    let mut chosen = named(WORKS, &arguments.work, "work", |work| work.name)?;
+    if arguments.work.is_empty() {
+        let mut models: Vec<&Work> = Vec::new();
+        for work in chosen {
+            if !models.iter().any(|known| known.is_model_of(work)) {
+                models.push(work);
+            }
+        }
+        chosen = models;
+    }
+    let kernels = super::run::choice(arguments.kernel.as_deref())?;
+    let threads = threads(arguments.threads);
+    bench::on_threads(threads, || -> Result<(), RunError> {
+        if !arguments.json {
+            say(&format!(
+                "{:10}{:>11}{:>12}{:>15}{:>8}{:>8}{:>13}\n",
+                "work", "positions", "dense ms", "structured ms", "ratio", "rounds", "difference"
+            ))?;
+        }
+        for work in chosen {
+            let failed = |error: bench::steps::WorkError| usage(error.to_string());
+            let steps = u64::from(arguments.steps);
+            let mut pair =
+                Pair::new(work, &kernels, arguments.background, steps).map_err(failed)?;
+            for _ in 0..arguments.rounds {
+                pair.round().map_err(failed)?;
+            }
+            let result = pair.result(threads);
+            match arguments.json {
+                true => say(&format!("{}\n", serde_json::json!(result)))?,
+                false => say(&format!(
+                    "{:10}{:>11}{:>12.1}{:>15.2}{:>7.1}x{:>8}{:>13.1e}\n",
+                    result.work,
+                    result.positions,
+                    result.dense_ms,
+                    result.structured_ms,
+                    result.ratio,
+                    result.n,
+                    result.difference
+                ))?,
+            }
+        }
+        Ok(())
+    })
+    .map_err(usage)?
 }

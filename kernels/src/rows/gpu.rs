@@ -146,8 +146,15 @@ fn rule_params(rule: &Rule) -> (u32, row_update::Params, row_numbers::Params) {
     };
     let plain = row_numbers::Params::default();
     match *rule {
-        Rule::Sgd => (row_update::SGD, betas(0.0, 0.0, 0.0), plain),
-        Rule::Momentum { momentum } => (row_update::MOMENTUM, betas(momentum, 0.0, 0.0), plain),
+        Rule::Sgd { decay } => {
+            let numbers = row_numbers::Params { decay: decay as f32, ..plain };
+            (row_update::SGD, betas(0.0, 0.0, 0.0), numbers)
+        }
+        // Its decay is added to the gradient.
+        Rule::Momentum { momentum, decay } => {
+            let params = betas(momentum, 0.0, 0.0);
+            (row_update::MOMENTUM, row_update::Params { coupled: decay as f32, ..params }, plain)
+        }
         Rule::Rmsprop { alpha, epsilon } => {
             (row_update::RMSPROP, betas(alpha, 0.0, epsilon), plain)
         }

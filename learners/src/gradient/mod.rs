@@ -18,7 +18,7 @@ use crate::{
 use schedules::Schedule;
 use speck_engine::kernels::Choice;
 use speck_engine::structure::{self, Ledger, Mode};
-use speck_engine::{DType, Options, Program, RunError, State, StepTiming, Tensor};
+use speck_engine::{DType, Graph, Options, Program, RunError, State, StepTiming, Tensor};
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Dimension, Model, Settings};
 use std::sync::Arc;
@@ -79,6 +79,12 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             default: DefaultValue::Float(0.01),
         },
         Dimension {
+            name: "l2",
+            doc: "share of a weight added to its gradient (optimizers sgd, momentum, adam, rmsprop; adam and rmsprop then update all rows in every step: see rows)",
+            kind: Kind::Float { min: 0.0, max: 1e6 },
+            default: DefaultValue::Float(0.0),
+        },
+        Dimension {
             name: "schedule",
             doc: "how the rate changes over the steps",
             kind: Kind::Choice(schedules::NAMES),
@@ -131,7 +137,8 @@ struct Gradient {
     rate: f64,
     total: u64,
     plan: structure::Plan,
-    /// What the step was made of.
+    /// The step, and what it was made of.
+    graph: Graph,
     settings: Settings,
     model: Arc<dyn Model>,
     shape: BatchShape,
@@ -171,6 +178,7 @@ impl Gradient {
             rate: settings.float("rate"),
             total: settings.usize("steps") as u64,
             plan,
+            graph,
             settings: settings.clone(),
             model,
             shape,
@@ -183,11 +191,12 @@ impl Gradient {
 impl Gradient {
     /// The work of a step against that of the dense one.
     fn ledger(&self) -> Result<Ledger, LearnerError> {
-        let step =
-            |mode| Step::training(&self.settings, &*self.model, self.shape, self.float, mode);
-        let dense = step(Mode::Dense)?;
-        let executed = step(if self.plan.structured { Mode::Structured } else { Mode::Dense })?;
-        Ok(Ledger::new(&dense.graph, &executed.graph, &self.kernels)?)
+        if !self.plan.structured {
+            return Ok(Ledger::new(&self.graph, &self.graph, &self.kernels)?);
+        }
+        let Gradient { settings, model, shape, float, .. } = self;
+        let dense = Step::training(settings, &**model, *shape, *float, Mode::Dense)?;
+        Ok(Ledger::new(&dense.graph, &self.graph, &self.kernels)?)
     }
 
     /// Sets the rate of a step.

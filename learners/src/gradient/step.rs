@@ -74,6 +74,12 @@ impl Step {
             |structured| Step::build(settings, model, shape, float, structured, rows),
             |step| &step.graph,
         )?;
+        let mut plan = plan;
+        let optimizer = optimizers::find(settings.text("optimizer")).unwrap_or(&optimizers::ALL[0]);
+        if plan.structured && rows.is_some() && (optimizer.make)(settings).rows().is_none() {
+            plan.why += "; no weights are held by rows: with l2, what this optimizer does to a \
+                         weight without a gradient has no closed form";
+        }
         Ok(Step { plan, ..step })
     }
 

@@ -8,13 +8,14 @@ use speck_models::Settings;
 
 pub(super) const ENTRY: OptimizerEntry = OptimizerEntry {
     name: "adam",
-    summary: "m ← β₁ m + (1-β₁) g, v ← β₂ v + (1-β₂) g², p ← p - rate · m̂ / (√v̂ + ε)",
+    summary: "m ← β₁ m + (1-β₁) g, v ← β₂ v + (1-β₂) g², p ← p - rate · m̂ / (√v̂ + ε), l2 · p added to g",
     make: |settings: &Settings| {
         Box::new(Adam {
             beta1: settings.float("beta1"),
             beta2: settings.float("beta2"),
             epsilon: settings.float("epsilon"),
             decay: 0.0,
+            coupled: settings.float("l2"),
         })
     },
 };
@@ -25,6 +26,7 @@ pub(super) struct Adam {
     pub beta2: f64,
     pub epsilon: f64,
     pub decay: f64,
+    pub coupled: f64,
 }
 
 /// The bias correction 1 - βᵗ.
@@ -60,10 +62,11 @@ impl Optimizer for Adam {
             let mean = update.moment("exp_avg", name, *parameter)?;
             let square = update.moment("exp_avg_sq", name, *parameter)?;
             let kept = graph.scale(mean, self.beta1)?;
-            let share = graph.scale(*gradient, 1.0 - self.beta1)?;
+            let gradient = update.coupled(*gradient, *parameter, self.coupled)?;
+            let share = graph.scale(gradient, 1.0 - self.beta1)?;
             let new_mean = graph.add(kept, share)?;
             let kept = graph.scale(square, self.beta2)?;
-            let squared = graph.square(*gradient)?;
+            let squared = graph.square(gradient)?;
             let share = graph.scale(squared, 1.0 - self.beta2)?;
             let new_square = graph.add(kept, share)?;
             let root = graph.sqrt(new_square)?;
@@ -80,7 +83,8 @@ impl Optimizer for Adam {
     }
 
     fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
-        let Adam { beta1, beta2, epsilon, decay } = *self;
-        Some((Rule::Adam { beta1, beta2, epsilon, decay }, &["exp_avg", "exp_avg_sq"]))
+        let Adam { beta1, beta2, epsilon, decay, coupled } = *self;
+        let rule = Rule::Adam { beta1, beta2, epsilon, decay };
+        (coupled == 0.0).then_some((rule, &["exp_avg", "exp_avg_sq"]))
     }
 }

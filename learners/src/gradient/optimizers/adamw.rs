@@ -15,6 +15,7 @@ pub(super) const ENTRY: OptimizerEntry = OptimizerEntry {
             beta2: settings.float("beta2"),
             epsilon: settings.float("epsilon"),
             decay: settings.float("weight_decay"),
+            coupled: 0.0,
         })
     },
 };

@@ -51,6 +51,16 @@ impl Update<'_> {
     }
 }
 
+impl Update<'_> {
+    /// g + l2 · p.
+    fn coupled(&self, gradient: NodeId, parameter: NodeId, l2: f64) -> Result<NodeId, GraphError> {
+        if l2 == 0.0 {
+            return Ok(gradient);
+        }
+        self.graph.add(gradient, self.graph.scale(parameter, l2)?)
+    }
+}
+
 /// The slot of what is kept about a parameter.
 pub(super) fn moment(kind: &str, name: &str) -> String {
     format!("{}{kind}/{name}", crate::PRIVATE)
@@ -70,7 +80,8 @@ pub trait Optimizer {
     ) -> Result<(), GraphError>;
 
     /// The same for weights that are held by rows, and the kinds of what is kept
-    /// about a weight, in the order of a row's parts; `None` if there is no such.
+    /// about a weight, in the order of a row's parts; `None` if there is no such: every weight is
+    /// updated in every step then.
     fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
         None
     }

@@ -8,12 +8,16 @@ use speck_models::Settings;
 
 pub(super) const ENTRY: OptimizerEntry = OptimizerEntry {
     name: "momentum",
-    summary: "v ← momentum · v + g, p ← p - rate · v",
-    make: |settings: &Settings| Box::new(Momentum { momentum: settings.float("momentum") }),
+    summary: "v ← momentum · v + g, p ← p - rate · v, l2 · p added to g",
+    make: |settings: &Settings| {
+        let (momentum, decay) = (settings.float("momentum"), settings.float("l2"));
+        Box::new(Momentum { momentum, decay })
+    },
 };
 
 struct Momentum {
     momentum: f64,
+    decay: f64,
 }
 
 impl Optimizer for Momentum {
@@ -27,7 +31,8 @@ impl Optimizer for Momentum {
         for ((name, parameter), gradient) in parameters.iter().zip(gradients) {
             let velocity = update.moment("momentum_buffer", name, *parameter)?;
             let kept = graph.scale(velocity, self.momentum)?;
-            let new = graph.add(kept, *gradient)?;
+            let gradient = update.coupled(*gradient, *parameter, self.decay)?;
+            let new = graph.add(kept, gradient)?;
             let change = graph.mul(new, update.rate)?;
             graph.update(velocity, new)?;
             graph.update(*parameter, graph.sub(*parameter, change)?)?;
@@ -36,6 +41,7 @@ impl Optimizer for Momentum {
     }
 
     fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
-        Some((Rule::Momentum { momentum: self.momentum }, &["momentum_buffer"]))
+        let Momentum { momentum, decay } = *self;
+        Some((Rule::Momentum { momentum, decay }, &["momentum_buffer"]))
     }
 }
