@@ -255,7 +255,9 @@ fn add_lanes([a, b, c, d, e, f, g, h]: [__m512; 8]) -> __m256 {
     let (low, high) =
         (_mm512_shuffle_f32x4::<0x44>(abcd, efgh), _mm512_shuffle_f32x4::<0xee>(abcd, efgh));
     let halves = _mm512_add_ps(low, high);
-    let (low, high) =
-        (_mm512_shuffle_f32x4::<0x88>(halves, halves), _mm512_shuffle_f32x4::<0xdd>(halves, halves));
+    let (low, high) = (
+        _mm512_shuffle_f32x4::<0x88>(halves, halves),
+        _mm512_shuffle_f32x4::<0xdd>(halves, halves),
+    );
     _mm512_castps512_ps256(_mm512_add_ps(low, high))
 }

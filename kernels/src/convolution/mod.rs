@@ -20,9 +20,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
-mod correlate;
+mod channels_last;
 #[cfg(target_arch = "x86_64")]
-mod form;
+mod correlate;
 #[cfg(target_arch = "x86_64")]
 mod im2col;
 #[cfg(target_arch = "x86_64")]
@@ -32,6 +32,8 @@ mod scalar;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 #[cfg(target_arch = "x86_64")]
 mod winograd;
 
@@ -157,15 +159,19 @@ pub static CONV2D: Kernel<Convolution> = Kernel {
     name: "conv2d",
     f32: &[
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::FORWARD_2 },
+        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::Avx512Two::FORWARD },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::FORWARD },
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::FORWARD_4 },
+        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::FORWARD },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "im2col", isa: Isa::Avx512, run: im2col::FORWARD },
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::FORWARD },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::FORWARD },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd4-avx2", isa: Isa::Avx2, run: winograd::Avx2Four::FORWARD },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::forward() },
     ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::forward() }],
@@ -176,13 +182,17 @@ pub static CONV2D_INPUT_GRADIENT: Kernel<Convolution> = Kernel {
     name: "conv2d_input_gradient",
     f32: &[
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::INPUT_GRADIENT_2 },
+        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::Avx512Two::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::INPUT_GRADIENT_4 },
+        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd4-avx2", isa: Isa::Avx2, run: winograd::Avx2Four::INPUT_GRADIENT },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::input_gradient() },
     ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::input_gradient() }],
@@ -193,9 +203,21 @@ pub static CONV2D_WEIGHT_GRADIENT: Kernel<Convolution> = Kernel {
     name: "conv2d_weight_gradient",
     f32: &[
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::Avx512Two::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant {
+            name: "winograd4-avx2",
+            isa: Isa::Avx2,
+            run: winograd::Avx2Four::WEIGHT_GRADIENT,
+        },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::weight_gradient() },
     ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::weight_gradient() }],

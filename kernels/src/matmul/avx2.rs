@@ -17,7 +17,7 @@ unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratc
     unsafe { packed::run::<Avx2>(shape, a, b, out, scratch) }
 }
 
-struct Avx2;
+pub(crate) struct Avx2;
 
 /// Steps of depth that are packed side by side.
 const STEPS: usize = 8;

@@ -21,6 +21,8 @@ mod scalar;
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{Avx512, ROUTINE as AVX512};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use packed::{Tile as PackedTile, TileJob as PackedTileJob};
