@@ -29,6 +29,8 @@ mod im2col;
 mod reduce;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
+mod skip;
+#[cfg(target_arch = "x86_64")]
 mod source;
 #[cfg(test)]
 mod tests;
@@ -165,6 +167,8 @@ pub static CONV2D: Kernel<Convolution> = Kernel {
         #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::FORWARD },
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "skip", isa: Isa::Avx512, run: skip::FORWARD },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "im2col", isa: Isa::Avx512, run: im2col::FORWARD },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::FORWARD },
@@ -188,6 +192,8 @@ pub static CONV2D_INPUT_GRADIENT: Kernel<Convolution> = Kernel {
         #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "skip", isa: Isa::Avx512, run: skip::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::INPUT_GRADIENT },
@@ -208,6 +214,8 @@ pub static CONV2D_WEIGHT_GRADIENT: Kernel<Convolution> = Kernel {
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "skip", isa: Isa::Avx512, run: skip::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
