@@ -194,6 +194,8 @@ pub static CONV2D_INPUT_GRADIENT: Kernel<Convolution> = Kernel {
         #[cfg(target_arch = "x86_64")]
         Variant { name: "skip", isa: Isa::Avx512, run: skip::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "im2col", isa: Isa::Avx512, run: im2col::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::INPUT_GRADIENT },
@@ -216,6 +218,8 @@ pub static CONV2D_WEIGHT_GRADIENT: Kernel<Convolution> = Kernel {
         Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "skip", isa: Isa::Avx512, run: skip::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "im2col", isa: Isa::Avx512, run: im2col::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]

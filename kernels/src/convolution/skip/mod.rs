@@ -30,6 +30,8 @@ pub(super) const WEIGHT_GRADIENT: Routine<f32> =
 
 /// Floats in a vector.
 const LANES: usize = 16;
+/// Channels whose zeros are looked at together: the bits of a register.
+const GROUP: usize = 64;
 /// Sums held in registers.
 const SUMS: usize = 24;
 /// Most elements of the weights that are walked with: half of a first-level
@@ -429,12 +431,17 @@ unsafe fn walk_row<const R: usize, const V: usize>(walk: &Walk) {
         for pixel in 0..walk.pixels {
             sums[R - 1] = load::<V>(walk.sums.add((pixel + R - 1) * V * LANES));
             let source = walk.source.add(pixel * walk.pixel_step);
-            for channel in (0..walk.channels).step_by(LANES) {
-                let values = _mm512_loadu_ps(source.add(channel));
-                // NaN is not zero.
-                let mut left = u32::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, zero));
+            for group in (0..walk.channels).step_by(GROUP) {
+                let end = walk.channels.min(group + GROUP);
+                let mut left = 0u64;
+                for channel in (group..end).step_by(LANES) {
+                    let values = _mm512_loadu_ps(source.add(channel));
+                    // NaN is not zero.
+                    let mask = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(values, zero);
+                    left |= u64::from(mask) << (channel - group);
+                }
                 while left != 0 {
-                    let at = channel + left.trailing_zeros() as usize;
+                    let at = group + left.trailing_zeros() as usize;
                     left &= left - 1;
                     let value = _mm512_set1_ps(*source.add(at));
                     let weights = walk.weights.add(at * R * V * LANES);
