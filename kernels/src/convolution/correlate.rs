@@ -1,4 +1,5 @@
-//! Convolution, and the gradient of its input, as sums over constant offsets.
+//! Convolution, and the gradient of its input, as sums over constant offsets:
+//! an implicit matrix product, the windows being read where the image is.
 //!
 //! For one image and group the result is a matrix product
 //! `result[channel, position] = Σ_k weight[channel, k] · window[k, position]`
@@ -25,7 +26,9 @@
 //! are always enough independent sums to hide the latency of the multipliers.
 //! The last tile of an image takes the vectors that are left, not a full set.
 //!
-//! Step 4: a kernel of 1 × 1 without a border reads the image itself.
+//! Step 4: a kernel of 1 × 1 without a border reads the image itself: 64 → 64 at
+//! 32 × 32 from 68 to 79 % of the multiply-add peak, on two threads from 65 to
+//! 79 %.
 //!
 //! Measured with AVX-512, one thread, on a two-core Zen 5 server, 64 images,
 //! kernel 3 × 3, best of repeated calls, in GFLOP/s, the border's products

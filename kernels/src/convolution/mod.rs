@@ -5,15 +5,25 @@
 //! kernel is not flipped: cross-correlation, as in PyTorch.
 //!
 //! `scalar` is the specification: one loop over all products that occur, read
-//! in three ways. The SIMD variants never build a matrix of windows. They copy
-//! each image once, with its border, into planes in which every tap of the
-//! kernel is a constant offset (`source`), and then sum over the offsets
-//! (`correlate`: the result and the gradient of the input) or over the
-//! positions (`reduce`: the gradient of the weight). With many channels a kernel
-//! of 3 × 3 takes fewer multiplications by `winograd`.
+//! in three ways. The others are ways to study:
+//!
+//! | variant | file | |
+//! |---|---|---|
+//! | `avx512`, `avx2` | `correlate`, `reduce` | direct: an implicit matrix product |
+//! | `winograd2`, `winograd4`, and the same with `-avx2` | `winograd` | 3 × 3 with fewer multiplications |
+//! | `im2col` | `im2col` | the windows written out, and a matrix product |
+//! | `skip` | `skip` | leaves out the products with zeros |
+//!
+//! Direct and implicit matrix product (implicit GEMM) are one here: the register
+//! tiles are those of a matrix product of the weight and the windows, but no
+//! matrix of windows is built. Each image is copied once, with its border, into
+//! planes in which every tap of the kernel is a constant offset (`source`), and
+//! the sums are over the offsets (`correlate`: the result and the gradient of the
+//! input) or over the positions (`reduce`: the gradient of the weight).
 //!
 //! `scalar` leaves the border out, the others multiply by its zeros: the same
-//! for finite values, while infinities make NaN in more places.
+//! for finite values, while infinities make NaN in more places; `skip` leaves all
+//! zeros of one operand out, so that they make NaN in fewer.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -91,7 +91,10 @@ impl Layout {
         let same = |axis: &Axis| {
             axis.planes == 1 && axis.step == 1 && axis.border == 0 && axis.length == axis.pixels
         };
-        self.axes.iter().all(same) && self.pitch().is_multiple_of(lanes)
+        let [height, width] = self.axes.map(|axis| axis.length);
+        self.axes.iter().all(same)
+            && self.plane == height * width
+            && self.pitch().is_multiple_of(lanes)
     }
 
     /// Elements from one row of a plane to the next.

@@ -10,6 +10,14 @@
 //! a vector of pixels at a time, without a branch. The list is walked for every
 //! row of the kernel and every tile of channels, so that the end of the list is
 //! all that the processor cannot foresee.
+//!
+//! Measured on the shape of `skip`, running alone: with masks of 16 pixels, walked
+//! for every row of the kernel anew, 38, 41, 44 and 64 % with none, 50, 70 and
+//! 90 % zeros; with lists 44, 57, 79 and 100 %; with twice as many rows in a band
+//! 50, 78, 91 and 150 %. In turn with other variants, as in the table of `skip`,
+//! these are 46, 73, 81 and 115 %.
+//! What limits it: each visit of a channel and kernel row reads and writes its
+//! sums, and holds only some hundred products.
 
 use super::{LANES, Tiles, fill, fits, load, store, with_sizes};
 use crate::convolution::ConvShape;

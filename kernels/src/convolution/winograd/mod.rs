@@ -21,39 +21,51 @@
 //!   that everything between the image and the result stays in the second-level
 //!   cache.
 //!
+//! The gradient of the weight is in `weight`. The inner loops (`steps`) and the
+//! two forms' matrices (`form`) are written once, for vectors of AVX-512 and of
+//! AVX2.
+//!
 //! Other kernels than 3 × 3 with stride and dilation 1, and few channels, where
-//! the transforms take longer than the products, are `correlate`'s.
+//! the transforms take longer than the products, are `correlate`'s and
+//! `reduce`'s.
 //!
 //! # Accuracy
 //! The transforms add numbers that cancel later; on the other hand the sums are
-//! shorter, over channels alone. 64 channels to 48, 26 × 26, inputs and weights
-//! uniform from −1 to 1, the error as a share of the results' root mean square
-//! (the test `winograd_loses_accuracy_within_what_it_states`):
+//! shorter, over channels alone. 64 channels to 48, 26 × 26, 3 images, inputs and
+//! weights uniform from −1 to 1, the error as a share of the results' root mean
+//! square (the test `winograd_loses_accuracy_within_what_it_states`); the input's
+//! gradient is like the result:
 //!
-//! | | root mean square | largest |
-//! |---|---|---|
-//! | `avx512`, direct | 4.2e-7 | 5.1e-6 |
-//! | `winograd2` | 2.6e-7 | 1.6e-6 |
-//! | `winograd4` | 1.6e-6 | 2.5e-5 |
+//! | | result: root mean square | largest | weight's gradient | largest |
+//! |---|---|---|---|---|
+//! | `avx512`, direct | 4.2e-7 | 5.1e-6 | 1.3e-7 | 6.6e-7 |
+//! | `winograd2` | 2.6e-7 | 1.5e-6 | 2.7e-7 | 1.3e-6 |
+//! | `winograd4` | 1.6e-6 | 2.7e-5 | 1.5e-6 | 1.3e-5 |
 //!
-//! So F(2×2, 3×3) loses nothing, and is the first choice. F(4×4, 3×3) stands
-//! after `avx512` in the table, hence runs only where it is forced. Infinities
-//! and NaN spread to a whole tile.
+//! So F(2×2, 3×3) loses nothing, and F(3×3, 2×2) a bit, to what a direct result
+//! has; both are first choices. The forms of 4×4 stand after `avx512` in the
+//! table, hence run only where they are forced. Infinities and NaN spread to a
+//! whole tile.
 //!
 //! # What was measured
-//! One thread of a two-core AVX-512 server (Zen 5), batches of 16 to 64, in
-//! GFLOP/s of the direct convolution (the peak of multiply-adds was 265):
+//! One thread of a two-core AVX-512 server (Zen 5), batches of 16 (of 4 at
+//! 64 × 64), as shares of the multiply-add peak in operations of the direct
+//! convolution; `weight` is the weight's gradient:
 //!
-//! | channels, size | direct | `winograd2` | `winograd4` |
-//! |---|---|---|---|
-//! | 32 → 32, 64 × 64 | 231 | 295 | 369 |
-//! | 32 → 32, 32 × 32 | 218 | 248 | 294 |
-//! | 32 → 32, 16 × 16 | 219 | 218 | 201 |
-//! | 32 → 64, 32 × 32 | 235 | 301 | 361 |
-//! | 64 → 64, 32 × 32 | 233 | 336 | 415 |
-//! | 64 → 128, 16 × 16 | 238 | 317 | 320 |
-//! | 64 → 64, 8 × 8 | 186 | 185 | 119 |
-//! | 128 → 128, 64 × 64 | 244 | 416 | 568 |
+//! | channels, size | direct | `winograd2` | `winograd4` | direct, weight | `winograd2` | `winograd4` |
+//! |---|---|---|---|---|---|---|
+//! | 32 → 32, 64 × 64 | 84 % | 103 % | 129 % | 81 % | 121 % | 180 % |
+//! | 32 → 32, 32 × 32 | 83 % | 90 % | 106 % | 77 % | 117 % | 165 % |
+//! | 32 → 32, 16 × 16 | 82 % | 76 % | 70 % | 76 % | 119 % | 143 % |
+//! | 64 → 64, 64 × 64 | 86 % | 131 % | 165 % | 83 % | 136 % | 203 % |
+//! | 64 → 64, 32 × 32 | 85 % | 121 % | 143 % | 81 % | 125 % | 182 % |
+//! | 64 → 64, 16 × 16 | 83 % | 101 % | 97 % | 74 % | 122 % | 142 % |
+//! | 128 → 128, 64 × 64 | 89 % | 156 % | 206 % | 85 % | 138 % | 227 % |
+//! | 128 → 128, 32 × 32 | 91 % | 149 % | 185 % | 84 % | 133 % | 229 % |
+//! | 128 → 128, 16 × 16 | 86 % | 116 % | 116 % | 80 % | 137 % | 207 % |
+//!
+//! With AVX2, whose peak is half as high, 64 → 64 at 32 × 32: direct 44 %,
+//! F(2×2) 75 %, F(4×4) 93 %; the weight's gradient 38, 78 and 119 %.
 //!
 //! Steps, at 32 → 32, 64 × 64: the points of a block a line more than a power of
 //! two apart: from 22 to 8 % of the time for the transform. Dealing pixels out a
@@ -61,9 +73,14 @@
 //! times with F(4×4). Asking for the lines of the result before the products:
 //! 1.10 times. No gain: asking for the image ahead of reading it.
 //!
+//! The weights are transformed at every call, for a batch of 16 a good part of
+//! the work: for 128 → 128 at 16 × 16 F(2×2) ran at 81 %, with all rows of a tile
+//! side by side in an array at 91 % (on two threads slower than before, 65 in
+//! place of 78 %, for a reason not found), and with gathered vectors and no
+//! closures (see `vector`) at 125 %, on two threads at 120 %.
+//!
 //! What is left: blocks hold tiles of one image only, so that small images fill
-//! them badly (8 × 8 with F(4×4): 6 tiles of 32), and the weight's gradient,
-//! F(3×3, 2×2), is direct.
+//! them badly (16 × 16 with F(2×2): 64 tiles of the 96 computed).
 
 mod form;
 mod steps;

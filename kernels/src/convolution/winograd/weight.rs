@@ -13,6 +13,11 @@
 //! on vectors of channels: no tile is computed and dropped, and no lanes have to
 //! be added up. A block is the tiles of a few rows of tiles, at least
 //! [`TILES`]; the register tiles of `matmul` add its products to the sums.
+//!
+//! The figures are in the table of `winograd`. What limits it: 32 channels are
+//! one register tile wide, so that a transformed value is used only 32 times
+//! before it is gone; with 128 the sums of all points, 1 MiB, are read and written
+//! once a block.
 
 use super::form::{Form, MOST};
 use super::steps::Instructions;
