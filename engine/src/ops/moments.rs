@@ -35,12 +35,14 @@ fn shape(x: &TensorType) -> Option<MomentsShape> {
 }
 
 /// The mean and the variance, with dimensions of size 1 around the channels.
+#[track_caller]
 fn spread(graph: &Graph, both: NodeId, like: NodeId) -> Result<[NodeId; 2], GraphError> {
     let channels = graph.shape(like)[1];
     let mut sizes = vec![1; graph.shape(like).len()];
     sizes[1] = channels;
-    let one = |start| graph.reshape(graph.part(both, start, channels)?, &sizes);
-    Ok([one(0)?, one(channels)?])
+    let mean = graph.part(both, 0, channels)?;
+    let variance = graph.part(both, channels, channels)?;
+    Ok([graph.reshape(mean, &sizes)?, graph.reshape(variance, &sizes)?])
 }
 
 impl Op for Moments {

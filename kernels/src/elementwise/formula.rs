@@ -370,7 +370,8 @@ unsafe fn normal<V: Lanes>(x: V) -> (V, V) {
 
 /// x (1 - Φ(-x)) above 0, x Φ(x) below: nothing cancels.
 ///
-/// Error: 8 ULP.
+/// Error: 12 ULP; over all `f32` at most 11 were found, at x = -13.1, where the
+/// result is next to the denormals.
 impl UnaryFormula for Gelu {
     #[inline(always)]
     unsafe fn lanes<V: Lanes>(x: V) -> V {
