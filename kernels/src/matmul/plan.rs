@@ -41,9 +41,9 @@
 //!   in place, take 1.2 and 1.1 times as long as before on one thread, 3.4 and 4.1
 //!   ms then. Neither the asking ahead nor divisions in the loop over tiles are the
 //!   cause; what is, is not known.
-//! * At 256 × 12288 × 512, 256 rows of 512 steps as one block of rows, so that `right` is packed
-//!   a panel at a time and used at once: 75 %; as two blocks, with all of `right`
-//!   packed before: 63 %.
+//! * At 256 × 12288 × 512, 256 rows of 512 steps as one block of rows, so that
+//!   `right` is packed a panel at a time and used at once: 75 %; as two blocks,
+//!   with all of `right` packed before: 63 %.
 
 use super::MatmulShape;
 use super::packed::{PackJob, Tile};
