@@ -105,9 +105,15 @@ fn sums_and_products_that_are_kept() {
         let z = graph.relu(graph.add(y, x[2])?)?;
         Ok(vec![y, z, graph.mul(z, y)?])
     };
+    // Read again after a value is written that could lie in its memory.
+    let twice: Build = |graph, x| {
+        let y = graph.matmul_with(x[0], x[1], true, true)?;
+        let z = graph.tanh(graph.add(y, x[2])?)?;
+        Ok(vec![z, graph.mul(z, y)?])
+    };
     for [m, n, k] in [[300, 257, 50], [1030, 64, 30], [90, 1000, 20]] {
         let shapes: [&[usize]; 3] = [&[k, m], &[n, k], &[n]];
-        for build in [sums, kept] {
+        for build in [sums, kept, twice] {
             assert_eq!(check(&|| graph_of(DType::F32, &shapes, build)), 1, "{m} × {n} × {k}");
         }
     }

@@ -37,9 +37,13 @@
 //! * Asking for the next panel of `right` while one is multiplied, a line every
 //!   four steps: 256 × 12288 × 512, whose panels are read from memory, from 59 to
 //!   63 % on two threads and from 73 to 76 % on one; nothing elsewhere.
-//! * There, 256 rows of 512 steps as one block of rows, so that `right` is packed
-//!   a panel at a time and used at once: 75 %; as two blocks, with all of `right`
-//!   packed before: 63 %.
+//! * What that cost: 1 × 4096 × 4096 and 8 × 4096 × 4096, which are read from memory
+//!   in place, take 1.2 and 1.1 times as long as before on one thread, 3.4 and 4.1
+//!   ms then. Neither the asking ahead nor divisions in the loop over tiles are the
+//!   cause; what is, is not known.
+//! * At 256 × 12288 × 512, 256 rows of 512 steps as one block of rows, so that
+//!   `right` is packed a panel at a time and used at once: 75 %; as two blocks,
+//!   with all of `right` packed before: 63 %.
 
 use super::MatmulShape;
 use super::packed::{PackJob, Tile};
@@ -70,6 +74,11 @@ const KEPT: usize = 1 << 21;
 /// memory at a time is so many times two vectors.
 const PANELS: usize = 4;
 const PANEL_ELEMENTS: usize = 1 << 16;
+/// Fewest steps of depth for a part, where there are fewer panels of columns than
+/// parts. 64 × 64 × 12288 as two panels dealt out to two threads, which meet after
+/// each of twelve blocks of depth, takes 970 µs, 590 on one; as parts of depth 310
+/// and 530.
+const SHORTEST: usize = 512;
 /// Most parts.
 const PARTS: usize = 8;
 /// Multiplications that are worth a part of their own: some microseconds.
@@ -312,7 +321,9 @@ fn split(parts: usize, batch: usize, [rows, panels, depth]: [usize; 3]) -> [usiz
     // Sums so long that a result of their own for every part is a trifle.
     let long = depth >= 2 * parts * DEPTH && depth >= 4 * rows;
     let column_parts = panels.clamp(1, parts);
-    if batch == 1 && (long || (column_parts < parts && depth >= 2 * parts * DEPTH)) {
+    // Few panels, and one block of rows: nothing else to deal out.
+    let single = column_parts < parts && rows * DEPTH <= LEFT;
+    if batch == 1 && (long || (single && depth >= parts * SHORTEST)) {
         return [1, 1, parts];
     }
     [1, column_parts, 1]
