@@ -18,6 +18,12 @@ struct Params {
     lowest: u32,
     // Workgroups in all.
     count: u32,
+    // Attentions whose rows lie between each other.
+    heads: u32,
+    // Of queries, keys, values, outputs (or their cotangents), and gradients of
+    // queries: the first element, and the steps from sample to sample, from head to
+    // head and from row to row.
+    places: array<vec4<u32>, 5>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,6 +45,12 @@ override PASS: u32 = FORWARD;
 
 var<workgroup> scores: array<f32, 3840>;
 var<workgroup> joined: array<f32, 64>;
+
+fn row_at(which: u32, batch: u32, row: u32) -> u32 {
+    let place = params.places[which];
+    return place.x + batch / params.heads * place.y + batch % params.heads * place.z
+        + row * place.w;
+}
 
 fn exponential(given: f32) -> f32 {
     let within = max(given, -104.0);
@@ -82,15 +94,18 @@ fn main(
     let batch = number / params.queries;
     let query = number % params.queries;
     let met = select(params.keys, min(params.keys, query + 1u), params.causal != 0u);
-    let from_q = number * params.size;
-    let from_k = batch * params.keys * params.size;
-    let from_v = batch * params.keys * params.value;
+    let from_q = row_at(0u, batch, query);
+    let from_k = row_at(1u, batch, 0u);
+    let from_v = row_at(2u, batch, 0u);
+    let step_k = params.places[1].w;
+    let step_v = params.places[2].w;
+    let from_c = row_at(3u, batch, query);
 
     var most = bitcast<f32>(params.lowest);
     for (var key = lane; key < met; key += LANES) {
         var score = 0.0;
         for (var i = 0u; i < params.size; i += 1u) {
-            score = fma(q[from_q + i], k[from_k + key * params.size + i], score);
+            score = fma(q[from_q + i], k[from_k + key * step_k + i], score);
         }
         score *= params.scale;
         scores[key] = score;
@@ -117,9 +132,9 @@ fn main(
         for (var i = lane; i < params.value; i += LANES) {
             var result = 0.0;
             for (var key = 0u; key < met; key += 1u) {
-                result = fma(scores[key], v[from_v + key * params.value + i], result);
+                result = fma(scores[key], v[from_v + key * step_v + i], result);
             }
-            y[number * params.value + i] = select(result / sum, 0.0, met == 0u);
+            y[from_c + i] = select(result / sum, 0.0, met == 0u);
         }
         return;
     }
@@ -128,7 +143,7 @@ fn main(
     for (var key = lane; key < met; key += LANES) {
         var dp = 0.0;
         for (var i = 0u; i < params.value; i += 1u) {
-            dp = fma(c[number * params.value + i], v[from_v + key * params.value + i], dp);
+            dp = fma(c[from_c + i], v[from_v + key * step_v + i], dp);
         }
         met_own += scores[key] / sum * dp;
     }
@@ -136,7 +151,7 @@ fn main(
     for (var key = lane; key < met; key += LANES) {
         var dp = 0.0;
         for (var i = 0u; i < params.value; i += 1u) {
-            dp = fma(c[number * params.value + i], v[from_v + key * params.value + i], dp);
+            dp = fma(c[from_c + i], v[from_v + key * step_v + i], dp);
         }
         scores[key] = scores[key] / sum * (dp - mean);
     }
@@ -144,9 +159,9 @@ fn main(
     for (var i = lane; i < params.size; i += LANES) {
         var result = 0.0;
         for (var key = 0u; key < met; key += 1u) {
-            result = fma(scores[key], k[from_k + key * params.size + i], result);
+            result = fma(scores[key], k[from_k + key * step_k + i], result);
         }
-        y[from_q + i] = result * params.scale;
+        y[row_at(4u, batch, query) + i] = result * params.scale;
     }
     if lane == 0u {
         notes[number * 3u] = most;

@@ -14,9 +14,10 @@ struct Params {
     causal: u32,
     // Workgroups in all.
     count: u32,
-    // Where the gradients of keys and of values begin.
-    keys_at: u32,
-    values_at: u32,
+    heads: u32,
+    // Of queries, keys, values, cotangents, and gradients of keys and values; see
+    // `attention.wgsl`.
+    places: array<vec4<u32>, 6>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,6 +33,12 @@ const MOST_QUERIES = 2000u;
 
 var<workgroup> weights: array<f32, 2000>;
 var<workgroup> gradients: array<f32, 2000>;
+
+fn row_at(which: u32, batch: u32, row: u32) -> u32 {
+    let place = params.places[which];
+    return place.x + batch / params.heads * place.y + batch % params.heads * place.z
+        + row * place.w;
+}
 
 fn exponential(given: f32) -> f32 {
     let within = max(given, -104.0);
@@ -61,16 +68,20 @@ fn main(
     let batch = number / params.keys;
     let key = number % params.keys;
     let first = select(0u, key, params.causal != 0u);
-    let from_q = batch * params.queries;
+    let noted = batch * params.queries;
+    let from_k = row_at(1u, batch, key);
+    let from_v = row_at(2u, batch, key);
     for (var query = first + lane; query < params.queries; query += LANES) {
-        let at = from_q + query;
+        let at = noted + query;
+        let from_q = row_at(0u, batch, query);
+        let from_c = row_at(3u, batch, query);
         var score = 0.0;
         for (var i = 0u; i < params.size; i += 1u) {
-            score = fma(q[at * params.size + i], k[number * params.size + i], score);
+            score = fma(q[from_q + i], k[from_k + i], score);
         }
         var dp = 0.0;
         for (var i = 0u; i < params.value; i += 1u) {
-            dp = fma(c[at * params.value + i], v[number * params.value + i], dp);
+            dp = fma(c[from_c + i], v[from_v + i], dp);
         }
         let p = exponential(score * params.scale - notes[at * 3u]) / notes[at * 3u + 1u];
         weights[query] = p;
@@ -80,15 +91,15 @@ fn main(
     for (var i = lane; i < params.size; i += LANES) {
         var result = 0.0;
         for (var query = first; query < params.queries; query += 1u) {
-            result = fma(gradients[query], q[(from_q + query) * params.size + i], result);
+            result = fma(gradients[query], q[row_at(0u, batch, query) + i], result);
         }
-        y[params.keys_at + number * params.size + i] = result;
+        y[row_at(4u, batch, key) + i] = result;
     }
     for (var i = lane; i < params.value; i += LANES) {
         var result = 0.0;
         for (var query = first; query < params.queries; query += 1u) {
-            result = fma(weights[query], c[(from_q + query) * params.value + i], result);
+            result = fma(weights[query], c[row_at(3u, batch, query) + i], result);
         }
-        y[params.values_at + number * params.value + i] = result;
+        y[row_at(5u, batch, key) + i] = result;
     }
 }

@@ -37,6 +37,7 @@ const GREATER = 8u;
 const GREATER_EQUAL = 9u;
 const EQUAL = 10u;
 const SELECT = 11u;
+const GELU_GRADIENT = 12u;
 
 override FUNCTION: u32 = ADD;
 // No operand is stretched.
@@ -181,6 +182,49 @@ fn angle(q: f32, p: f32) -> f32 {
     return with_sign(value, q);
 }
 
+// e^v for -104 ≤ v ≤ 0; see `unary.wgsl`.
+fn exp_within(v: f32) -> f32 {
+    let n = round(v * 1.44269504);
+    var r = fma(-n, 0.693147182, v);
+    r = fma(-n, -1.9046542e-9, r);
+    return power_of_2(n, r * 1.44269504);
+}
+
+fn error_function(v: f32) -> f32 {
+    if is_nan(v) {
+        return v;
+    }
+    let t = min(abs(v), 4.0);
+    var value = 0.0;
+    if t <= 0.9 {
+        let s = t * t;
+        var p = fma(s, -6.111297e-4, 5.016229e-3);
+        p = fma(s, p, -2.6781958e-2);
+        p = fma(s, p, 1.128223e-1);
+        p = fma(s, p, -3.7612534e-1);
+        p = fma(s, p, 1.2837915e-1);
+        value = fma(t, p, t);
+    } else {
+        var q = fma(t, 1.0433429e-5, -3.1486072e-4);
+        q = fma(t, q, 3.6103507e-3);
+        q = fma(t, q, -2.369458e-2);
+        q = fma(t, q, 1.0615906e-1);
+        q = fma(t, q, 6.3519806e-1);
+        q = fma(t, q, 1.2863708e-1);
+        value = 1.0 - exp_within(-fma(t, q, t));
+    }
+    return with_sign(value, v);
+}
+
+// The slope of v Φ(v), with φ the normal density: Φ(v) + v φ(v).
+fn gelu_slope(v: f32) -> f32 {
+    let below = 0.5 * (1.0 + error_function(v * 0.707106781));
+    if abs(v) > 14.0 {
+        return below;
+    }
+    return fma(v * 0.398942280, exp_within(-0.5 * v * v), below);
+}
+
 fn function_of(u: f32, v: f32, condition: f32) -> f32 {
     switch FUNCTION {
         case ADD: { return u + v; }
@@ -194,6 +238,7 @@ fn function_of(u: f32, v: f32, condition: f32) -> f32 {
         case GREATER: { return select(0.0, 1.0, u > v); }
         case GREATER_EQUAL: { return select(0.0, 1.0, u >= v); }
         case EQUAL: { return select(0.0, 1.0, u == v); }
+        case GELU_GRADIENT: { return gelu_slope(u) * v; }
         // NaN counts as true.
         case SELECT: { return select(u, v, condition == 0.0); }
         default: { return u; }

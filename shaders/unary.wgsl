@@ -41,6 +41,7 @@ const SIGMOID = 16u;
 const RELU = 17u;
 const SOFTPLUS = 18u;
 const ERF = 19u;
+const GELU = 20u;
 
 override FUNCTION: u32 = NEG;
 
@@ -264,6 +265,15 @@ fn square_root(v: f32) -> f32 {
     return fma(fma(-y, y, v), 0.5 / y, y);
 }
 
+// v Φ(v). Far below zero Φ is the difference of nearly equal numbers: there the result,
+// which is next to nothing, has few digits, other than on the CPU.
+fn gelu(v: f32) -> f32 {
+    if v < -10.0 {
+        return -0.0;
+    }
+    return 0.5 * v * (1.0 + error_function(v * 0.707106781));
+}
+
 fn function_of(v: f32) -> f32 {
     switch FUNCTION {
         case NEG: { return with_sign(v, -1.0); }
@@ -286,6 +296,7 @@ fn function_of(v: f32) -> f32 {
         case RELU: { return relu(v); }
         case SOFTPLUS: { return relu(v) + log_1_plus(exponential(-abs(v))); }
         case ERF: { return error_function(v); }
+        case GELU: { return gelu(v); }
         default: { return v; }
     }
 }

@@ -4,6 +4,8 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
+use speck_kernels::norm;
 use speck_kernels::norm::{MOMENTS, MomentsShape};
 use speck_kernels::{Choice, KernelError};
 
@@ -86,6 +88,10 @@ impl Op for Moments {
                 unsafe { run(&shape, x, out, scratch) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let shape = shape(inputs[0]).ok_or("takes two dimensions or more")?;
+        norm::gpu::moments_calls(&shape)
     }
     fn plain(&self, graph: &Graph, inputs: &[NodeId]) -> Option<Result<NodeId, GraphError>> {
         Some(graph.plain_moments(inputs[0]))

@@ -7,6 +7,8 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
+use speck_kernels::norm;
 use speck_kernels::norm::{NORM, NORM_GRADIENT, NormShape, gradient_scratch};
 use speck_kernels::{Choice, KernelError};
 
@@ -225,6 +227,9 @@ impl Op for Norm {
             }))
         })
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        norm::gpu::forward(&self.shape(inputs[0])?)
+    }
     fn plain(&self, graph: &Graph, inputs: &[NodeId]) -> Option<Result<NodeId, GraphError>> {
         Some((*self).plain(graph, inputs[0], inputs[1], inputs.get(2).copied()))
     }
@@ -286,6 +291,9 @@ impl Op for NormGradient {
                 unsafe { run(&shape, x, weight, c, out, scratch) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        norm::gpu::backward(&self.0.shape(inputs[0])?)
     }
 }
 

@@ -7,6 +7,8 @@
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
+use speck_kernels::gpu::Calls;
+use speck_kernels::movement::{self, Strided};
 use speck_kernels::{Choice, KernelError};
 
 /// Elements `start` to `start + length`, counted in row-major order.
@@ -68,6 +70,10 @@ impl Op for Part {
     }
     fn lower(&self, _: &[&TensorType], _: &TensorType, _: &Choice) -> Result<Lowered, KernelError> {
         Ok(Lowered::Part(self.start))
+    }
+    fn shade(&self, _: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let layout = Strided { sizes: &[self.length], strides: &[1], offset: self.start };
+        movement::gpu::read(&layout)
     }
     fn is_alias(&self) -> bool {
         true

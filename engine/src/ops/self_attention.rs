@@ -9,7 +9,9 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::attention;
 use speck_kernels::attention::{ATTENTION, ATTENTION_GRADIENT, AttentionRows, AttentionShape};
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError};
 
 /// `heads` attentions a sample.
@@ -166,6 +168,9 @@ impl Op for SelfAttention {
             }))
         })
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        attention::gpu::forward(&self.shape(inputs[0])?)
+    }
 }
 
 impl Op for SelfAttentionGradient {
@@ -215,6 +220,9 @@ impl Op for SelfAttentionGradient {
                 unsafe { (routine.run)(&shape, x, k, v, c, out, scratch) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        attention::gpu::backward(&self.0.shape(inputs[0])?)
     }
 }
 

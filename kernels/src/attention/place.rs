@@ -22,6 +22,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// The first element, and the steps from sample to sample, from head to head and
+    /// from row to row; behind `skipped` elements.
+    pub fn steps(&self, skipped: usize) -> [usize; 4] {
+        [skipped + self.first, self.sample, self.head, self.step]
+    }
+
     /// The first element of a row.
     pub fn at(&self, b: usize, row: usize) -> usize {
         self.first + b / self.heads * self.sample + b % self.heads * self.head + row * self.step
