@@ -117,15 +117,35 @@ fn with_head(
     head(g, g.conv2d(x, p(&[1, 16, 1, 1]), Window::default())?)
 }
 
+const HEADS: [Build; 3] = [
+    |g, x, p| with_head(g, x, p, |g, x| g.dsnt(x)),
+    |g, x, p| with_head(g, x, p, |g, x| g.global_average_pool(x)),
+    |g, x, p| with_head(g, x, p, |g, x| g.global_max_pool(x)),
+];
+
+/// `cargo test --release -p speck-engine --test structure -- --ignored --nocapture screen`
+#[test]
+#[ignore = "takes times: on a quiet machine, with --release"]
+fn the_time_does_not_depend_on_the_screen() {
+    for backgrounds in [1, 64] {
+        for (head, name) in HEADS.iter().zip(["dsnt", "average", "max"]) {
+            let screen = [64, 64];
+            let small = Scene { samples: 64, slots: 1, backgrounds, size: 1, screen, faded: false };
+            let large = Scene { screen: [512, 512], ..small };
+            let [small, large] = crate::seconds([small, large], *head).map(|s| s * 1e3);
+            let ratio = large / small;
+            println!(
+                "{name:8} {backgrounds:2} backgrounds  {small:.2} ms  {large:.2} ms  {ratio:.2}"
+            );
+            assert!(ratio < 1.5, "{name}, {backgrounds} backgrounds: {ratio}");
+        }
+    }
+}
+
 #[test]
 fn the_work_does_not_depend_on_the_screen() {
-    let heads: [Build; 3] = [
-        |g, x, p| with_head(g, x, p, |g, x| g.dsnt(x)),
-        |g, x, p| with_head(g, x, p, |g, x| g.global_average_pool(x)),
-        |g, x, p| with_head(g, x, p, |g, x| g.global_max_pool(x)),
-    ];
     for backgrounds in [1, 16] {
-        for head in heads {
+        for head in HEADS {
             let small = Scene {
                 samples: 16,
                 slots: 1,
@@ -141,5 +161,5 @@ fn the_work_does_not_depend_on_the_screen() {
     }
     let scene =
         Scene { samples: 16, slots: 1, backgrounds: 1, size: 1, screen: [64, 64], faded: false };
-    assert!(work(scene, heads[0]) < 0.05);
+    assert!(work(scene, HEADS[0]) < 0.05);
 }
