@@ -3,7 +3,7 @@
 
 use super::Rewriter;
 use super::field::Field;
-use super::place::STILL;
+use super::place::{Place, STILL};
 use super::view::{CHANNELS, COLUMNS, Factor, Held, ROWS, SAMPLES, View};
 use crate::graph::{GraphError, Node, NodeId};
 use crate::op::Form;
@@ -183,8 +183,12 @@ impl Rewriter<'_> {
         if place.size[1 - axis] >= map[1 - axis] {
             return Ok(None);
         }
-        let strips = field.tile(graph, place.axes, size, false)?;
-        let patch = self.over(strips, &[2 + axis], reduce)?;
+        let patch = if reduce == Reduce::Sum && field.slots(graph)[1] == 1 {
+            self.line_through_window(field, &place, axis)?
+        } else {
+            let strips = field.tile(graph, place.axes, size, false)?;
+            self.over(strips, &[2 + axis], reduce)?
+        };
         let base = match reduce {
             Reduce::Sum => {
                 let count = graph.shape(field.base)[2 + axis];
@@ -200,6 +204,37 @@ impl Rewriter<'_> {
         let mut classes = field.classes.clone();
         classes[axis] = vec![0].into();
         Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }))
+    }
+
+    /// The sums of the strips of the map through each window, one a sample, without
+    /// reading the strips, which are as long as the screen: along a strip each place of
+    /// the base stands for as many positions as the window leaves of its class, the same
+    /// for all strips through it. `line` is the window on the line of sums.
+    fn line_through_window(
+        &self,
+        field: &Field,
+        line: &Place,
+        axis: usize,
+    ) -> Result<NodeId, GraphError> {
+        let graph = self.graph;
+        let shape = graph.shape(field.base);
+        // The window's span along the strip, on a map of one strip.
+        let mut span = field.place.clone();
+        span.axes[1 - axis] = STILL;
+        span.size[1 - axis] = 1;
+        let mut classes = field.classes.clone();
+        classes[1 - axis] = vec![0].into();
+        let mut sizes = [1; 4];
+        sizes[2 + axis] = shape[2 + axis];
+        let one = Field { base: graph.zeros(&sizes)?, classes, place: span, ..field.clone() };
+        let counts = one.uncovered(graph, false)?;
+        let base = self.over(graph.mul(field.base, counts)?, &[2 + axis], Reduce::Sum)?;
+        let mut classes = field.classes.clone();
+        classes[axis] = vec![0].into();
+        let bases = Field { base, classes, place: line.clone(), ..field.clone() };
+        let below = bases.base_on(graph, line)?;
+        let windows = self.over(field.guarded(graph, false, 0.0)?, &[2 + axis], Reduce::Sum)?;
+        graph.add(below, windows)
     }
 
     /// Over the last digit of rows (axis 0) or columns (axis 1).

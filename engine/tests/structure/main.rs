@@ -87,10 +87,16 @@ fn graph(scene: Scene, float: DType, build: Build, structured: bool) -> Result<G
     Ok(graph)
 }
 
-/// The output, the gradients, the new state.
-fn run(scene: Scene, float: DType, build: Build, structured: bool) -> (Vec<Vec<f64>>, Program) {
+/// The program of a scene with its inputs set, and its graph.
+fn prepared(
+    scene: Scene,
+    float: DType,
+    build: Build,
+    structured: bool,
+    poison: bool,
+) -> (Graph, Program) {
     let graph = graph(scene, float, build, structured).expect("a graph");
-    let options = Options { poison: true, ..Options::default() };
+    let options = Options { poison, ..Options::default() };
     let mut program = Program::compile(&graph, &options).expect("a program");
     let Scene { samples, slots, backgrounds, screen, .. } = scene;
     let edge = screen[0].max(screen[1]) as f64;
@@ -110,6 +116,12 @@ fn run(scene: Scene, float: DType, build: Build, structured: bool) -> (Vec<Vec<f
     };
     set("colours", &[samples, slots, 3], 2);
     set("background", &[backgrounds, 3], 3);
+    (graph, program)
+}
+
+/// The output, the gradients, the new state.
+fn run(scene: Scene, float: DType, build: Build, structured: bool) -> (Vec<Vec<f64>>, Program) {
+    let (graph, mut program) = prepared(scene, float, build, structured, true);
     let mut state = State::initialise(&graph, 7);
     program.run(&mut state).expect("a run");
     let count = program.output("parameters").expect("an output").to_f64()[0] as usize;
@@ -192,6 +204,29 @@ pub fn flops(scene: Scene, build: Build) -> f64 {
     let graph = graph(scene, DType::F32, build, true).expect("a graph");
     let program = Program::compile(&graph, &Options::default()).expect("a program");
     program.cost().flops as f64
+}
+
+/// Median seconds of structured programs of two scenes, run in turn.
+pub fn seconds(scenes: [Scene; 2], build: Build) -> [f64; 2] {
+    let mut programs = scenes.map(|scene| {
+        let (graph, program) = prepared(scene, DType::F32, build, true, false);
+        (program, State::initialise(&graph, 7))
+    });
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..60 {
+        for ((program, state), times) in programs.iter_mut().zip(&mut times) {
+            let start = std::time::Instant::now();
+            program.run(state).expect("a run");
+            // The first rounds find the caches cold.
+            if round >= 10 {
+                times.push(start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    })
 }
 
 /// Floating-point operations of the structured program over those of the dense.
