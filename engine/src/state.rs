@@ -129,6 +129,21 @@ impl State {
         Ok(())
     }
 
+    /// Exchanges the values of two slots of one type; where there are no such two,
+    /// nothing.
+    pub fn exchange(&mut self, a: &str, b: &str) {
+        let place = |name: &str| self.slots.iter().position(|(slot, _)| slot == name);
+        let (Some(a), Some(b)) = (place(a), place(b)) else { return };
+        let (low, high) = (a.min(b), a.max(b));
+        let (head, tail) = self.slots.split_at_mut(high);
+        if let (Some((_, first)), Some((_, second))) = (head.get_mut(low), tail.first_mut())
+            && first.ty() == second.ty()
+        {
+            // The values, not the memory: programs hold its address.
+            first.bytes_mut().swap_with_slice(second.bytes_mut());
+        }
+    }
+
     pub(crate) fn layout(&self) -> u64 {
         self.layout
     }

@@ -77,6 +77,7 @@ mod square;
 mod straight_through;
 mod sub;
 mod sum;
+mod symmetric_eigen;
 mod tanh;
 mod to_index;
 mod unrender;
@@ -148,6 +149,7 @@ pub static ALL: &[&OpInfo] = &[
     &argmax::INFO,
     &argsort::INFO,
     &cumulative_sum::INFO,
+    &symmetric_eigen::INFO,
     &segment_max::INFO,
     &softmax::SOFTMAX.info,
     &log_softmax::LOG_SOFTMAX.info,
