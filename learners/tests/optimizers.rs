@@ -95,7 +95,7 @@ fn adafactor_factors_matrices_only() {
         ("epsilon1", number(1e-3)),
     ];
     let (mut rows, mut columns) = ([0.0; 2], [0.0; 3]);
-    let mut each = vec![0.0; 6];
+    let mut each = [0.0; 6];
     for shape in [&[2, 3][..], &[6]] {
         holds(&given, shape, |t, w, g| {
             let share = (t as f64).powf(-0.8);

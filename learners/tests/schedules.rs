@@ -59,7 +59,7 @@ fn a_warm_up_stands_in_front_of_any_schedule() {
     for entry in schedules::ALL {
         let own = ("schedule", text(entry.name));
         let plain = {
-            let schedule = schedules::make(&settings(&[own.clone()]));
+            let schedule = schedules::make(&settings(std::slice::from_ref(&own)));
             let memory = schedule.memory();
             let rate = |step| schedule.rate(Place { base: 2.0, step, total: TOTAL - 10 }, &memory);
             (0..TOTAL - 10).map(rate).collect::<Vec<_>>()

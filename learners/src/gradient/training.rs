@@ -176,13 +176,13 @@ impl Training {
     /// What is done in a step, from 0.
     pub fn due(&self, step: u64) -> Due {
         let next = step + 1;
-        if next % self.accumulate != 0 {
+        if !next.is_multiple_of(self.accumulate) {
             return Due { update: false, optimizer: false, lookahead: false, average: false };
         }
         let count = next / self.accumulate;
-        let lookahead = self.lookahead > 0 && (count == 1 || count % self.lookahead == 0);
+        let lookahead = self.lookahead > 0 && (count == 1 || count.is_multiple_of(self.lookahead));
         let since = count.checked_sub(self.average_start.max(1));
-        let average = since.is_some_and(|since| since % self.average_every == 0);
+        let average = since.is_some_and(|since| since.is_multiple_of(self.average_every));
         let optimizer = self.groups.iter().any(|group| group.optimizer.due(count));
         Due { update: true, optimizer, lookahead, average: average && self.all().average }
     }
@@ -206,8 +206,8 @@ impl Training {
     /// The search that the settings want, if one: it has no groups, and changes
     /// neither gradients nor weights otherwise.
     pub fn search(&self) -> Result<Option<Box<dyn Search>>, SettingError> {
-        let searches = self.groups.iter().filter_map(|group| group.optimizer.search());
-        let Some(search) = searches.last() else { return Ok(None) };
+        let mut searches = self.groups.iter().filter_map(|group| group.optimizer.search());
+        let Some(search) = searches.next_back() else { return Ok(None) };
         if self.groups.len() > 1 || self.groups[0].ascend || !self.plain() {
             let message = "searches for the loss's minimum by itself: no groups, maximize, \
                            clip_*, accumulate, lookahead, average or sam go with it";
@@ -415,7 +415,7 @@ impl Training {
         let slow = update.moment("slow", name, before)?;
         let length = self.lookahead;
         let first = update.site.clock("first", |count| f64::from(u8::from(count == 1)))?;
-        let meet = move |count: u64| f64::from(u8::from(count % length == 0));
+        let meet = move |count: u64| f64::from(u8::from(count.is_multiple_of(length)));
         let meet = update.site.clock("meet", meet)?;
         let slow_now = graph.select(first, before, slow)?;
         let way = graph.scale(graph.sub(fast, slow_now)?, self.lookahead_alpha)?;
@@ -505,7 +505,7 @@ impl Group {
         }
         let resolved = resolve(dimensions, &applicable(dimensions, &given))
             .map_err(|error| wrong(error.to_string()))?;
-        for key in changed.into_iter().filter(|key| resolved.get(key).is_none()) {
+        if let Some(key) = changed.into_iter().find(|key| resolved.get(key).is_none()) {
             let error = unchosen(dimensions, key).map_or(String::new(), |error| error.to_string());
             return Err(wrong(error));
         }

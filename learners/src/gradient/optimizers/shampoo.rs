@@ -152,6 +152,6 @@ impl Optimizer for Shampoo {
     }
 
     fn due(&self, count: u64) -> bool {
-        count % self.period == 0
+        count.is_multiple_of(self.period)
     }
 }

@@ -136,6 +136,6 @@ impl Optimizer for Soap {
     }
 
     fn due(&self, count: u64) -> bool {
-        (count - 1) % self.period == 0
+        (count - 1).is_multiple_of(self.period)
     }
 }
