@@ -205,20 +205,20 @@ fn an_entry_brings_its_own_dimensions() {
     let settings = resolve(CHOICES, &[]).unwrap();
     assert_eq!((settings.text("optimizer"), settings.float("rate")), ("sgd", 2.0));
     assert_eq!((settings.get("beta"), settings.text_list("groups")), (None, vec!["a"]));
-    let settings = resolve(CHOICES, &given(&[adam.clone()])).unwrap();
+    let settings = resolve(CHOICES, &given(std::slice::from_ref(&adam))).unwrap();
     assert_eq!((settings.float("rate"), settings.float("beta")), (0.1, 0.9));
 
     let refused =
         |pairs: &[(&str, Value)]| resolve(CHOICES, &given(pairs)).unwrap_err().to_string();
     // One range of the two of that name, by the choice.
     let rate = ("rate", Value::Float(5.0));
-    assert!(resolve(CHOICES, &given(&[rate.clone()])).is_ok());
+    assert!(resolve(CHOICES, &given(std::slice::from_ref(&rate))).is_ok());
     assert!(
         refused(&[adam.clone(), rate.clone()]).contains("`rate`: expected a number from 0 to 1")
     );
     let beta = ("beta", Value::Float(0.5));
     let message = "`beta`: goes with `optimizer` = adam only, which is not chosen";
-    assert_eq!(refused(&[beta.clone()]), message);
+    assert_eq!(refused(std::slice::from_ref(&beta)), message);
     assert!(refused(&[("bata", Value::Int(1))]).contains("`bata`: no such setting"));
     let message = refused(&[("optimizer", text("adan"))]);
     assert!(message.contains("one of adam, sgd; did you mean \"adam\"?"), "{message}");
