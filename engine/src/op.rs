@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 pub use crate::program::{Arguments, Folding, Pointwise};
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError, KernelStatus};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -169,6 +170,8 @@ pub enum Lowered {
     Source,
     /// Its output is its first input's memory.
     Alias,
+    /// Its output is a part of its first input's memory, from this element on.
+    Part(usize),
     /// Element by element, with broadcasting; may run in place and in groups.
     Pointwise(Pointwise),
     /// A sum, tile by tile; may end a group.
@@ -187,6 +190,9 @@ pub struct Routine {
     pub label: String,
     /// Bytes of scratch memory it needs.
     pub scratch: usize,
+    /// Whether the call reports what it has finished, where it is asked to
+    /// ([`Arguments::finished`]): then it may head a group.
+    pub reports: bool,
     /// The call.
     pub run: Box<dyn Fn(Arguments<'_>) + Send + Sync>,
 }
@@ -221,14 +227,27 @@ pub trait Op: Debug + Send + Sync + 'static {
         choice: &Choice,
     ) -> Result<Lowered, KernelError>;
 
+    /// The calls of shaders that compute it on a GPU, or why there are none. Ops that
+    /// are aliases or given, and those that work element by element, need not say.
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let _ = (inputs, output);
+        Err("it has no kernel for the GPU".to_owned())
+    }
+
     /// Whether it works element by element with broadcasting.
     fn is_pointwise(&self) -> bool {
         false
     }
 
-    /// Whether the value is the first input's, in the same memory.
+    /// Whether the value is the first input's or a part of it, in the same memory.
     fn is_alias(&self) -> bool {
         false
+    }
+
+    /// The same value made of ops that have rules in the structure rewrite, for an
+    /// op that has none.
+    fn plain(&self, _: &Graph, _: &[NodeId]) -> Option<Result<NodeId, GraphError>> {
+        None
     }
 
     /// What it does to maps, for the structure rewrite.
@@ -312,6 +331,15 @@ impl Composition {
 pub enum Draw {
     /// Uniform in a range.
     Uniform(f64, f64),
+    /// Uniform in a range, a share of them zero, as a ReLU leaves them.
+    Sparse {
+        /// The range's lower end.
+        low: f64,
+        /// Its upper end.
+        high: f64,
+        /// The share of zeros.
+        zeros: f64,
+    },
     /// All different by at least 0.02, in random order, around zero: no ties,
     /// and none nearer than 0.01 to zero.
     Distinct,

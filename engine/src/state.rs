@@ -4,8 +4,10 @@ use crate::dtype::DType;
 use crate::graph::Graph;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
+use speck_kernels::gpu::{Buffer, Gpu, GpuError};
 use speck_kernels::random::{self, Stream};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use thiserror::Error;
 
 /// How a slot of the state starts.
@@ -47,10 +49,63 @@ pub enum StateError {
 /// compiled from different graphs (training, evaluation) share one.
 #[derive(Debug)]
 pub struct State {
-    slots: Vec<(String, Tensor)>,
+    slots: Vec<Slot>,
     /// Changes whenever slots come or go, so that programs know when to look
     /// their slots up again.
     layout: u64,
+}
+
+/// A tensor that may be on the host, on a GPU, or on both.
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    ty: TensorType,
+    /// The value on the host; none where a GPU has changed it since.
+    host: OnceLock<Tensor>,
+    remote: Option<Remote>,
+}
+
+/// A slot's memory on a GPU.
+#[derive(Debug)]
+struct Remote {
+    buffer: Buffer,
+    /// Whether it holds the slot's value.
+    current: bool,
+}
+
+impl Slot {
+    fn new(name: String, tensor: Tensor) -> Self {
+        let ty = tensor.ty().clone();
+        Slot { name, ty, host: OnceLock::from(tensor), remote: None }
+    }
+
+    /// The value, fetched where it is not on the host.
+    fn fetch(&self) -> Result<&Tensor, GpuError> {
+        if let Some(tensor) = self.host.get() {
+            return Ok(tensor);
+        }
+        let mut tensor = Tensor::zeros(&self.ty);
+        if let Some(remote) = &self.remote {
+            remote.buffer.read(tensor.bytes_mut())?;
+        }
+        Ok(self.host.get_or_init(|| tensor))
+    }
+
+    /// The value for writing: the GPU's is then out of date.
+    fn host_mut(&mut self) -> Result<&mut Tensor, GpuError> {
+        let tensor = match self.host.take() {
+            Some(tensor) => tensor,
+            None => {
+                self.fetch()?;
+                self.host.take().unwrap_or_else(|| Tensor::zeros(&self.ty))
+            }
+        };
+        if let Some(remote) = &mut self.remote {
+            remote.current = false;
+        }
+        self.host = OnceLock::from(tensor);
+        Ok(self.host.get_mut().unwrap_or_else(|| unreachable!("set just now")))
+    }
 }
 
 fn next_layout() -> u64 {
@@ -66,7 +121,11 @@ impl Default for State {
 
 impl Clone for State {
     fn clone(&self) -> Self {
-        State { slots: self.slots.clone(), layout: next_layout() }
+        let copy = |slot: &Slot| {
+            let tensor = slot.fetch().cloned();
+            Slot::new(slot.name.clone(), tensor.unwrap_or_else(|_| Tensor::zeros(&slot.ty)))
+        };
+        State { slots: self.slots.iter().map(copy).collect(), layout: next_layout() }
     }
 }
 
@@ -87,28 +146,38 @@ impl State {
     /// Adds the slots of `graph` that are not there yet, as they start.
     pub fn extend(&mut self, graph: &Graph, seed: u64) {
         for slot in graph.states() {
-            if self.get(&slot.name).is_none() {
+            if !self.slots.iter().any(|known| known.name == slot.name) {
                 let tensor = initial_tensor(&slot.name, &slot.ty, &slot.initial, seed);
-                self.slots.push((slot.name, tensor));
+                self.slots.push(Slot::new(slot.name, tensor));
             }
         }
         self.layout = next_layout();
     }
 
-    /// The slots with their names, without hidden ones.
+    /// Brings the values that are on a GPU only to the host, where the methods that
+    /// read find them; without it each fetches what it needs.
+    ///
+    /// # Errors
+    /// The GPU failed.
+    pub fn fetch(&self) -> Result<(), GpuError> {
+        self.slots.iter().try_for_each(|slot| slot.fetch().map(|_| ()))
+    }
+
+    /// The slots with their names, without hidden ones, and without those that a GPU
+    /// failed to give.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        let all = self.slots.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        all.filter(|(name, _)| !name.starts_with(State::HIDDEN))
+        let shown = self.slots.iter().filter(|slot| !slot.name.starts_with(State::HIDDEN));
+        shown.filter_map(|slot| Some((slot.name.as_str(), slot.fetch().ok()?)))
     }
 
-    /// A slot's value.
+    /// A slot's value; `None` if there is no such slot, or a GPU fails to give it.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.slots.iter().find(|(slot, _)| slot == name).map(|(_, tensor)| tensor)
+        self.slots.iter().find(|slot| slot.name == name)?.fetch().ok()
     }
 
-    /// A slot's value for writing.
+    /// A slot's value for writing; as [`State::get`].
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Tensor> {
-        self.slots.iter_mut().find(|(slot, _)| slot == name).map(|(_, tensor)| tensor)
+        self.slots.iter_mut().find(|slot| slot.name == name)?.host_mut().ok()
     }
 
     /// Replaces a slot's value.
@@ -130,14 +199,15 @@ impl State {
     }
 
     /// Exchanges the values of two slots of one type; where there are no such two,
-    /// nothing.
+    /// nothing. What is on a GPU only is fetched, and there it is out of date then.
     pub fn exchange(&mut self, a: &str, b: &str) {
-        let place = |name: &str| self.slots.iter().position(|(slot, _)| slot == name);
+        let place = |name: &str| self.slots.iter().position(|slot| slot.name == name);
         let (Some(a), Some(b)) = (place(a), place(b)) else { return };
         let (low, high) = (a.min(b), a.max(b));
         let (head, tail) = self.slots.split_at_mut(high);
-        if let (Some((_, first)), Some((_, second))) = (head.get_mut(low), tail.first_mut())
-            && first.ty() == second.ty()
+        if let (Some(first), Some(second)) = (head.get_mut(low), tail.first_mut())
+            && first.ty == second.ty
+            && let (Ok(first), Ok(second)) = (first.host_mut(), second.host_mut())
         {
             // The values, not the memory: programs hold its address.
             first.bytes_mut().swap_with_slice(second.bytes_mut());
@@ -149,7 +219,7 @@ impl State {
     }
 
     pub(crate) fn index_of(&self, name: &str, ty: &TensorType) -> Result<usize, StateError> {
-        let index = self.slots.iter().position(|(slot, _)| slot == name);
+        let index = self.slots.iter().position(|slot| slot.name == name);
         let index = index.ok_or_else(|| StateError::Missing(name.to_owned()))?;
         self.check(index, name, ty)?;
         Ok(index)
@@ -161,7 +231,7 @@ impl State {
         name: &str,
         ty: &TensorType,
     ) -> Result<(), StateError> {
-        let found = self.slots[index].1.ty();
+        let found = &self.slots[index].ty;
         if found == ty {
             return Ok(());
         }
@@ -172,8 +242,44 @@ impl State {
         })
     }
 
-    pub(crate) fn slot_mut(&mut self, index: usize) -> &mut Tensor {
-        &mut self.slots[index].1
+    pub(crate) fn slot_mut(&mut self, index: usize) -> Result<&mut Tensor, GpuError> {
+        self.slots[index].host_mut()
+    }
+
+    /// The memory of a slot on `gpu`, with its value in it.
+    pub(crate) fn on_device(
+        &mut self,
+        name: &str,
+        ty: &TensorType,
+        gpu: &Arc<Gpu>,
+    ) -> Result<Buffer, crate::RunError> {
+        let index = self.index_of(name, ty)?;
+        let slot = &mut self.slots[index];
+        match &mut slot.remote {
+            Some(remote) if remote.buffer.is_on(gpu) => {
+                if !remote.current
+                    && let Some(tensor) = slot.host.get()
+                {
+                    remote.buffer.write(tensor.bytes());
+                    remote.current = true;
+                }
+                Ok(remote.buffer.clone())
+            }
+            _ => {
+                let buffer = gpu.buffer(ty.bytes())?;
+                buffer.write(slot.fetch()?.bytes());
+                slot.remote = Some(Remote { buffer: buffer.clone(), current: true });
+                self.layout = next_layout();
+                Ok(buffer)
+            }
+        }
+    }
+
+    /// Says that a program has changed a slot on the device.
+    pub(crate) fn written_on_device(&mut self, name: &str) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == name) {
+            slot.host.take();
+        }
     }
 }
 

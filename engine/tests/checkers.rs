@@ -19,6 +19,7 @@ macro_rules! routine {
         Lowered::Routine(Routine {
             label: format!("{}:test", $name),
             scratch: 0,
+            reports: false,
             run: Box::new($run),
         })
     };

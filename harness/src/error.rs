@@ -7,6 +7,7 @@ use crate::report::ReportError;
 use crate::store::StoreError;
 use speck_engine::CompileError;
 use speck_engine::kernels::KernelError;
+use speck_engine::kernels::gpu::GpuError;
 use speck_learners::LearnerError;
 use speck_models::SettingError;
 use std::path::PathBuf;
@@ -24,6 +25,9 @@ pub enum RunError {
     /// A forced kernel variant cannot be had.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// A GPU cannot be used.
+    #[error(transparent)]
+    Device(#[from] GpuError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),

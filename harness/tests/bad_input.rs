@@ -93,6 +93,10 @@ fn wrong_types_and_impossible_values_say_what_is_expected() {
     assert_bad_file(text, &[2], &["`speck`", "\"wite\"", "did you mean \"white\"?"]);
     let text = format!("[data]\nspeck = \"black\"\n{MLP}");
     assert_bad_file(text, &[2], &["`speck`", "the colour of the background"]);
+    let text = format!("[data]\nsize = 3\nfalloff = 0.2\n{MLP}");
+    assert_bad_file(text, &[1, 2, 3], &["`falloff`", "0.5 the least"]);
+    let text = format!("[data]\nsize = 3\nfalloff = -1\n{MLP}");
+    assert_bad_file(text, &[3], &["`falloff`", "expected a number from 0 to 100"]);
     let text = format!("[data]\ncount = 3\narrangement = \"rectangle\"\n{MLP}");
     assert_bad_file(text, &[1, 2, 3], &["rectangle"]);
     assert_bad_file("seeds = [0\n[data]\n", &[1, 2], &["array"]);

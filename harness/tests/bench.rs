@@ -52,9 +52,34 @@ fn steps_are_timed_in_each_mode_on_each_background() {
 }
 
 #[test]
+fn evaluations_of_both_kinds_give_the_same_answers() {
+    let place = Place::new();
+    let words = ["bench", "evaluation", "--work", "mlp32", "--rounds", "1", "--steps", "2"];
+    let rows = rows(&place, &[&words[..], &["--json"]].concat());
+    let [row] = rows.as_slice() else { panic!("one row: {rows:?}") };
+    assert_eq!((row["positions"].as_u64(), row["n"].as_u64()), (Some(4096), Some(1)));
+    assert!(row["difference"].as_f64() <= Some(1e-5), "{row}");
+    assert!(row["ratio"].as_f64() > Some(0.0), "{row}");
+}
+
+#[test]
+fn the_drift_of_exact_rows_is_rounding_and_that_of_masked_ones_is_not() {
+    let place = Place::new();
+    let rows = rows(&place, &["bench", "drift", "--optimizer", "adam", "--steps", "90", "--json"]);
+    let of = |name: &str| {
+        let row = rows.iter().find(|row| row["rows"] == name).expect("a row");
+        [&row["f64"], &row["f32"]].map(|value| value.as_f64().expect("a number"))
+    };
+    assert_eq!(rows.len(), 4);
+    assert!(of("exact")[0] < 1e-12 && of("dense")[0] < 1e-12, "{rows:?}");
+    assert!(of("exact")[1] < 3.0 * of("program")[1], "{rows:?}");
+    assert!(of("masked")[0] > 1e-3, "{rows:?}");
+}
+
+#[test]
 fn what_cannot_be_timed_is_named() {
     let place = Place::new();
-    let complaints: [(&[&str], &str); 7] = [
+    let complaints: [(&[&str], &str); 9] = [
         (&["ops", "--op", "rellu"], "did you mean `relu`"),
         (&["ops", "--shape", "3x3"], "needs exactly one --op"),
         (&["ops", "--op", "relu", "--variant", "axv2"], "no variant `axv2`"),
@@ -62,6 +87,8 @@ fn what_cannot_be_timed_is_named() {
         (&["ops", "--op", "matmul", "--shape", "3x4,5x6"], "the inner sizes 4 and 5 differ"),
         (&["steps", "--work", "cn"], "did you mean `cnn`"),
         (&["steps", "--background", "blak"], "random-sample"),
+        (&["evaluation", "--work", "cn"], "did you mean `cnn`"),
+        (&["drift", "--optimizer", "adan"], "did you mean `adam`"),
     ];
     for (words, part) in complaints {
         let outcome = place.speck(&[&["bench"][..], words].concat());

@@ -1,15 +1,30 @@
 //! Forcing a kernel's variant: `SPECK_KERNEL=matmul:avx2,exp:scalar`.
 
+use crate::gpu::Gpu;
 use crate::variant::{KernelError, names};
 use std::env::VarError;
+use std::sync::Arc;
 
 /// The environment variable read by [`Choice::from_environment`].
 pub const VARIABLE: &str = "SPECK_KERNEL";
 
-/// Which variants the user forces. Empty: every kernel takes its fastest.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Which kernels run: the device, and on the CPU the variants that the user forces.
+/// Empty: on the CPU, every kernel its fastest.
+#[derive(Debug, Clone, Default)]
 pub struct Choice {
     rules: Vec<(String, String)>,
+    gpu: Option<Arc<Gpu>>,
+}
+
+/// Equal rules, and the same device.
+impl PartialEq for Choice {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.gpu, &other.gpu) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        same && self.rules == other.rules
+    }
 }
 
 /// What [`Choice::forced`] found for a kernel.
@@ -59,7 +74,7 @@ impl Choice {
             }
             rules.push((kernel.to_owned(), variant.to_owned()));
         }
-        Ok(Choice { rules })
+        Ok(Choice { rules, gpu: None })
     }
 
     /// The choice in `SPECK_KERNEL`, or the empty one.
@@ -72,6 +87,16 @@ impl Choice {
                 Err(KernelError::BadChoice(format!("{VARIABLE}: not a text in UTF-8")))
             }
         }
+    }
+
+    /// The same on this GPU; on the CPU if there is none.
+    pub fn on(self, gpu: Option<Arc<Gpu>>) -> Self {
+        Choice { gpu, ..self }
+    }
+
+    /// The GPU, unless it is the CPU.
+    pub fn gpu(&self) -> Option<&Arc<Gpu>> {
+        self.gpu.as_ref()
     }
 
     /// The rule that applies to `kernel`, if any.
@@ -98,7 +123,7 @@ pub(crate) mod tests {
     /// A choice with these rules, whether or not such kernels exist.
     pub(crate) fn unchecked(rules: &[(&str, &str)]) -> Choice {
         let owned = |(kernel, variant): &(&str, &str)| ((*kernel).into(), (*variant).into());
-        Choice { rules: rules.iter().map(owned).collect() }
+        Choice { rules: rules.iter().map(owned).collect(), gpu: None }
     }
 
     #[track_caller]

@@ -11,6 +11,8 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, DQ, BW and VL (Skylake-X, Zen 4 and later).
     Avx512,
+    /// The same, and products of pairs of bf16 (Cooper Lake, Zen 4 and later).
+    Avx512Bf16,
     /// aarch64 with Advanced SIMD.
     Neon,
 }
@@ -42,8 +44,16 @@ impl Isa {
                     Err("this processor has no AVX-512 F/DQ/BW/VL")
                 }
             }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => {
+                Isa::Avx512.supported()?;
+                match is_x86_feature_detected!("avx512bf16") {
+                    true => Ok(()),
+                    false => Err("this processor has no AVX-512 BF16"),
+                }
+            }
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => Err("this is not an x86-64 processor"),
+            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => Err("this is not an x86-64 processor"),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Ok(()),
             #[cfg(not(target_arch = "aarch64"))]
@@ -58,6 +68,7 @@ impl fmt::Display for Isa {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2+fma",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Bf16 => "avx512+bf16",
             Isa::Neon => "neon",
         })
     }

@@ -16,12 +16,15 @@ pub mod convert;
 pub mod convolution;
 pub mod eigen;
 pub mod elementwise;
+pub mod gpu;
 pub mod isa;
 pub mod largest;
 pub mod matmul;
 pub mod movement;
+pub mod norm;
 pub mod parallel;
 pub mod peak;
+pub mod picked;
 pub mod pooling;
 pub mod random;
 pub mod real;
@@ -31,6 +34,7 @@ pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
+pub mod team;
 #[cfg(test)]
 mod testing;
 pub mod variant;
@@ -52,6 +56,7 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(reduce::kernels());
     kernels.extend(softmax::kernels());
     kernels.extend(attention::kernels());
+    kernels.extend(norm::kernels());
     kernels.extend(movement::kernels());
     kernels.extend(sort::kernels());
     kernels.extend(scan::kernels());
@@ -62,5 +67,6 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(rows::kernels());
     kernels.extend(largest::kernels());
     kernels.extend(window::kernels());
+    kernels.extend(picked::kernels());
     kernels
 }

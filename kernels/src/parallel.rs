@@ -5,7 +5,7 @@
 //! sizes alone. Which thread runs a part is left to rayon; what a part
 //! computes, and the order in which parts are combined, is fixed.
 
-use crate::Isa;
+use crate::{Isa, team};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -14,15 +14,16 @@ use std::ops::Range;
 pub const GRAIN: usize = 1 << 15;
 
 /// Calls `body` on ranges that together cover `0..total`, each at most `part`
-/// long, on as many threads as rayon has. `part` must not depend on the number
+/// long, on as many threads as rayon has: helpers' of [`team`] where it is called
+/// [with helpers](team::with_helpers), else rayon's own. `part` must not depend on the number
 /// of threads.
 pub fn for_parts(total: usize, part: usize, body: impl Fn(Range<usize>) + Send + Sync) {
     let part = part.max(1);
     let parts = total.div_ceil(part);
     let range = |i: usize| i * part..((i + 1) * part).min(total);
-    if parts <= 1 || rayon::current_num_threads() == 1 {
+    if parts <= 1 || rayon::current_num_threads() == 1 || team::is_at_work() {
         (0..parts).for_each(|i| body(range(i)));
-    } else {
+    } else if !team::shared(parts, &|i| body(range(i))) {
         (0..parts).into_par_iter().for_each(|i| body(range(i)));
     }
 }
@@ -41,6 +42,9 @@ pub fn prefetch(address: *const u8, bytes: usize) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (address, bytes);
 }
+
+/// From this many bytes on, an output is written past the caches.
+pub const STREAMED: usize = 1 << 24;
 
 /// Copies past the caches: what is far larger than they are is gone from them
 /// before it is read again, and a plain store would first read the line that it

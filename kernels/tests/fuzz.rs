@@ -7,9 +7,10 @@
 //! AddressSanitizer and valgrind.
 
 use proptest::prelude::*;
-use speck_kernels::attention::{self, AttentionShape};
+use speck_kernels::attention::{self, AttentionRows, AttentionShape};
 use speck_kernels::elementwise::{self, Binary, Unary};
 use speck_kernels::movement::{self, Gather, Gathering};
+use speck_kernels::norm::{self, MomentsShape, NormShape};
 use speck_kernels::pooling::{self, AveragePool, AveragePooling, PoolShape};
 use speck_kernels::reduce::{self, Dim, Reduce, collapse};
 use speck_kernels::softmax::{self, Softmax};
@@ -197,7 +198,7 @@ proptest! {
         shifts in prop::array::uniform5(0usize..LINE), seed: u64,
     ) {
         let scale = 1.0 / (size as f64).sqrt();
-        let shape = AttentionShape { batch, queries, keys, size, value, scale, causal };
+        let shape = AttentionShape { batch, queries, keys, size, value, scale, causal, rows: AttentionRows::Apart };
         let lengths = shape.elements();
         let arrays = [0, 1, 2, 3].map(|i| Memory::random(lengths[i], shifts[i], seed.wrapping_add(i as u64)));
         let [q, k, v, c] = [0, 1, 2, 3].map(|i| arrays[i].slice());
@@ -213,6 +214,81 @@ proptest! {
             let mut scratch = Memory::poisoned((run.scratch)(&shape), shifts[0]);
             // SAFETY: as above.
             unsafe { (run.run)(&shape, q, k, v, c, out, scratch.slice_mut()) }
+        })?;
+    }
+
+    #[test]
+    fn packed_attentions(
+        samples in 0usize..3, heads in 1usize..4, tokens in 0usize..140, size in 1usize..40,
+        causal: bool, shifts in prop::array::uniform3(0usize..LINE), seed: u64,
+    ) {
+        let shape = AttentionShape {
+            batch: samples * heads,
+            queries: tokens,
+            keys: tokens,
+            size,
+            value: size,
+            scale: 1.0 / (size as f64).sqrt(),
+            causal,
+            rows: AttentionRows::Packed { heads },
+        };
+        let length = samples * tokens * heads * size;
+        let x = Memory::random(3 * length, shifts[0], seed);
+        let c = Memory::random(length, shifts[1], seed ^ 1);
+        let part = |which: usize| &x.slice()[(which * heads * size).min(3 * length)..];
+        agree(&attention::ATTENTION, length, shifts[2], 1.0, |run, out| {
+            let mut scratch = Memory::poisoned((run.scratch)(&shape), shifts[0]);
+            // SAFETY: the slices have the lengths of the shape; the variant is
+            // supported.
+            unsafe { (run.run)(&shape, part(0), part(1), part(2), out, scratch.slice_mut()) }
+        })?;
+        agree(&attention::ATTENTION_GRADIENT, 3 * length, shifts[2], 100.0, |run, out| {
+            let mut scratch = Memory::poisoned((run.scratch)(&shape), shifts[0]);
+            let (c, scratch) = (c.slice(), scratch.slice_mut());
+            // SAFETY: as above.
+            unsafe { (run.run)(&shape, part(0), part(1), part(2), c, out, scratch) }
+        })?;
+    }
+
+    #[test]
+    fn norms(
+        examples in 0usize..40, groups in 1usize..4, each in 1usize..9, run in 1usize..70,
+        by_column: bool, centred: bool, shifts in prop::array::uniform5(0usize..LINE), seed: u64,
+    ) {
+        // Rows whose values have weights of their own are one group.
+        let (groups, width) = if by_column { (1, each * run) } else { (groups, each * run) };
+        let run = if by_column { 1 } else { run };
+        let shape =
+            NormShape { rows: examples * groups, width, centred, epsilon: 0.1, run, groups };
+        let arrays = [shape.elements(), shape.weights(), shape.weights(), shape.elements()];
+        let lengths = if centred { arrays } else { [arrays[0], arrays[1], 0, arrays[3]] };
+        let arrays = [0, 1, 2, 3]
+            .map(|i| Memory::random(lengths[i], shifts[i], seed.wrapping_add(i as u64)));
+        let [x, weight, bias, c] = [0, 1, 2, 3].map(|i| arrays[i].slice());
+        agree(&norm::NORM, shape.elements(), shifts[4], 10.0, |run, out| {
+            // SAFETY: the slices have the lengths of the shape; the variant is
+            // supported.
+            unsafe { run(&shape, x, weight, bias, out) }
+        })?;
+        let terms = 10.0 * (1 + shape.rows) as f32;
+        agree(&norm::NORM_GRADIENT, shape.gradients(), shifts[4], terms, |run, out| {
+            let mut scratch = Memory::poisoned(norm::gradient_scratch(&shape), shifts[0]);
+            // SAFETY: as above.
+            unsafe { run(&shape, x, weight, c, out, scratch.slice_mut()) }
+        })?;
+    }
+
+    #[test]
+    fn moments(
+        samples in 0usize..40, channels in 0usize..5, pixels in 0usize..300,
+        shifts in prop::array::uniform2(0usize..LINE), seed: u64,
+    ) {
+        let shape = MomentsShape { samples, channels, pixels };
+        let x = Memory::random(samples * channels * pixels, shifts[0], seed);
+        agree(&norm::MOMENTS, 2 * channels, shifts[1], 4.0, |run, out| {
+            let mut scratch = Memory::poisoned(shape.scratch(), shifts[0]);
+            // SAFETY: as above.
+            unsafe { run(&shape, x.slice(), out, scratch.slice_mut()) }
         })?;
     }
 

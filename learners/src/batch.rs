@@ -7,7 +7,7 @@ pub const SCREEN: usize = 64;
 pub const TARGETS: usize = 2 * SCREEN;
 
 /// The sizes that are fixed for a compiled program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchShape {
     /// Samples in a batch.
     pub samples: usize,
@@ -17,6 +17,9 @@ pub struct BatchShape {
     pub backgrounds: usize,
     /// Edge of a speck in pixels.
     pub size: usize,
+    /// Standard deviation in pixels of the Gaussian by which specks fade from
+    /// their centre into the background; 0 where they do not.
+    pub falloff: f64,
 }
 
 /// What is on the screens of one batch.
@@ -106,6 +109,44 @@ impl SpeckBatch {
         }
     }
 
+    /// Puts the samples of another batch behind its own and says whether it could:
+    /// slots and size are the same, and so is the background where there is one
+    /// for all.
+    pub fn join(&mut self, other: &SpeckBatch) -> bool {
+        let BatchShape { samples, specks, backgrounds, size, falloff } = other.shape;
+        let own = self.shape;
+        let shared = own.backgrounds == 1 && backgrounds == 1;
+        let each = own.backgrounds == own.samples && backgrounds == samples && !shared;
+        if (own.specks, own.size, own.falloff) != (specks, size, falloff)
+            || !(each || shared && self.background == other.background)
+        {
+            return false;
+        }
+        self.positions.extend_from_slice(&other.positions);
+        self.colours.extend_from_slice(&other.colours);
+        self.shape.samples += samples;
+        if each {
+            self.background.extend_from_slice(&other.background);
+            self.shape.backgrounds = self.shape.samples;
+        }
+        true
+    }
+
+    /// Whether every sample has one slot, specks have one colour, that of the
+    /// first slot, and there is one background: samples then differ only in where
+    /// their specks are. No speck begins above or left of the screen.
+    pub fn is_of_one_colour(&self) -> bool {
+        if self.shape.specks != 1 || self.shape.backgrounds != 1 {
+            return false;
+        }
+        let specks = self.positions.chunks_exact(2).zip(self.colours.chunks_exact(3));
+        let bits = |colour: &[f32]| [0, 1, 2].map(|i| colour[i].to_bits());
+        let Some(first) = self.colours.get(..3).map(bits) else { return false };
+        let mut shown = specks.filter(|(place, _)| *place != [-1, -1]);
+        self.positions.first().is_some_and(|row| *row >= 0)
+            && shown.all(|(place, colour)| place.iter().all(|at| *at >= 0) && bits(colour) == first)
+    }
+
     /// The background of a sample: red, green, blue.
     pub fn background_of(&self, sample: usize) -> [f32; 3] {
         let index = if self.shape.backgrounds == 1 { 0 } else { sample };
@@ -131,7 +172,7 @@ mod tests {
     use super::*;
 
     fn shape(backgrounds: usize, size: usize) -> BatchShape {
-        BatchShape { samples: 2, specks: 2, backgrounds, size }
+        BatchShape { samples: 2, specks: 2, backgrounds, size, falloff: 0.0 }
     }
 
     #[test]
@@ -163,8 +204,7 @@ mod tests {
 
     #[test]
     fn samples_are_taken_into_wider_batches() {
-        let mut from =
-            SpeckBatch::new(BatchShape { samples: 3, specks: 1, backgrounds: 3, size: 1 });
+        let mut from = SpeckBatch::new(BatchShape { samples: 3, specks: 1, ..shape(3, 1) });
         from.positions = vec![1, 2, 3, 4, 5, 6];
         from.background = (0..9).map(|i| i as f32).collect();
         let mut to = SpeckBatch::new(shape(2, 1));
@@ -174,6 +214,47 @@ mod tests {
         to.clear();
         to.take(&from, 2);
         assert_eq!(to.positions, [5, 6, -1, -1, -1, -1, -1, -1]);
+    }
+
+    #[test]
+    fn batches_are_joined_where_the_background_is_the_same() {
+        let mut one = SpeckBatch::new(shape(1, 1));
+        one.positions = (0..8).collect();
+        let mut other = one.clone();
+        other.positions = (8..16).collect();
+        assert!(one.join(&other));
+        assert_eq!(one.shape, BatchShape { samples: 4, ..shape(1, 1) });
+        assert_eq!(one.positions, (0..16).collect::<Vec<_>>());
+        assert_eq!((one.colours.len(), one.background.len()), (24, 3));
+        other.background[1] = 0.5;
+        let before = one.clone();
+        assert!(!one.join(&other) && !one.join(&SpeckBatch::new(shape(1, 2))));
+        assert_eq!(one, before);
+        let mut own = SpeckBatch::new(shape(2, 1));
+        let mut next = own.clone();
+        next.background = (0..6).map(|i| i as f32).collect();
+        assert!(own.join(&next));
+        assert_eq!((own.shape.samples, own.shape.backgrounds), (4, 4));
+        assert_eq!(own.background_of(3), [3.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn batches_of_one_colour_are_known() {
+        let one = BatchShape { samples: 3, specks: 1, ..shape(1, 1) };
+        let mut batch = SpeckBatch::new(one);
+        assert!(!batch.is_of_one_colour());
+        batch.positions = vec![4, 5, 0, 63, -1, -1];
+        batch.colours[..6].fill(0.5);
+        assert!(batch.is_of_one_colour());
+        batch.positions[4] = 0;
+        assert!(!batch.is_of_one_colour(), "half a place");
+        batch.positions[5] = 0;
+        assert!(!batch.is_of_one_colour(), "another colour");
+        batch.colours[6..].fill(0.5);
+        assert!(batch.is_of_one_colour());
+        assert!(
+            !SpeckBatch { shape: BatchShape { backgrounds: 3, ..one }, ..batch }.is_of_one_colour()
+        );
     }
 
     #[test]

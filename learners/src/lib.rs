@@ -5,6 +5,7 @@
 //! trait assumes a gradient. One file (or folder) a learner, one line in [`ALL`].
 
 mod batch;
+pub mod drift;
 pub mod gradient;
 mod hebbian;
 mod port;

@@ -7,6 +7,8 @@ use speck_models::{CHANNELS, SCREEN};
 
 /// The nodes that stand for a batch.
 pub struct Screen {
+    /// [samples, specks, 3]
+    pub colours: NodeId,
     /// [samples, 3, 64, 64]
     pub image: NodeId,
     /// [samples, 128]
@@ -18,13 +20,19 @@ pub struct Screen {
 /// # Errors
 /// A batch of another kind than screens can be made of.
 pub fn declare(graph: &Graph, shape: BatchShape) -> Result<Screen, GraphError> {
-    let BatchShape { samples, specks, backgrounds, size } = shape;
+    let BatchShape { samples, specks, backgrounds, size, falloff } = shape;
     graph.scoped("screen", |graph| {
         let positions = graph.input("positions", DType::I32, &[samples, specks, 2])?;
         let colours = graph.input("colours", graph.float(), &[samples, specks, CHANNELS])?;
         let background = graph.input("background", graph.float(), &[backgrounds, CHANNELS])?;
         Ok(Screen {
-            image: graph.render(positions, colours, background, SCREEN, size)?,
+            colours,
+            image: match falloff > 0.0 {
+                true => {
+                    graph.render_faded(positions, colours, background, SCREEN, size, falloff)?
+                }
+                false => graph.render(positions, colours, background, SCREEN, size)?,
+            },
             targets: graph.speck_targets(positions, SCREEN, size)?,
         })
     })

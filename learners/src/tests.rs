@@ -22,7 +22,8 @@ impl Batches for Specks {
     }
 }
 
-const SHAPE: BatchShape = BatchShape { samples: 32, specks: 1, backgrounds: 1, size: 1 };
+const SHAPE: BatchShape =
+    BatchShape { samples: 32, specks: 1, backgrounds: 1, size: 1, falloff: 0.0 };
 
 fn setup(model: Arc<dyn Model>) -> Setup {
     Setup {
@@ -162,7 +163,7 @@ fn cosine_falls_from_one_to_the_final_share() {
 fn predictions_do_not_depend_on_how_a_batch_is_cut() {
     let entry = find("gradient").unwrap();
     let mut learner = made(entry, "cnn", &[]);
-    let big = BatchShape { samples: 70, specks: 3, backgrounds: 70, size: 1 };
+    let big = BatchShape { samples: 70, specks: 3, backgrounds: 70, ..SHAPE };
     let mut batch = SpeckBatch::new(big);
     for (i, value) in batch.positions.iter_mut().enumerate() {
         *value = (i * 29 % 64) as i32;
@@ -247,11 +248,65 @@ fn structured_and_dense_programs_have_the_same_loss_curve() {
     }
 }
 
+/// As [`Specks`], of a size, fading.
+struct Fading(BatchShape);
+
+impl Batches for Fading {
+    fn shape(&self) -> BatchShape {
+        self.0
+    }
+    fn fill(&self, step: u64, batch: &mut SpeckBatch) {
+        Specks(self.0).fill(step, batch);
+        batch.background.fill(0.25);
+    }
+}
+
+#[test]
+fn specks_that_fade_are_learned_and_predicted_alike_in_both_modes() {
+    for (size, falloff) in [(1, 1.0), (3, 0.75), (9, 2.5)] {
+        let shape = BatchShape { size, falloff, ..SHAPE };
+        let modes = [structure::Mode::Dense, structure::Mode::Structured];
+        let mut found = modes.map(|mode| {
+            let model = speck_models::find("cnn").unwrap();
+            let given = [("channels".to_owned(), list(&[4, 8]))];
+            let model = (model.make)(&resolve(model.dimensions, &given).unwrap()).unwrap();
+            let entry = find("gradient").unwrap();
+            let settings = resolve(entry.dimensions, &[]).unwrap();
+            let setup = Setup { mode, shape, ..setup(model.into()) };
+            let mut learner = (entry.make)(&settings, setup).unwrap();
+            assert_eq!(learner.describe().plan.structured, mode == structure::Mode::Structured);
+            let losses: Vec<_> =
+                (0..30).map(|_| learner.learn(&Fading(shape), 1).unwrap() as f32).collect();
+            let mut batch = SpeckBatch::new(shape);
+            Fading(shape).fill(3, &mut batch);
+            let mut brightness = vec![f32::NAN; shape.samples * TARGETS];
+            learner.predict(&batch, &mut brightness).unwrap();
+            [losses, brightness].concat()
+        });
+        let [dense, structured] = &mut found;
+        assert!(dense[29] < dense[0], "it learns: {} then {}", dense[0], dense[29]);
+        for (at, (a, b)) in dense.iter().zip(structured.iter()).enumerate() {
+            assert!((a - b).abs() <= 1e-4, "size {size}, {at}: {b} instead of {a}");
+        }
+    }
+    // A speck that fades is another picture than one that does not.
+    let [plain, fading] = [0.0, 0.75].map(|falloff| {
+        let shape = BatchShape { size: 3, falloff, ..SHAPE };
+        let mut batch = SpeckBatch::new(shape);
+        Fading(shape).fill(3, &mut batch);
+        let mut learner = small(structure::Mode::Structured, "cnn", &small_models()[1].1);
+        let mut brightness = vec![f32::NAN; shape.samples * TARGETS];
+        learner.predict(&batch, &mut brightness).unwrap();
+        brightness
+    });
+    assert_ne!(plain, fading);
+}
+
 #[test]
 fn predictions_are_the_same_in_every_mode() {
     for (model, given) in small_models() {
         for (specks, backgrounds) in [(1, 1), (3, 100)] {
-            let shape = BatchShape { samples: 100, specks, backgrounds, size: 1 };
+            let shape = BatchShape { samples: 100, specks, backgrounds, ..SHAPE };
             let mut batch = SpeckBatch::new(shape);
             for (i, value) in batch.positions.iter_mut().enumerate() {
                 *value = (i * 37 % 64) as i32;
@@ -271,6 +326,35 @@ fn predictions_are_the_same_in_every_mode() {
                 for (a, b) in dense.iter().zip(&other) {
                     assert!((a - b).abs() <= 1e-4, "{model} {shape:?}: {b} instead of {a}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_screens_of_one_colour_are_predicted_as_single_ones() {
+    for (model, given) in small_models() {
+        for size in [1, 3] {
+            let shape = BatchShape { samples: 1500, size, ..SHAPE };
+            let mut batch = SpeckBatch::new(shape);
+            for sample in 0..shape.samples - 1 {
+                let place = sample * 1237 % 4096;
+                batch.positions[sample * 2] = (place / 64) as i32;
+                batch.positions[sample * 2 + 1] = (place % 64) as i32;
+            }
+            batch.colours.fill(0.75);
+            batch.background.copy_from_slice(&[0.125, 0.5, 0.0]);
+            assert!(batch.is_of_one_colour());
+            let [dense, alike] =
+                [structure::Mode::Dense, structure::Mode::Structured].map(|mode| {
+                    let mut learner = small(mode, model, &given);
+                    learner.learn(&Specks(SHAPE), 3).unwrap();
+                    let mut brightness = vec![f32::NAN; shape.samples * TARGETS];
+                    learner.predict(&batch, &mut brightness).unwrap();
+                    brightness
+                });
+            for (at, (a, b)) in dense.iter().zip(&alike).enumerate() {
+                assert!((a - b).abs() <= 1e-4, "{model} {size}: {b} instead of {a} at {at}");
             }
         }
     }

@@ -29,7 +29,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-const SHAPE: BatchShape = BatchShape { samples: 9, specks: 2, backgrounds: 1, size: 1 };
+const SHAPE: BatchShape =
+    BatchShape { samples: 9, specks: 2, backgrounds: 1, size: 1, falloff: 0.0 };
 
 struct Specks;
 
@@ -44,7 +45,7 @@ impl Batches for Specks {
             *place = ((step as usize + 1) * (i + 3) * 29 % 64) as i32;
         }
         // Once every weight has a gradient.
-        batch.background.fill(if step == 9 { 0.5 } else { 0.0 });
+        batch.background.fill(if step == 35 { 0.5 } else { 0.0 });
     }
 }
 
@@ -83,8 +84,10 @@ fn no_training_step_allocates() {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                 let made = pool.expect("a pool of threads").install(|| {
                     // The first steps bind the state, gather the rows, wake threads,
-                    // and compile the programs of what is not done in every step.
-                    learner.learn(&Specks, 8).expect("steps");
+                    // and compile the programs of what is not done in every step; a
+                    // thread's first theft makes it known to the others.
+                    rayon::broadcast(|_| ());
+                    learner.learn(&Specks, 32).expect("steps");
                     let before = ALLOCATIONS.load(Ordering::SeqCst);
                     learner.learn(&Specks, 4).expect("steps");
                     ALLOCATIONS.load(Ordering::SeqCst) - before

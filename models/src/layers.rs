@@ -2,7 +2,7 @@
 
 use crate::{Builder, Mode};
 use speck_engine::ops::Window;
-use speck_engine::{Attention, GraphError, Initial, NodeId, RunningStatistics};
+use speck_engine::{GraphError, Initial, NodeId, RunningStatistics};
 
 /// What batch and layer norm add to a variance before its root.
 const EPSILON: f64 = 1e-5;
@@ -112,17 +112,8 @@ impl Builder<'_> {
         let (tokens, width) = (rows / samples.max(1), dim / heads);
         let all = self.linear_layer(&format!("{name}.qkv"), x, 3 * dim)?;
         let joined = self.graph.scoped(name, |graph| {
-            let split = graph.reshape(all, &[samples, tokens, 3, heads, width])?;
-            let split = graph.permute(split, &[2, 0, 3, 1, 4])?;
-            let part = |which| {
-                let part = graph.narrow(split, 0, which, 1, 1)?;
-                graph.reshape(part, &[samples * heads, tokens, width])
-            };
-            let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-            let plain = Attention::default();
-            let mixed = graph.scaled_dot_product_attention(queries, keys, values, &plain)?;
-            let mixed = graph.reshape(mixed, &[samples, heads, tokens, width])?;
-            let mixed = graph.permute(mixed, &[0, 2, 1, 3])?;
+            let all = graph.reshape(all, &[samples, tokens, 3 * dim])?;
+            let mixed = graph.self_attention(all, heads, (width as f64).sqrt().recip(), false)?;
             graph.reshape(mixed, &[rows, dim])
         })?;
         self.linear_layer(&format!("{name}.proj"), joined, dim)

@@ -89,6 +89,13 @@ pub fn draw(draw: Draw, elements: usize, index: usize, seed: u64) -> Vec<f64> {
     let unit = |i: usize| f64::from(random::uniform(&stream, i as u64));
     match draw {
         Draw::Uniform(low, high) => (0..elements).map(|i| low + (high - low) * unit(i)).collect(),
+        Draw::Sparse { low, high, zeros } => {
+            let value = |unit: f64| match (unit - zeros) / (1.0 - zeros) {
+                rest if rest >= 0.0 => low + (high - low) * rest,
+                _ => 0.0,
+            };
+            (0..elements).map(|i| value(unit(i))).collect()
+        }
         Draw::Index(bound) => (0..elements).map(|i| (unit(i) * f64::from(bound)).floor()).collect(),
         Draw::Distinct => {
             let mut order: Vec<_> = (0..elements).collect();

@@ -6,7 +6,9 @@ use crate::graph::Graph;
 use crate::op::{Case, OpInfo};
 use crate::program::{Options, Program};
 use crate::state::State;
+use speck_kernels::gpu::Gpu;
 use speck_kernels::{Choice, KernelError};
+use std::sync::Arc;
 
 /// Allowed difference between f32 variants and the f64 scalar reference,
 /// relative to the largest magnitude of the result.
@@ -21,7 +23,7 @@ const F32: f64 = 2e-5;
 pub fn check(info: &OpInfo, case: &Case, seed: u64) -> Result<Vec<String>, CheckError> {
     // The reference runs on memory that is not poisoned: what both leave out
     // must not look alike.
-    let reference = run(case, DType::F64, "*:scalar", seed, false)?;
+    let reference = run(case, DType::F64, &Where::kernels("*:scalar", false)?, seed)?;
     if reference.iter().flatten().any(|value| value.is_nan()) {
         return Err(CheckError::Shape(format!("{}: the reference is NaN", case.name)));
     }
@@ -32,7 +34,7 @@ pub fn check(info: &OpInfo, case: &Case, seed: u64) -> Result<Vec<String>, Check
         }
     }
     for name in &names {
-        let found = run(case, DType::F32, name, seed, true)?;
+        let found = run(case, DType::F32, &Where::kernels(name, true)?, seed)?;
         for (i, (found, expected)) in found.iter().zip(&reference).enumerate() {
             let part = if i == 0 { "output".to_owned() } else { format!("gradient {}", i - 1) };
             compare_all(&format!("{} / {name} / {part}", case.name), found, expected, F32)?;
@@ -41,15 +43,41 @@ pub fn check(info: &OpInfo, case: &Case, seed: u64) -> Result<Vec<String>, Check
     Ok(names)
 }
 
+/// Runs a case, forward and backward, on a GPU whose buffers are filled with NaN, and
+/// compares with the scalar kernels in f64. Returns the largest difference to them, in
+/// units in the last place of the largest magnitude of each result.
+///
+/// # Errors
+/// The first value that differs, or an op that the GPU cannot run.
+pub fn check_on(gpu: &Arc<Gpu>, case: &Case, seed: u64) -> Result<f64, CheckError> {
+    let reference = run(case, DType::F64, &Where::kernels("*:scalar", false)?, seed)?;
+    let kernels = Choice::default().on(Some(gpu.clone()));
+    let on_gpu = Options { kernels, poison: true, ..Options::default() };
+    let found = run(case, DType::F32, &Where(on_gpu), seed)?;
+    let mut worst: f64 = 0.0;
+    for (i, (found, expected)) in found.iter().zip(&reference).enumerate() {
+        let part = if i == 0 { "output".to_owned() } else { format!("gradient {}", i - 1) };
+        compare_all(&format!("{} / {part}", case.name), found, expected, F32)?;
+        let largest = expected.iter().fold(f64::from(f32::MIN_POSITIVE), |m, v| m.max(v.abs()));
+        let unit = largest.log2().floor().exp2() * f64::from(f32::EPSILON);
+        let errors = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
+        worst = errors.filter(|error| error.is_finite()).fold(worst, |m, e| m.max(e / unit));
+    }
+    Ok(worst)
+}
+
+/// On what a case runs.
+struct Where(Options);
+
+impl Where {
+    fn kernels(choice: &str, poison: bool) -> Result<Self, CheckError> {
+        let kernels = Choice::parse(choice).map_err(crate::CompileError::Kernel)?;
+        Ok(Where(Options { kernels, poison, ..Options::default() }))
+    }
+}
+
 /// The output and the gradients of a case.
-fn run(
-    case: &Case,
-    float: DType,
-    choice: &str,
-    seed: u64,
-    poison: bool,
-) -> Result<Vec<Vec<f64>>, CheckError> {
-    let kernels = Choice::parse(choice).map_err(crate::CompileError::Kernel)?;
+fn run(case: &Case, float: DType, on: &Where, seed: u64) -> Result<Vec<Vec<f64>>, CheckError> {
     // Values are drawn in f32, so that both element types see the same ones.
     let single = tensors(case, DType::F32, seed);
     let inputs: Vec<_> = tensors(case, float, seed)
@@ -71,11 +99,10 @@ fn run(
             graph.output(&names[i + 1], *gradient)?;
         }
     }
-    let options = Options { kernels, poison, ..Options::default() };
-    let mut program = match Program::compile(&graph, &options) {
+    let mut program = match Program::compile(&graph, &on.0) {
         // A variant that this element type does not have.
         Err(crate::CompileError::Kernel(KernelError::NoSuchVariant { .. })) => {
-            return run(case, float, "*:scalar", seed, poison);
+            return run(case, float, &Where::kernels("*:scalar", on.0.poison)?, seed);
         }
         other => other?,
     };

@@ -5,7 +5,7 @@ use crate::check::values::Expectation;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Composition, Draw};
 use crate::tensor::Tensor;
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
+use std::f64::consts::FRAC_2_PI;
 
 const INF: f64 = f64::INFINITY;
 const SIGNED: Draw = Draw::Uniform(-2.0, 2.0);
@@ -52,9 +52,6 @@ pub(super) const ALL: &[Composition] = &[
             &[-SELU_FLOOR, 0.0, SELU.1],
             &[&[0.0, SELU_FLOOR, SELU.1]],
         )]
-    }),
-    Composition::new("gelu", "y = x Φ(x), Φ the normal distribution function", || {
-        of_one(SIGNED, |graph, x| graph.gelu(x[0]))
     }),
     Composition::new("gelu_tanh", "y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2", || {
         of_one(SIGNED, |graph, x| graph.gelu_tanh(x[0]))
@@ -175,20 +172,6 @@ impl Graph {
     pub fn selu(&self, x: NodeId) -> Result<NodeId, GraphError> {
         let elu = self.elu(x, SELU.0)?;
         self.scale(elu, SELU.1)
-    }
-
-    /// The Gaussian error linear unit x Φ(x), with the exact normal distribution
-    /// function Φ(x) = (1 + erf(x/√2)) / 2 (Hendrycks and Gimpel, 2016).
-    ///
-    /// # Errors
-    /// `x` is not floating-point.
-    #[track_caller]
-    pub fn gelu(&self, x: NodeId) -> Result<NodeId, GraphError> {
-        let scaled = self.scale(x, FRAC_1_SQRT_2)?;
-        let erf = self.erf(scaled)?;
-        let shifted = self.offset(erf, 1.0)?;
-        let probability = self.scale(shifted, 0.5)?;
-        self.mul(x, probability)
     }
 
     /// The Gaussian error linear unit with the approximation

@@ -24,6 +24,7 @@ mod segments;
 mod shapes;
 mod sorting;
 mod specks;
+mod standardize;
 mod statistics;
 mod surrogates;
 mod vectors;

@@ -1,10 +1,12 @@
 //! Normalization.
 
+use super::standardize::batch_axes;
 use crate::check::values::Expectation;
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Composition, Draw};
 use crate::ops::AveragePool2d;
+use crate::ops::norm::{Norm, Over};
 use crate::tensor::Tensor;
 
 /// The state slots of a batch norm's running statistics.
@@ -20,7 +22,9 @@ pub struct RunningStatistics {
 
 /// Groups of at most so many values are standardized twice; see
 /// [`Graph::standardize`].
-const FEW: usize = 32;
+pub(super) const FEW: usize = 32;
+/// Rows of at most so many values are normed by one kernel: 4 MiB.
+const LONGEST: usize = 1 << 20;
 
 const DRAW: Draw = Draw::Uniform(-1.0, 1.0);
 
@@ -183,6 +187,12 @@ impl Graph {
         epsilon: f64,
     ) -> Result<NodeId, GraphError> {
         let axes = self.last_axes("layer_norm", x, sizes)?;
+        if self.has_kernel(x, &axes) {
+            let weight = self.weights_or("layer_norm", weight, sizes, 1.0)?;
+            let bias = self.weights_or("layer_norm", bias, sizes, 0.0)?;
+            let norm = Norm { over: Over::Last(sizes.len()), centred: true, epsilon };
+            return self.norm(x, weight, Some(bias), norm);
+        }
         let mut y = self.standardize(x, &axes, epsilon)?;
         if let Some(weight) = weight {
             y = self.mul(y, self.of_sizes("layer_norm", weight, sizes)?)?;
@@ -213,8 +223,12 @@ impl Graph {
             DType::F32 => f64::from(f32::EPSILON),
             _ => f64::EPSILON,
         });
-        let mean = self.mean_square(x, &axes)?;
-        let y = self.divide_by_deviation(x, mean, epsilon, &axes)?;
+        if self.has_kernel(x, &axes) {
+            let weight = self.weights_or("rms_norm", weight, sizes, 1.0)?;
+            let norm = Norm { over: Over::Last(sizes.len()), centred: false, epsilon };
+            return self.norm(x, weight, None, norm);
+        }
+        let y = self.divide_by_root_mean_square(x, &axes, epsilon)?;
         match weight {
             Some(weight) => self.mul(y, self.of_sizes("rms_norm", weight, sizes)?),
             None => Ok(y),
@@ -245,10 +259,28 @@ impl Graph {
             let message = format!("{channels} channels are not {groups} equal groups");
             return Err(self.error("group_norm", &[x], message));
         }
-        let each = channels / groups * shape[2..].iter().product::<usize>();
-        let y = self.reshape(x, &[shape[0], groups, each])?;
-        let y = self.reshape(self.standardize(y, &[2], epsilon)?, &shape)?;
-        self.channel_affine(y, weight, bias)
+        self.norm_groups("group_norm", x, groups, [weight, bias], epsilon)
+    }
+
+    #[track_caller]
+    fn norm_groups(
+        &self,
+        op: &str,
+        x: NodeId,
+        groups: usize,
+        [weight, bias]: [Option<NodeId>; 2],
+        epsilon: f64,
+    ) -> Result<NodeId, GraphError> {
+        let shape = self.shape(x);
+        let each = shape[1..].iter().product::<usize>() / groups.max(1);
+        if !(FEW + 1..=LONGEST).contains(&each) {
+            let y = self.standardize_groups(x, groups, epsilon)?;
+            return self.channel_affine(y, weight, bias);
+        }
+        let weight = self.weights_or(op, weight, &shape[1..2], 1.0)?;
+        let bias = self.weights_or(op, bias, &shape[1..2], 0.0)?;
+        let norm = Norm { over: Over::Groups(groups), centred: true, epsilon };
+        self.norm(x, weight, Some(bias), norm)
     }
 
     /// Instance norm (Ulyanov, Vedaldi and Lempitsky, 2016): each channel of
@@ -270,9 +302,8 @@ impl Graph {
             let message = "takes three dimensions or more".to_owned();
             return Err(self.error("instance_norm", &[x], message));
         }
-        let axes: Vec<_> = (2..rank).collect();
-        let y = self.standardize(x, &axes, epsilon)?;
-        self.channel_affine(y, weight, bias)
+        let channels = self.shape(x)[1];
+        self.norm_groups("instance_norm", x, channels, [weight, bias], epsilon)
     }
 
     /// Batch norm over every dimension but the second (Ioffe and Szegedy, 2015),
@@ -292,10 +323,11 @@ impl Graph {
     ) -> Result<NodeId, GraphError> {
         let shape = self.shape(x);
         let axes = batch_axes(&shape);
-        let mean = self.mean(x, &axes)?;
-        let (centred, variance) = self.centre(x, &axes)?;
+        let [mean, centred, variance] = self.centred(x, &axes)?;
         let count: usize = axes.iter().map(|axis| shape[*axis]).product();
-        let unbiased = self.reshape(variance, &self.shape(mean))?;
+        let channels = self.shape(running.mean);
+        let mean = self.reshape(mean, &channels)?;
+        let unbiased = self.reshape(variance, &channels)?;
         let unbiased = self.scale(unbiased, count as f64 / (count.max(2) - 1) as f64)?;
         for (slot, new) in [(running.mean, mean), (running.variance, unbiased)] {
             let old = self.scale(slot, 1.0 - running.momentum)?;
@@ -303,8 +335,7 @@ impl Graph {
             let blended = self.add(old, share)?;
             self.update(slot, blended)?;
         }
-        let normalised = self.standardize_centred(centred, variance, epsilon, &axes)?;
-        self.channel_affine(normalised, weight, bias)
+        self.channel_scaled(centred, variance, epsilon, [weight.into(), bias.into()])
     }
 
     /// [`Graph::batch_norm`] without running statistics.
@@ -320,8 +351,8 @@ impl Graph {
         epsilon: f64,
     ) -> Result<NodeId, GraphError> {
         let shape = self.shape(x);
-        let y = self.standardize(x, &batch_axes(&shape), epsilon)?;
-        self.channel_affine(y, weight, bias)
+        let (centred, variance) = self.centre(x, &batch_axes(&shape))?;
+        self.channel_scaled(centred, variance, epsilon, [weight, bias])
     }
 
     /// Batch norm with the running statistics, for evaluation.
@@ -340,9 +371,41 @@ impl Graph {
         let mean = self.on_channels(running.mean, x)?;
         let variance = self.on_channels(running.variance, x)?;
         let centred = self.sub(x, mean)?;
+        let scale = self.channel_scale(variance, epsilon, weight.into(), x)?;
+        self.channel_affine(self.mul(centred, scale)?, None, bias)
+    }
+
+    /// Centred values over the root of their variance, times weight, plus bias. The
+    /// factors of a channel are multiplied first: there are fewer of them.
+    #[track_caller]
+    fn channel_scaled(
+        &self,
+        centred: NodeId,
+        variance: NodeId,
+        epsilon: f64,
+        [weight, bias]: [Option<NodeId>; 2],
+    ) -> Result<NodeId, GraphError> {
+        let axes = batch_axes(&self.shape(centred));
+        if self.count(centred, &axes) <= FEW {
+            let y = self.standardize_centred(centred, variance, epsilon, &axes)?;
+            return self.channel_affine(y, weight, bias);
+        }
+        let scale = self.channel_scale(variance, epsilon, weight, centred)?;
+        self.channel_affine(self.mul(centred, scale)?, None, bias)
+    }
+
+    /// weight / √(variance + epsilon).
+    #[track_caller]
+    fn channel_scale(
+        &self,
+        variance: NodeId,
+        epsilon: f64,
+        weight: Option<NodeId>,
+        like: NodeId,
+    ) -> Result<NodeId, GraphError> {
         let inverse = self.rsqrt(self.offset(variance, epsilon)?)?;
-        let normalised = self.mul(centred, inverse)?;
-        self.channel_affine(normalised, weight, bias)
+        let Some(weight) = weight else { return Ok(inverse) };
+        self.mul(inverse, self.on_channels(weight, like)?)
     }
 
     /// Local response norm (Krizhevsky, Sutskever and Hinton, 2012): x divided
@@ -375,65 +438,6 @@ impl Graph {
         let mean = self.reshape(self.average_pool2d(square, windows)?, &shape)?;
         let base = self.offset(self.scale(mean, alpha)?, k)?;
         self.div(x, self.pow(base, self.scalar(beta)?)?)
-    }
-
-    /// (x - mean) / √(variance + epsilon), the statistics being those of the
-    /// values along `axes` (the variance without Bessel's correction).
-    ///
-    /// Of few values, say two, the gradient is far smaller than what it is the
-    /// difference of: in single precision nothing would be left of it. So up to
-    /// 32 values are standardized twice, which changes no value. Centring
-    /// twice in the backward pass as in the forward one leaves no mean behind,
-    /// and with s² = variance + epsilon, z = x̂ / s and q² = mean of z² +
-    /// epsilon / s², which is 1, the gradient of z / q contains what rounding
-    /// left along z and takes it away in the second step back.
-    ///
-    /// # Errors
-    /// Axes that do not exist.
-    #[track_caller]
-    pub fn standardize(
-        &self,
-        x: NodeId,
-        axes: &[usize],
-        epsilon: f64,
-    ) -> Result<NodeId, GraphError> {
-        let (centred, variance) = self.centre(x, axes)?;
-        self.standardize_centred(centred, variance, epsilon, axes)
-    }
-
-    #[track_caller]
-    fn standardize_centred(
-        &self,
-        centred: NodeId,
-        variance: NodeId,
-        epsilon: f64,
-        axes: &[usize],
-    ) -> Result<NodeId, GraphError> {
-        let y = self.divide_by_deviation(centred, variance, epsilon, axes)?;
-        if self.count(y, axes) > FEW {
-            return Ok(y);
-        }
-        let (y, _) = self.centre(y, axes)?;
-        Ok(y)
-    }
-
-    /// x / √(m + epsilon), m being the mean of x² along `axes`.
-    #[track_caller]
-    fn divide_by_deviation(
-        &self,
-        x: NodeId,
-        mean: NodeId,
-        epsilon: f64,
-        axes: &[usize],
-    ) -> Result<NodeId, GraphError> {
-        let inverse = self.rsqrt(self.offset(mean, epsilon)?)?;
-        let y = self.mul(x, inverse)?;
-        if self.count(y, axes) > FEW {
-            return Ok(y);
-        }
-        let left = self.scale(self.square(inverse)?, epsilon)?;
-        let one = self.add(self.mean_square(y, axes)?, left)?;
-        self.mul(y, self.rsqrt(one)?)
     }
 
     /// x · weight + bias with one weight and one bias a channel, the second
@@ -475,27 +479,25 @@ impl Graph {
         self.reshape(vector, &shape)
     }
 
-    /// x minus its mean over `axes`, and the variance over them; the variance
-    /// keeps its axes as dimensions of size 1. Two passes: the variance of
-    /// centred values does not cancel.
-    #[track_caller]
-    fn centre(&self, x: NodeId, axes: &[usize]) -> Result<(NodeId, NodeId), GraphError> {
-        let mean = self.mean(x, axes)?;
-        let mean = self.restore_axes(mean, &self.shape(x), axes)?;
-        let centred = self.sub(x, mean)?;
-        Ok((centred, self.mean_square(centred, axes)?))
+    /// Whether the norm over `axes`, the last ones, is one kernel: rows are short
+    /// enough for a cache, and long enough to be standardized once.
+    fn has_kernel(&self, x: NodeId, axes: &[usize]) -> bool {
+        (FEW + 1..=LONGEST).contains(&self.count(x, axes))
     }
 
-    /// The mean of x² over `axes`, which stay as dimensions of size 1.
+    /// Weights of these sizes, or as many constants.
     #[track_caller]
-    fn mean_square(&self, x: NodeId, axes: &[usize]) -> Result<NodeId, GraphError> {
-        let mean = self.mean(self.square(x)?, axes)?;
-        self.restore_axes(mean, &self.shape(x), axes)
-    }
-
-    fn count(&self, x: NodeId, axes: &[usize]) -> usize {
-        let shape = self.shape(x);
-        axes.iter().map(|axis| shape[*axis]).product()
+    fn weights_or(
+        &self,
+        op: &str,
+        weights: Option<NodeId>,
+        sizes: &[usize],
+        value: f64,
+    ) -> Result<NodeId, GraphError> {
+        match weights {
+            Some(weights) => self.of_sizes(op, weights, sizes),
+            None => self.expand(self.scalar(value)?, sizes),
+        }
     }
 
     /// The last axes, which have the sizes given.
@@ -516,9 +518,4 @@ impl Graph {
         }
         Err(self.error(op, &[x], format!("weight and bias should be {sizes:?}")))
     }
-}
-
-/// Every axis but that of the channels.
-fn batch_axes(shape: &[usize]) -> Vec<usize> {
-    (0..shape.len()).filter(|axis| *axis != 1).collect()
 }

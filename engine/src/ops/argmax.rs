@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::reduce;
 use speck_kernels::{Choice, KernelError};
 
@@ -69,6 +70,10 @@ impl Op for Argmax {
                 unsafe { run(outer, length, inner, x, call.into_output()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let (outer, length, inner) = inputs[0].around(self.axis);
+        reduce::gpu::argmax_calls(outer, length, inner)
     }
 }
 

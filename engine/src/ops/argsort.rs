@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::sort::{self, Sorting};
 use speck_kernels::{Choice, KernelError};
 
@@ -95,6 +96,9 @@ impl Op for Argsort {
                 run(&shape, x, out, bytemuck::cast_slice_mut(&mut scratch[..2 * places]));
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        sort::gpu::argsort_calls(&self.shape(inputs[0]))
     }
 }
 

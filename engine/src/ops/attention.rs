@@ -5,7 +5,8 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
-use speck_kernels::attention::{ATTENTION, AttentionShape};
+use speck_kernels::attention::{ATTENTION, AttentionRows, AttentionShape};
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError};
 
 /// What an attention is, beside its sizes.
@@ -65,7 +66,8 @@ impl Attention {
             return Err(format!("there are {keys} keys and {keys_v} values"));
         }
         let Attention { scale, causal } = self;
-        Ok(AttentionShape { batch, queries, keys, size, value, scale, causal })
+        let rows = AttentionRows::Apart;
+        Ok(AttentionShape { batch, queries, keys, size, value, scale, causal, rows })
     }
 
     /// The same as products and a softmax.
@@ -103,7 +105,7 @@ impl Op for Attention {
             let shape = graph.shape(*input);
             let length = shape.iter().product();
             let part = needed.then(|| {
-                let part = graph.narrow(all, 0, start, 1, length)?;
+                let part = graph.part(all, start, length)?;
                 graph.reshape(part, &shape)
             });
             gradients.push(part.transpose()?);
@@ -135,6 +137,9 @@ impl Op for Attention {
                 unsafe { (routine.run)(&shape, q, k, v, out, scratch) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        speck_kernels::attention::gpu::forward(&self.shape(inputs)?)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::attention::ATTENTION_GRADIENT;
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError};
 
 /// The gradients for queries, keys and values, one after the other: one op has
@@ -96,6 +97,9 @@ impl Op for AttentionGradient {
                 unsafe { (routine.run)(&shape, q, k, v, c, out, scratch) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        speck_kernels::attention::gpu::backward(&self.0.shape(inputs)?)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::pooling::{self, AveragePool};
 use speck_kernels::{Choice, KernelError};
 
@@ -185,6 +186,9 @@ impl Op for AveragePool2d {
             }))
         })
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        pooling::gpu::average(&self.shape(inputs[0])?)
+    }
 }
 
 impl AveragePool2dGradient {
@@ -239,6 +243,9 @@ impl Op for AveragePool2dGradient {
                 unsafe { run(&pool, c, call.into_output()) };
             }))
         })
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        pooling::gpu::average_gradient(&self.pool.shape(output)?)
     }
 }
 

@@ -6,6 +6,8 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::convert;
+use speck_kernels::gpu::Calls;
+use speck_kernels::gpu::convert::FROM_INTEGER;
 use speck_kernels::{Choice, KernelError};
 
 /// Integers as floats of the graph's type.
@@ -54,6 +56,9 @@ impl Op for Cast {
                 run(x, call.into_output());
             }))
         })
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        convert::gpu::converted(FROM_INTEGER, output.elements())
     }
 }
 

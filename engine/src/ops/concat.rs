@@ -5,6 +5,7 @@ use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo
 use crate::shape::TensorType;
 use crate::shape::contiguous_strides;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::movement::{self, Strided};
 use speck_kernels::{Choice, KernelError};
 
@@ -104,6 +105,18 @@ impl Op for Concat {
                 }
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let strides = contiguous_strides(&output.shape);
+        let mut start = 0;
+        let mut all = Calls::default();
+        for (number, input) in inputs.iter().enumerate() {
+            let offset = start * strides[self.axis] as usize;
+            let layout = Strided { sizes: &input.shape, strides: &strides, offset };
+            all.calls.extend(movement::gpu::write(&layout, number)?.calls);
+            start += input.shape[self.axis];
+        }
+        Ok(all)
     }
 }
 

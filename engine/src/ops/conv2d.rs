@@ -7,6 +7,7 @@ use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
 use speck_kernels::convolution::{self, ConvShape, Convolution};
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError};
 
 /// How a window moves over the image: [vertical, horizontal].
@@ -256,6 +257,12 @@ impl Op for Conv2d {
         let shape = self.0.shape(&inputs[0].shape, &inputs[1].shape);
         lower(&convolution::CONV2D, shape, output, choice)
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        convolution::gpu::calls(
+            convolution::gpu::FORWARD,
+            &self.0.shape(&inputs[0].shape, &inputs[1].shape)?,
+        )
+    }
 }
 
 /// The last two sizes.
@@ -316,6 +323,9 @@ impl Op for InputGradient {
     ) -> Result<Lowered, KernelError> {
         lower(&convolution::CONV2D_INPUT_GRADIENT, self.shape(inputs), output, choice)
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        convolution::gpu::calls(convolution::gpu::INPUT_GRADIENT, &self.shape(inputs)?)
+    }
 }
 
 impl WeightGradient {
@@ -368,6 +378,9 @@ impl Op for WeightGradient {
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
         lower(&convolution::CONV2D_WEIGHT_GRADIENT, self.shape(inputs), output, choice)
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        convolution::gpu::calls(convolution::gpu::WEIGHT_GRADIENT, &self.shape(inputs)?)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::scan::{self, Scanning};
 use speck_kernels::{Choice, KernelError};
 
@@ -73,6 +74,10 @@ impl Op for CumulativeSum {
                 run(&shape, x, call.into_output());
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let (outer, length, inner) = inputs[0].around(self.axis);
+        scan::gpu::cumulative_sum(&Scanning { outer, length, inner, reverse: self.reverse })
     }
 }
 

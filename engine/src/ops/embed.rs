@@ -5,6 +5,8 @@ use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo
 use crate::shape::TensorType;
 use crate::shape::contiguous_strides;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
+use speck_kernels::gpu::Operand;
 use speck_kernels::movement::{self, Strided};
 use speck_kernels::{Choice, KernelError};
 
@@ -111,6 +113,15 @@ impl Op for Embed {
                 unsafe { run(&layout, x, out) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let mut strides = contiguous_strides(&output.shape);
+        let offset = self.start * strides[self.axis] as usize;
+        strides[self.axis] *= self.step as isize;
+        let mut all = movement::gpu::filled(output.elements(), 0, Operand::Output)?;
+        let layout = Strided { sizes: &inputs[0].shape, strides: &strides, offset };
+        all.calls.extend(movement::gpu::write(&layout, 0)?.calls);
+        Ok(all)
     }
 }
 

@@ -5,7 +5,8 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::shape::{broadcast, broadcast_strides};
-use speck_kernels::movement;
+use speck_kernels::gpu::Calls;
+use speck_kernels::movement::{self, Strided};
 use speck_kernels::{Choice, KernelError};
 
 /// x stretched to a larger shape.
@@ -65,6 +66,10 @@ impl Op for Expand {
     ) -> Result<Lowered, KernelError> {
         let strides = broadcast_strides(&inputs[0].shape, &output.shape);
         read_strided(output, strides, 0, choice)
+    }
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let strides = broadcast_strides(&inputs[0].shape, &output.shape);
+        movement::gpu::read(&Strided { sizes: &output.shape, strides: &strides, offset: 0 })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::movement;
 use speck_kernels::{Choice, KernelError};
 
@@ -77,6 +78,10 @@ impl Op for Gather {
                 unsafe { run(&shape, x, index, call.into_output()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let shape = gathering(inputs[0], inputs[1], self.axis);
+        movement::gpu::gathered(&shape, false, f32::NAN)
     }
 }
 

@@ -5,6 +5,8 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use speck_kernels::convert;
+use speck_kernels::gpu::Calls;
+use speck_kernels::gpu::convert::INCREMENT;
 use speck_kernels::{Choice, KernelError};
 
 /// x + 1 for integers.
@@ -51,6 +53,9 @@ impl Op for Increment {
             let x = call.input(0);
             run(x, call.into_output());
         }))
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        convert::gpu::converted(INCREMENT, output.elements())
     }
 }
 

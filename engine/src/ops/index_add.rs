@@ -4,6 +4,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::movement;
 use speck_kernels::{Choice, KernelError};
 
@@ -92,6 +93,10 @@ impl Op for IndexAdd {
                 unsafe { run(&shape, x, index, call.into_output()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let shape = super::index_select::gathering(output, inputs[1].shape[0], self.axis);
+        movement::gpu::scattered(&shape, true, false)
     }
 }
 

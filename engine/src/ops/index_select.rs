@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::movement::{self, Gathering};
 use speck_kernels::{Choice, KernelError};
 
@@ -110,6 +111,10 @@ impl Op for IndexSelect {
                 unsafe { run(&shape, x, index, outside, call.into_output_bits::<T>()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let shape = gathering(inputs[0], inputs[1].shape[0], self.axis);
+        movement::gpu::gathered(&shape, true, if self.or_zero { 0.0 } else { f32::NAN })
     }
 }
 

@@ -6,6 +6,8 @@ use crate::op::{Case, Cost, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::convert;
+use speck_kernels::gpu::Calls;
+use speck_kernels::movement;
 use speck_kernels::{Choice, KernelError};
 
 /// The numbers from 0 up to and without `length`.
@@ -52,6 +54,9 @@ impl Op for Iota {
             let run = variant.run;
             Ok(super::routine("iota", variant.name, 0, move |call| run(call.into_output())))
         })
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        movement::gpu::counted(output.elements())
     }
 }
 

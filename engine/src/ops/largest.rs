@@ -5,6 +5,7 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
+use speck_kernels::gpu::Calls;
 use speck_kernels::largest::{self, Largest, Taps};
 use speck_kernels::{Choice, KernelError};
 
@@ -103,6 +104,9 @@ impl Op for AtLargest {
     ) -> Result<Lowered, KernelError> {
         lower(&largest::AT_LARGEST, inputs, choice)
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        largest::gpu::calls(&taps(inputs[0])?, false)
+    }
 }
 
 impl Op for ToLargest {
@@ -132,6 +136,9 @@ impl Op for ToLargest {
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
         lower(&largest::TO_LARGEST, inputs, choice)
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        largest::gpu::calls(&taps(inputs[0])?, true)
     }
 }
 

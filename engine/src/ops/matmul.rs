@@ -1,9 +1,15 @@
 //! `matmul`: the matrix product, batched, of either operand transposed.
 
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{
+    Arguments, Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Routine, Vjp,
+    streaming,
+};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
+use speck_kernels::gpu::Operand;
+use speck_kernels::matmul::gpu::product;
 use speck_kernels::matmul::{MATMUL, MatmulShape};
 use speck_kernels::{Choice, KernelError};
 
@@ -149,13 +155,33 @@ impl Op for Matmul {
             let variant = MATMUL.select::<T>(choice)?;
             let routine = variant.run;
             let scratch = (routine.scratch)(&shape) * size_of::<T>();
-            Ok(super::routine("matmul", variant.name, scratch, move |call| {
+            let run = move |call: Arguments<'_>| {
                 let (a, b) = (call.input::<T>(0), call.input::<T>(1));
-                let (out, scratch) = call.into_output_and_scratch::<T>();
-                // SAFETY: sizes come from the shapes.
-                unsafe { (routine.run)(&shape, a, b, out, scratch) };
+                match (routine.report, call.finished()) {
+                    (Some(report), Some(finished)) => {
+                        let (out, scratch) = call.into_output_pointer_and_scratch::<T>();
+                        // SAFETY: sizes come from the shapes; the executor touches
+                        // what is reported, and nothing else.
+                        unsafe { report(&shape, a, b, out, scratch, finished) };
+                    }
+                    _ => {
+                        let (out, scratch) = call.into_output_and_scratch::<T>();
+                        // SAFETY: sizes come from the shapes.
+                        unsafe { (routine.run)(&shape, a, b, out, scratch) };
+                    }
+                }
+            };
+            Ok(Lowered::Routine(Routine {
+                label: format!("matmul:{}", variant.name),
+                scratch,
+                reports: routine.report.is_some(),
+                run: Box::new(run),
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let (shape, _) = self.shape(inputs[0], inputs[1])?;
+        product(&shape, 1.0, [Operand::Input(0), Operand::Input(1), Operand::Output])
     }
 }
 

@@ -9,6 +9,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::pooling::{self, PoolShape};
 use speck_kernels::{Choice, KernelError};
 
@@ -191,6 +192,9 @@ impl Op for MaxPool2dIndices {
                 unsafe { run(&shape, x, call.into_output()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        pooling::gpu::max_indices(&pool_shape(inputs[0], &self.0)?)
     }
 }
 

@@ -14,7 +14,6 @@ mod attention_gradient;
 mod average_pool2d;
 mod barrier;
 mod cast;
-mod columns;
 mod concat;
 mod conv2d;
 mod cos;
@@ -29,6 +28,7 @@ mod expand;
 mod expm1;
 mod floor;
 mod gather;
+mod gelu;
 mod greater;
 mod greater_equal;
 mod increment;
@@ -44,10 +44,14 @@ mod max;
 mod max_pool2d_indices;
 mod maximum;
 mod minimum;
+mod moments;
 mod mul;
 mod narrow;
 mod neg;
+pub(crate) mod norm;
+mod part;
 mod permute;
+mod picked_conv;
 mod picks;
 mod pointwise;
 mod pow;
@@ -65,6 +69,7 @@ mod rsqrt;
 mod scatter_add;
 mod segment_max;
 mod select;
+mod self_attention;
 mod sigmoid;
 mod sign;
 mod sin;
@@ -86,7 +91,6 @@ mod window_origins;
 mod window_tile;
 
 pub use average_pool2d::AveragePool2d;
-pub use columns::ColumnsShape;
 pub use conv2d::Window;
 pub use picks::PicksShape;
 pub use window_tile::TileShape;
@@ -131,6 +135,8 @@ pub static ALL: &[&OpInfo] = &[
     &relu::RELU.info,
     &softplus::SOFTPLUS.info,
     &erf::ERF.info,
+    &gelu::GELU.info,
+    &gelu::GRADIENT.info,
     &add::ADD.info,
     &sub::SUB.info,
     &mul::MUL.info,
@@ -151,12 +157,17 @@ pub static ALL: &[&OpInfo] = &[
     &cumulative_sum::INFO,
     &symmetric_eigen::INFO,
     &segment_max::INFO,
+    &moments::INFO,
     &softmax::SOFTMAX.info,
     &log_softmax::LOG_SOFTMAX.info,
     // Products
     &matmul::INFO,
     &attention::INFO,
     &attention_gradient::INFO,
+    &self_attention::INFO,
+    &self_attention::GRADIENT,
+    &norm::INFO,
+    &norm::GRADIENT,
     &conv2d::INFO,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,
@@ -170,6 +181,7 @@ pub static ALL: &[&OpInfo] = &[
     &barrier::INFO,
     // Movement
     &reshape::INFO,
+    &part::INFO,
     &expand::INFO,
     &permute::INFO,
     &narrow::INFO,
@@ -187,10 +199,11 @@ pub static ALL: &[&OpInfo] = &[
     &window_tile::PATCH_ADJOINT,
     &window_tile::BASE_ADJOINT,
     &window_mask::INFO,
-    &columns::INFO,
-    &columns::GRADIENT,
     &picks::INFO,
     &picks::GRADIENT,
+    &picked_conv::INFO,
+    &picked_conv::INPUT_GRADIENT,
+    &picked_conv::WEIGHT_GRADIENT,
     &largest::INFO,
     &largest::ADJOINT,
     &row_linear::INDEX,
@@ -210,7 +223,7 @@ pub static ALL: &[&OpInfo] = &[
 ];
 
 /// The ops whose output is their input's memory; they run no kernel.
-pub const ALIASES: [&str; 4] = ["reshape", "detach", "straight_through", "barrier"];
+pub const ALIASES: [&str; 5] = ["reshape", "part", "detach", "straight_through", "barrier"];
 /// The name of the op that writes out a broadcast.
 pub const EXPAND: &str = "expand";
 
@@ -245,7 +258,7 @@ fn routine(
     run: impl Fn(Arguments<'_>) + Send + Sync + 'static,
 ) -> Lowered {
     let label = format!("{kernel}:{variant}");
-    Lowered::Routine(Routine { label, scratch, run: Box::new(run) })
+    Lowered::Routine(Routine { label, scratch, reports: false, run: Box::new(run) })
 }
 
 /// Sizes as attributes print them: `3,5`.

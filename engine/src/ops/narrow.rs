@@ -5,7 +5,8 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::shape::contiguous_strides;
-use speck_kernels::movement;
+use speck_kernels::gpu::Calls;
+use speck_kernels::movement::{self, Strided};
 use speck_kernels::{Choice, KernelError};
 
 /// Elements start, start + step, … of one dimension.
@@ -79,6 +80,12 @@ impl Op for Narrow {
         let offset = self.start * strides[self.axis] as usize;
         strides[self.axis] *= self.step as isize;
         read_strided(output, strides, offset, choice)
+    }
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let mut strides = contiguous_strides(&inputs[0].shape);
+        let offset = self.start * strides[self.axis] as usize;
+        strides[self.axis] *= self.step as isize;
+        movement::gpu::read(&Strided { sizes: &output.shape, strides: &strides, offset })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo
 use crate::shape::TensorType;
 use crate::shape::contiguous_strides;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::movement::{self, Strided};
 use speck_kernels::{Choice, KernelError};
 
@@ -93,6 +94,11 @@ impl Op for Permute {
         let own = contiguous_strides(&inputs[0].shape);
         let strides = self.axes.iter().map(|axis| own[*axis]).collect();
         read_strided(output, strides, 0, choice)
+    }
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let own = contiguous_strides(&inputs[0].shape);
+        let strides: Vec<_> = self.axes.iter().map(|axis| own[*axis]).collect();
+        movement::gpu::read(&Strided { sizes: &output.shape, strides: &strides, offset: 0 })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
+use speck_kernels::gpu::Calls;
 use speck_kernels::window::{self, Pick, Picks as Loops};
 use speck_kernels::{Choice, KernelError};
 use std::sync::Arc;
@@ -33,7 +34,25 @@ struct PicksGradient {
 }
 
 impl PicksShape {
-    fn loops(&self, image: &[usize]) -> Result<Loops, String> {
+    /// All rectangles of `kernel` inside images of `image`, `stride` apart, of places
+    /// `dilation` apart.
+    pub fn moving(
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        dilation: [usize; 2],
+        image: [usize; 2],
+    ) -> PicksShape {
+        let reads = [0, 1].map(|axis| {
+            let extent = (dilation[axis] * kernel[axis]).saturating_sub(dilation[axis]) + 1;
+            let last = image[axis].checked_sub(extent);
+            let starts = (0..last.map_or(0, |last| last + 1)).step_by(stride[axis].max(1));
+            let places = |start| (0..kernel[axis]).map(move |tap| start + tap * dilation[axis]);
+            starts.flat_map(places).map(|place| place as u32).collect()
+        });
+        PicksShape { kernel, reads, negative: false }
+    }
+
+    pub(super) fn loops(&self, image: &[usize]) -> Result<Loops, String> {
         let &[images, height, width, channels] = image else {
             return Err("takes images [N,H,W,C]".to_owned());
         };
@@ -46,7 +65,7 @@ impl PicksShape {
         Ok(Loops { images, image: [height, width], channels, kernel, reads, negative })
     }
 
-    fn attributes(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn attributes(&self) -> Vec<(&'static str, String)> {
         let list = |axis: usize| {
             let reads: Vec<_> = self.reads[axis].iter().map(u32::to_string).collect();
             reads.join(",")
@@ -161,6 +180,9 @@ impl Op for Picks {
     ) -> Result<Lowered, KernelError> {
         lower(&window::PICKS, self.0.loops(&inputs[0].shape), output, choice)
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        window::gpu::picks(&self.0.loops(&inputs[0].shape)?, false)
+    }
 }
 
 impl Op for PicksGradient {
@@ -190,6 +212,9 @@ impl Op for PicksGradient {
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
         lower(&window::PICKS_GRADIENT, self.loops(inputs), output, choice)
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        window::gpu::picks(&self.loops(inputs)?, true)
     }
 }
 

@@ -3,8 +3,9 @@
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::program::Pointwise;
-use crate::shape::{TensorType, broadcast};
+use crate::shape::{TensorType, broadcast, broadcast_strides};
 use speck_kernels::elementwise;
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, Kernel, KernelError};
 use std::fmt;
 
@@ -70,6 +71,10 @@ impl Op for &'static Unary {
         Ok(Lowered::Pointwise(Pointwise::unary(self.kernel, output.dtype, choice)?))
     }
 
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        elementwise::gpu::unary_calls(self.info.name, output.elements())
+    }
+
     fn is_pointwise(&self) -> bool {
         true
     }
@@ -113,9 +118,28 @@ impl Op for &'static Binary {
         Ok(Lowered::Pointwise(Pointwise::binary(self.kernel, output.dtype, choice)?))
     }
 
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        binary_calls(self.info.name, inputs, output)
+    }
+
     fn is_pointwise(&self) -> bool {
         true
     }
+}
+
+/// The calls for a function of operands stretched to the output.
+pub(super) fn binary_calls(
+    name: &str,
+    inputs: &[&TensorType],
+    output: &TensorType,
+) -> Result<Calls, String> {
+    let steps: Vec<_> =
+        inputs.iter().map(|input| broadcast_strides(&input.shape, &output.shape)).collect();
+    let at = |operand: usize, axis: usize| steps.get(operand).map_or(0, |own| own[axis] as usize);
+    let stretched: Vec<_> = (0..output.rank())
+        .map(|axis| (output.shape[axis], std::array::from_fn(|operand| at(operand, axis))))
+        .collect();
+    elementwise::gpu::binary_calls(name, &stretched)
 }
 
 /// The broadcast type of floating-point inputs of one element type.

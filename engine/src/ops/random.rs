@@ -11,6 +11,7 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp}
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
+use speck_kernels::gpu::Calls;
 use speck_kernels::random::{self, Generate, Stream};
 use speck_kernels::{Choice, KernelError};
 
@@ -105,6 +106,10 @@ impl Op for Random {
                 unsafe { run(&stream, call.into_output::<T>()) };
             }))
         })
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let normal = std::ptr::eq(self.info, &NORMAL);
+        random::gpu::drawn(output.elements(), self.stream, normal)
     }
 }
 

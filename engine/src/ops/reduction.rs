@@ -5,8 +5,11 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Cost, Folding, Form, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
+use speck_kernels::gpu::Operand;
 use speck_kernels::reduce::{self, Dim, Reduce};
 use speck_kernels::softmax::Softmax;
+use speck_kernels::softmax::gpu::softmaxed;
 use speck_kernels::{Choice, Kernel, KernelError};
 use std::fmt;
 
@@ -97,6 +100,13 @@ impl Op for Reduced {
             }))
         })
     }
+
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let dims: Vec<_> = (0..inputs[0].rank())
+            .map(|axis| Dim { size: inputs[0].shape[axis], reduced: self.axes.contains(&axis) })
+            .collect();
+        reduce::gpu::reduced(&dims, self.op.info.name == "max", Operand::Input(0))
+    }
 }
 
 /// An op that normalises along one axis and keeps it.
@@ -169,5 +179,12 @@ impl Op for Normalized {
                 unsafe { run(outer, length, inner, x, call.into_output()) };
             }))
         })
+    }
+
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let (outer, length, inner) = inputs[0].around(self.axis);
+        let logarithm = self.op.info.name == "log_softmax";
+        let operands = [Operand::Input(0), Operand::Output];
+        softmaxed([outer, length, inner], logarithm, operands)
     }
 }

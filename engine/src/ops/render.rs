@@ -8,6 +8,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::render::{self, RenderShape};
 use speck_kernels::{Choice, KernelError};
 
@@ -140,6 +141,9 @@ impl Op for Render {
                 unsafe { run(&shape, positions, colours, background, call.into_output()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        render::gpu::calls(render::gpu::RENDER, &self.shape(inputs)?)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
+use speck_kernels::gpu::Calls;
 use speck_kernels::window::{self, RenderWindows as Signature, Windows};
 use speck_kernels::{Choice, KernelError};
 
@@ -129,6 +130,9 @@ impl Op for RenderWindows {
         let windows = windows.unwrap_or_else(|message| unreachable!("inferred before: {message}"));
         lower(&window::RENDER_WINDOWS, windows, output, choice)
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        window::gpu::calls(window::gpu::RENDER, &self.windows(inputs)?, false)
+    }
 }
 
 impl Op for UnrenderWindows {
@@ -160,6 +164,9 @@ impl Op for UnrenderWindows {
         let windows = self.windows(inputs);
         let windows = windows.unwrap_or_else(|message| unreachable!("inferred before: {message}"));
         lower(&window::UNRENDER_WINDOWS, windows, output, choice)
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        window::gpu::calls(window::gpu::UNRENDER, &self.windows(inputs)?, false)
     }
 }
 

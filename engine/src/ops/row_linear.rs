@@ -8,6 +8,7 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
+use speck_kernels::gpu::Calls;
 use speck_kernels::rows::{self, Classes, Product, Rows};
 use speck_kernels::window::Windows;
 use speck_kernels::{Choice, KernelError};
@@ -199,6 +200,9 @@ impl Op for RowIndex {
             run(&rows, origins, call.into_output());
         }))
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        rows::gpu::index(&self.rows(inputs[0])?)
+    }
 }
 
 impl RowIndex {
@@ -327,6 +331,14 @@ impl Op for RowLinear {
             }))
         })
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let pass = match self.wanted {
+            Wanted::Outputs => rows::gpu::OUTPUTS,
+            Wanted::Windows => rows::gpu::WINDOWS,
+            Wanted::Rows => rows::gpu::ROWS,
+        };
+        rows::gpu::product(pass, &self.rows(inputs)?)
+    }
 }
 
 impl Op for RowSum {
@@ -389,6 +401,10 @@ impl Op for RowSum {
                 run(&rows, &classes, wanted, x, call.into_output());
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let [parts, outputs] = self.map.row_shape(inputs[0])?;
+        rows::gpu::sum(&self.map.rows(outputs, parts), &self.classes, inputs.len() == 1)
     }
 }
 

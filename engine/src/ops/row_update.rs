@@ -16,6 +16,7 @@ use crate::op::{
 };
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::rows::rule::Rule;
 use speck_kernels::rows::{self, Change, Classes, HISTORY, Missed};
 use speck_kernels::{Choice, KernelError, Real};
@@ -157,7 +158,7 @@ fn in_place(
     run: impl Fn(crate::op::Arguments<'_>) + Send + Sync + 'static,
 ) -> Lowered {
     let label = format!("{kernel}:{variant}");
-    Lowered::InPlace(Routine { label, scratch: 0, run: Box::new(run) })
+    Lowered::InPlace(Routine { label, scratch: 0, reports: false, run: Box::new(run) })
 }
 
 fn integers(inputs: &[&TensorType], elements: usize) -> Result<(), String> {
@@ -233,6 +234,10 @@ impl Op for CatchUp {
             }))
         })
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let rows = self.map.rows(inputs[0].shape[2], inputs[0].shape[1]);
+        rows::gpu::catch_up(&rows, &self.rule)
+    }
 }
 
 impl Op for Update {
@@ -295,6 +300,10 @@ impl Op for Update {
             }))
         })
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let rows = self.map.rows(inputs[0].shape[2], inputs[0].shape[1]);
+        rows::gpu::update(&rows, &self.rule, &self.classes)
+    }
 }
 
 impl Op for Due {
@@ -327,6 +336,9 @@ impl Op for Due {
                 run(base, step, call.into_output());
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        rows::gpu::due(inputs[0].elements())
     }
 }
 
@@ -361,6 +373,9 @@ impl Op for Seen {
             let [last, index, due, step] = [0, 1, 2, 3].map(|i| call.input(i));
             run(last, index, due, step, call.into_output());
         }))
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        rows::gpu::seen(output.elements())
     }
 }
 
@@ -398,6 +413,9 @@ impl Op for Rates {
                 run(rates, rate, step, call.into_output());
             }))
         })
+    }
+    fn shade(&self, _: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        rows::gpu::rates()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::movement::{self, Gathering};
 use speck_kernels::{Choice, KernelError};
 
@@ -97,6 +98,10 @@ impl Op for ScatterAdd {
                 unsafe { run(&shape, x, index, call.into_output()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        let shape = gathering(output, inputs[1], self.axis);
+        movement::gpu::scattered(&shape, false, false)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::program::Pointwise;
 use crate::shape::TensorType;
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError, elementwise};
 
 /// y = a where the condition is not 0, else b.
@@ -69,6 +70,10 @@ impl Op for Select {
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
         Ok(Lowered::Pointwise(Pointwise::select(&elementwise::SELECT, output.dtype, choice)?))
+    }
+
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        super::pointwise::binary_calls("select", inputs, output)
     }
 
     fn is_pointwise(&self) -> bool {

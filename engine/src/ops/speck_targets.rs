@@ -6,6 +6,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::render;
 use speck_kernels::{Choice, KernelError};
 
@@ -65,6 +66,10 @@ impl Op for SpeckTargets {
                 unsafe { run(&shape, positions, call.into_output::<T>()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let shape = render_shape(inputs[0], 1, 1, self.screen, self.size)?;
+        render::gpu::calls(render::gpu::TARGETS, &shape)
     }
 }
 

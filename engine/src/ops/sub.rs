@@ -16,7 +16,11 @@ pub static SUB: Binary = Binary {
         cases: || binary_cases(Draw::Distinct, |graph, x| graph.sub(x[0], x[1])),
     },
     kernel: &elementwise::SUB,
-    vjp: |graph, vjp| Ok([Some(vjp.cotangent), Some(graph.neg(vjp.cotangent)?)]),
+    vjp: |graph, vjp| {
+        // Where b was stretched there is less to negate after the sum.
+        let own = graph.sum_to(vjp.cotangent, &graph.shape(vjp.inputs[1]))?;
+        Ok([Some(vjp.cotangent), Some(graph.neg(own)?)])
+    },
 };
 
 impl Graph {

@@ -6,6 +6,7 @@ use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use crate::with_real;
 use speck_kernels::eigen;
+use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError};
 
 /// Eigenvalues, and below them eigenvectors as rows.
@@ -129,6 +130,10 @@ impl Op for SymmetricEigen {
                 run(n, x, out, bytemuck::cast_slice_mut(&mut scratch[..wanted]));
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let n = inputs[0].shape[inputs[0].rank() - 1];
+        eigen::gpu::symmetric_calls(inputs[0].elements() / (n * n).max(1), n)
     }
 }
 

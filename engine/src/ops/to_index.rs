@@ -6,6 +6,8 @@ use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp,
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::convert;
+use speck_kernels::gpu::Calls;
+use speck_kernels::gpu::convert::TO_INDEX;
 use speck_kernels::{Choice, KernelError};
 
 /// Floats without their fractions, as integers.
@@ -54,6 +56,9 @@ impl Op for ToIndex {
                 run(x, call.into_output());
             }))
         })
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        convert::gpu::converted(TO_INDEX, output.elements())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::render::{self, RenderShape};
 use speck_kernels::{Choice, KernelError};
 
@@ -90,6 +91,9 @@ impl Op for Unrender {
                 unsafe { run(&shape, positions, image, call.into_output()) };
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        render::gpu::calls(render::gpu::UNRENDER, &self.shape(inputs)?)
     }
 }
 

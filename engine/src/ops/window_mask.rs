@@ -5,6 +5,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
+use speck_kernels::gpu::Calls;
 use speck_kernels::window::{self, Windows};
 use speck_kernels::{Choice, KernelError};
 
@@ -79,6 +80,11 @@ impl Op for WindowMask {
                 run(&windows, owned, origins, call.into_output::<T>());
             }))
         })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let (samples, slots) = (inputs[0].shape[0], inputs[0].shape[1]);
+        let windows = Windows { samples, slots, channels: 1, size: self.size, map: self.map };
+        window::gpu::calls(window::gpu::MASK, &windows, self.owned)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
+use speck_kernels::gpu::Calls;
 use speck_kernels::window::{self, OriginAxis};
 use speck_kernels::{Choice, KernelError};
 
@@ -63,6 +64,9 @@ impl Op for WindowOrigins {
             let positions = call.input(0);
             run(&axes, positions, call.into_output());
         }))
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        window::gpu::origins(&self.0, output.elements())
     }
 }
 

@@ -5,8 +5,8 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
-use speck_kernels::Kernel;
-use speck_kernels::window::{self, AddTile, Tile, Windows};
+use speck_kernels::gpu::Calls;
+use speck_kernels::window::{self, Tile, Windows};
 use speck_kernels::{Choice, KernelError};
 use std::sync::Arc;
 
@@ -230,6 +230,9 @@ impl Op for WindowTile {
             }))
         })
     }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        window::gpu::tiles(window::gpu::TILE, &self.tile(inputs)?)
+    }
 }
 
 /// The loops of an adjoint, checked against the tiles it is given.
@@ -247,24 +250,6 @@ fn adjoint(
         return Err("the tiles are of another size".to_owned());
     }
     Ok(tile)
-}
-
-fn lower_adjoint(
-    kernel: &'static Kernel<AddTile>,
-    tile: Result<Tile, String>,
-    output: &TensorType,
-    choice: &Choice,
-) -> Result<Lowered, KernelError> {
-    let tile = tile.unwrap_or_else(|message| unreachable!("inferred before: {message}"));
-    with_real!(output.dtype, T => {
-        let variant = kernel.select::<T>(choice)?;
-        let run = variant.run;
-        Ok(super::routine(kernel.name, variant.name, 0, move |call| {
-            let x = call.input::<T>(0);
-            let (origins, starts) = (call.input(1), call.input(2));
-            run(&tile, x, origins, starts, call.into_output());
-        }))
-    })
 }
 
 impl Op for ToPatch {
@@ -296,8 +281,21 @@ impl Op for ToPatch {
         output: &TensorType,
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
-        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs);
-        lower_adjoint(&window::WINDOW_TILE_PATCH, tile, output, choice)
+        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)
+            .unwrap_or_else(|message| unreachable!("inferred before: {message}"));
+        with_real!(output.dtype, T => {
+            let variant = window::WINDOW_TILE_PATCH.select::<T>(choice)?;
+            let run = variant.run;
+            Ok(super::routine("window_tile_patch", variant.name, 0, move |call| {
+                let x = call.input::<T>(0);
+                let (origins, starts) = (call.input(1), call.input(2));
+                run(&tile, x, origins, starts, call.into_output());
+            }))
+        })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)?;
+        window::gpu::tiles(window::gpu::PATCH, &tile)
     }
 }
 
@@ -330,8 +328,23 @@ impl Op for ToBase {
         output: &TensorType,
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
-        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs);
-        lower_adjoint(&window::WINDOW_TILE_BASE, tile, output, choice)
+        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)
+            .unwrap_or_else(|message| unreachable!("inferred before: {message}"));
+        with_real!(output.dtype, T => {
+            let variant = window::WINDOW_TILE_BASE.select::<T>(choice)?;
+            let run = variant.run;
+            let scratch = window::base_scratch(&tile) * size_of::<T>();
+            Ok(super::routine("window_tile_base", variant.name, scratch, move |call| {
+                let x = call.input::<T>(0);
+                let (origins, starts) = (call.input(1), call.input(2));
+                let (out, scratch) = call.into_output_and_scratch::<T>();
+                run(&tile, x, origins, starts, out, scratch);
+            }))
+        })
+    }
+    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+        let tile = adjoint(&self.shape, &self.base, &self.patch, inputs)?;
+        window::gpu::tiles(window::gpu::BASE, &tile)
     }
 }
 

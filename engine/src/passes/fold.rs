@@ -50,7 +50,7 @@ fn evaluate(
     let value = small.append_shared(node.op.clone(), &constants).ok()?;
     small.output("value", value).ok()?;
     let without = super::ALL.iter().map(|pass| pass.name.to_owned()).collect();
-    let options = Options { without, kernels: kernels.clone(), ..Options::default() };
+    let options = Options { without, kernels: kernels.clone().on(None), ..Options::default() };
     let mut program = Program::compile(&small, &options).ok()?;
     program.run(&mut State::default()).ok()?;
     program.output("value").ok()

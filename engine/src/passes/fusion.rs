@@ -190,7 +190,10 @@ impl Fusion {
     fn readable(&self, item: usize, kind: (DType, usize)) -> usize {
         let root = self.root(item);
         let unit = self.items[item].unit;
+        // A part of a value is there when all of it is.
+        let whole = self.elements(item) == self.elements(root);
         let tile = self.items[root].unit == unit
+            && whole
             && self.units[unit].kind == Some(kind)
             && self.nodes[self.items[root].node].op.is_pointwise();
         let source = self.nodes[self.items[root].node].op.source().is_some();

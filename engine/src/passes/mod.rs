@@ -24,6 +24,9 @@ pub struct Pass {
     pub run: fn(&Graph, &Choice) -> Result<Graph, GraphError>,
 }
 
+/// The name of the pass that decides which element-wise steps run together.
+pub(crate) const FUSION: &str = fusion::PASS.name;
+
 /// The name under which the joining of element-wise steps is switched off. It
 /// happens when steps are planned, after the passes.
 pub const GROUPS: &str = "groups";
@@ -31,12 +34,22 @@ pub const GROUPS: &str = "groups";
 /// What joining element-wise steps does, in one line.
 const GROUPS_SUMMARY: &str = "run chains of element-wise steps tile by tile in one go";
 
+/// The name under which the joining of products with the groups that read them is
+/// switched off; it happens with the joining of groups.
+pub const EPILOGUES: &str = "epilogues";
+
+/// What that does, in one line.
+const EPILOGUES_SUMMARY: &str =
+    "run a group on the parts of the product that it reads, as they are finished";
+
 /// Name and summary of what can be switched off, in the order in which it
 /// first happens.
 pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     let again = |i: usize| ALL[..i].iter().any(|earlier| earlier.name == ALL[i].name);
     let passes = (0..ALL.len()).filter(move |i| !again(*i));
-    passes.map(|i| (ALL[i].name, ALL[i].summary)).chain([(GROUPS, GROUPS_SUMMARY)])
+    passes
+        .map(|i| (ALL[i].name, ALL[i].summary))
+        .chain([(GROUPS, GROUPS_SUMMARY), (EPILOGUES, EPILOGUES_SUMMARY)])
 }
 
 /// All passes, in the order in which they run.

@@ -14,6 +14,7 @@
 //!   type in the state.
 
 use crate::dtype::{DType, Element};
+use std::ops::Range;
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
@@ -30,8 +31,9 @@ impl Memory {
     /// Zeroed memory, or `None` if the machine has not that much.
     pub fn new(bytes: usize) -> Option<Self> {
         let count = bytes.div_ceil(Self::ALIGNMENT);
-        let mut lines = Vec::new();
+        let mut lines: Vec<Line> = Vec::new();
         lines.try_reserve_exact(count).ok()?;
+        ask_for_large_pages(lines.as_ptr().addr(), count * Self::ALIGNMENT);
         lines.resize(count, Line([0; Self::ALIGNMENT]));
         Some(Memory { lines })
     }
@@ -44,6 +46,31 @@ impl Memory {
     pub fn base(&mut self) -> *mut u8 {
         self.lines.as_mut_ptr().cast()
     }
+}
+
+/// Asks the system for large pages where it gives them on request only, before the
+/// memory is touched for the first time. A matrix whose rows lie 4 KiB apart has a
+/// page for each; on the two-core AVX-512 server (Zen 5) products of 1024 and 2048
+/// rows, columns and steps took 1.02 and 1.04 times as long without.
+fn ask_for_large_pages(address: usize, bytes: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::ffi::{c_int, c_void};
+        // SAFETY: the C library's own signature.
+        unsafe extern "C" {
+            fn madvise(address: *mut c_void, length: usize, advice: c_int) -> c_int;
+        }
+        const LARGE: usize = 1 << 21;
+        const MADV_HUGEPAGE: c_int = 14;
+        let (start, end) = (address.next_multiple_of(LARGE), (address + bytes) / LARGE * LARGE);
+        if start < end {
+            // SAFETY: advice on how to back memory that is reserved; it changes no
+            // value, and a refusal changes nothing.
+            unsafe { madvise(std::ptr::without_provenance_mut(start), end - start, MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (address, bytes);
 }
 
 /// Where a value lies.
@@ -99,6 +126,7 @@ pub struct Arguments<'a> {
     pub(crate) inputs: &'a [usize],
     pub(crate) output: View,
     pub(crate) scratch: View,
+    pub(crate) finished: Option<&'a (dyn Fn(Range<usize>) + Sync)>,
 }
 
 impl<'a> Arguments<'a> {
@@ -132,6 +160,20 @@ impl<'a> Arguments<'a> {
     pub fn into_output<T: Element>(self) -> &'a mut [T] {
         // SAFETY: as for `input`; the slice is handed out once.
         unsafe { self.output.write() }
+    }
+
+    /// What is to be told which elements of the output are done, once each, if
+    /// there is anything: the call will neither read nor write them any more.
+    pub fn finished(&self) -> Option<&'a (dyn Fn(Range<usize>) + Sync)> {
+        self.finished
+    }
+
+    /// The output as a pointer, of which parts are worked on by others once they
+    /// are [reported](Arguments::finished), and the scratch memory.
+    pub fn into_output_pointer_and_scratch<T: Element>(self) -> (*mut T, &'a mut [T]) {
+        assert_eq!(self.output.dtype, T::DTYPE, "a kernel writes a tensor as another type");
+        let pointer = self.output.address.cast();
+        (pointer, self.into_output_and_scratch::<T>().1)
     }
 
     /// The output and the scratch memory, which holds whole elements of `T`.

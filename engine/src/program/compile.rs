@@ -11,14 +11,17 @@ use super::arena::{Memory, View};
 use super::group::{
     Group, MAX_SPREAD_TILES, MAX_SPREADS, MAX_SUMS, MAX_TILES, Member, Operand, Spread, part_length,
 };
+use super::head::Head;
 use super::memory::{Lifetime, padded, plan};
 use super::pattern::Pattern;
-use super::{CompileError, Options, Port, Program, Step, view_of};
+use super::{CompileError, Inside, Options, Port, Program, Step, view_of};
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Lowered, Source};
 use crate::passes;
 use crate::shape::{TensorType, broadcast};
+use speck_kernels::gpu::Gpu;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 impl Program {
     /// Compiles a graph: its outputs, and the updates of its state.
@@ -26,29 +29,63 @@ impl Program {
     /// # Errors
     /// A forced kernel variant that cannot run, or an unknown pass.
     pub fn compile(graph: &Graph, options: &Options) -> Result<Program, CompileError> {
+        if let Some(device) = options.kernels.gpu() {
+            return Program::compile_for_gpu(graph, options, device);
+        }
         let graph = passes::run(graph, &options.without, &options.kernels)?;
         let inner = graph.inner();
         let mut planner = Planner::new(&inner.nodes, options)?;
         let grouping = !options.without.iter().any(|name| name == passes::GROUPS);
         planner.make_units(grouping);
+        if grouping && !options.without.iter().any(|name| name == passes::EPILOGUES) {
+            planner.join_heads();
+        }
         let outputs: Vec<NodeId> = inner.outputs.iter().map(|(_, id)| *id).collect();
         let slot_nodes: Vec<NodeId> = inner.states.iter().map(|slot| slot.node).collect();
         planner.place_updates(&inner.updates, &slot_nodes, &outputs);
         planner.finish(&graph, options)
     }
+
+    fn compile_for_gpu(
+        graph: &Graph,
+        options: &Options,
+        device: &Arc<Gpu>,
+    ) -> Result<Program, CompileError> {
+        // Which nodes run together is decided for the CPU's caches.
+        let without = [options.without.as_slice(), &[passes::FUSION.to_owned()]].concat();
+        let graph = passes::run(graph, &without, &options.kernels)?;
+        let compiled = super::gpu::compile(&graph, options, device)?;
+        let mut memory = Memory::new(0).ok_or(CompileError::Memory(0))?;
+        let scratch = View { address: memory.base(), ..View::NOWHERE };
+        Ok(Program {
+            steps: Vec::new(),
+            views: Vec::new(),
+            memory,
+            arena_bytes: compiled.executor.bytes,
+            poison: false,
+            scratch,
+            inputs: compiled.inputs,
+            outputs: compiled.outputs,
+            slots: Vec::new(),
+            bound: None,
+            slot_of: Vec::new(),
+            listing: compiled.listing,
+            gpu: Some(compiled.executor),
+        })
+    }
 }
 
 /// Steps before their memory is known: nodes that run tile by tile, or one
 /// other node.
-struct Unit {
-    nodes: Vec<usize>,
+pub(super) struct Unit {
+    pub nodes: Vec<usize>,
     /// What the members of a group have in common.
-    group: Option<Common>,
+    pub group: Option<Common>,
 }
 
-struct Common {
-    dtype: crate::DType,
-    total: usize,
+pub(super) struct Common {
+    pub dtype: crate::DType,
+    pub total: usize,
     /// Elements of a part, where a sum says so.
     part: Option<usize>,
     sums: usize,
@@ -67,18 +104,20 @@ impl Common {
     }
 }
 
-struct Planner<'a> {
-    nodes: &'a [Node],
-    lowered: Vec<Option<Lowered>>,
+pub(super) struct Planner<'a> {
+    pub nodes: &'a [Node],
+    pub lowered: Vec<Option<Lowered>>,
     /// How the inputs of each element-wise node are read.
-    patterns: Vec<Vec<Pattern>>,
+    pub patterns: Vec<Vec<Pattern>>,
     /// The node whose memory a node's value is: itself unless it is an alias.
-    root: Vec<usize>,
-    units: Vec<Unit>,
+    pub root: Vec<usize>,
+    /// Where in the root's memory the value begins, in elements.
+    offset: Vec<usize>,
+    pub units: Vec<Unit>,
     /// For each node, the unit that computes it.
-    unit_of: Vec<Option<usize>>,
+    pub unit_of: Vec<Option<usize>>,
     /// For each node, the slot of the state it is computed in.
-    in_slot: HashMap<usize, usize>,
+    pub in_slot: HashMap<usize, usize>,
     /// Values copied into slots at the end.
     copies: Vec<(usize, usize)>,
 }
@@ -88,6 +127,7 @@ impl<'a> Planner<'a> {
         let mut lowered = Vec::new();
         let mut patterns = Vec::new();
         let mut root = Vec::new();
+        let mut offset = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
             let types: Vec<_> = node.inputs.iter().map(|id| &nodes[id.index()].ty).collect();
             let how = node.op.lower(&types, &node.ty, &options.kernels)?;
@@ -100,8 +140,15 @@ impl<'a> Planner<'a> {
                 _ => Vec::new(),
             });
             root.push(match &how {
-                Lowered::Alias | Lowered::InPlace(_) => root[node.inputs[0].index()],
+                Lowered::Alias | Lowered::Part(_) | Lowered::InPlace(_) => {
+                    root[node.inputs[0].index()]
+                }
                 _ => index,
+            });
+            offset.push(match &how {
+                Lowered::Part(start) => offset[node.inputs[0].index()] + start,
+                Lowered::Alias | Lowered::InPlace(_) => offset[node.inputs[0].index()],
+                _ => 0,
             });
             if matches!(how, Lowered::InPlace(_)) {
                 check_order(nodes, index, &root);
@@ -114,6 +161,7 @@ impl<'a> Planner<'a> {
             lowered,
             patterns,
             root,
+            offset,
             units: Vec::new(),
             unit_of,
             in_slot: HashMap::new(),
@@ -167,7 +215,7 @@ impl<'a> Planner<'a> {
             common.sums = 1;
         }
         for (input, pattern) in node.inputs.iter().zip(&self.patterns[index]) {
-            common.spread(self.root[input.index()], pattern);
+            common.spread(self.held(*input), pattern);
         }
         common
     }
@@ -177,9 +225,13 @@ impl<'a> Planner<'a> {
         let unit = self.units.last()?;
         let group = unit.group.as_ref()?;
         let readable = |input: &NodeId| {
-            // What a sum gives is known when the group is done.
+            // What a sum gives is known when the group is done, and a part of a
+            // value when all of it is.
             let root = self.root[input.index()];
-            !(unit.nodes.contains(&root) && matches!(self.lowered[root], Some(Lowered::Folding(_))))
+            let elements = |index: usize| self.nodes[index].ty.elements();
+            let late = matches!(self.lowered[root], Some(Lowered::Folding(_)))
+                || elements(input.index()) != elements(root);
+            !(late && unit.nodes.contains(&root))
         };
         let together = self.nodes[unit.nodes[0]].unit == self.nodes[index].unit;
         let fits = together
@@ -202,8 +254,15 @@ impl<'a> Planner<'a> {
         (fits && room).then_some(common)
     }
 
+    /// The node whose view a value is read by: a part has one of its own.
+    fn held(&self, id: NodeId) -> usize {
+        let (index, root) = (id.index(), self.root[id.index()]);
+        let whole = self.nodes[index].ty.elements() == self.nodes[root].ty.elements();
+        if whole { root } else { index }
+    }
+
     /// The nodes that read the memory of `root`.
-    fn readers(&self, root: usize) -> Vec<usize> {
+    pub fn readers(&self, root: usize) -> Vec<usize> {
         (0..self.nodes.len())
             .filter(|reader| self.unit_of[*reader].is_some())
             .filter(|reader| {
@@ -240,6 +299,10 @@ impl<'a> Planner<'a> {
         let Some(unit) = self.unit_of[new] else { return false };
         self.readers(old).into_iter().all(|reader| {
             let Some(reading) = self.unit_of[reader] else { return false };
+            // A group's head reads all of it while members write.
+            if reading == unit && self.head_of(unit) == Some(reader) {
+                return false;
+            }
             let mut inputs = self.nodes[reader].inputs.iter().zip(&self.patterns[reader]);
             let tile_by_tile = self.units[unit].group.is_some()
                 && inputs.all(|(id, pattern)| self.root[id.index()] != old || pattern.is_full());
@@ -273,13 +336,16 @@ impl<'a> Planner<'a> {
         }
 
         let tiles = self.assign_tiles(&last);
+        let within = self.heads_within(&last, &tiles);
         let mut values: Vec<Lifetime> = Vec::new();
         let mut owner: Vec<usize> = Vec::new();
         let mut behind: Vec<usize> = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
             match (self.unit_of[index], node.op.source()) {
                 (Some(unit), _)
-                    if !tiles.contains_key(&index) && !self.in_slot.contains_key(&index) =>
+                    if !tiles.contains_key(&index)
+                        && !self.in_slot.contains_key(&index)
+                        && !within.contains_key(&index) =>
                 {
                     let last = last.get(&index).copied().unwrap_or(unit);
                     values.push(Lifetime { bytes: node.ty.bytes(), first: unit, last });
@@ -290,12 +356,13 @@ impl<'a> Planner<'a> {
             }
         }
         let labels: Vec<_> = self.lowered.iter().map(label).collect();
-        let steps = self.steps(&tiles);
+        let steps = self.steps(&tiles, &within);
         let scratch_bytes = steps
             .iter()
             .map(|step| match step {
                 Step::Routine { routine, .. } => routine.scratch,
                 Step::Group(group) => group.scratch,
+                Step::Head(head) => head.scratch(),
                 Step::Copy { .. } => 0,
             })
             .max()
@@ -304,6 +371,9 @@ impl<'a> Planner<'a> {
         let arena_bytes = planned + padded(scratch_bytes);
         let mut total = arena_bytes;
         let mut place: HashMap<usize, usize> = owner.into_iter().zip(offsets).collect();
+        for (head, member) in &within {
+            place.insert(*head, place[member]);
+        }
         for index in &behind {
             place.insert(*index, total);
             total += padded(nodes[*index].ty.bytes());
@@ -337,15 +407,24 @@ impl<'a> Planner<'a> {
         }
 
         // Views of aliases follow their root; those in the state are bound at each run.
-        let mut slots: Vec<(String, _, Vec<usize>)> = Vec::new();
+        let mut slots: Vec<(String, _, Vec<Inside>)> = Vec::new();
         for (slot, entry) in inner.states.iter().enumerate() {
             let lies_in =
                 |root: usize| root == entry.node.index() || self.in_slot.get(&root) == Some(&slot);
-            let inside: Vec<_> = (0..nodes.len()).filter(|i| lies_in(self.root[*i])).collect();
+            let inside = (0..nodes.len()).filter(|i| lies_in(self.root[*i]));
+            let inside = inside.map(|view| Inside {
+                view,
+                offset: self.offset[view] * nodes[view].ty.dtype.bytes(),
+                elements: nodes[view].ty.elements(),
+            });
+            let inside: Vec<_> = inside.collect();
             slots.push((entry.name.clone(), entry.ty.clone(), inside));
         }
         for index in 0..nodes.len() {
-            views[index] = views[self.root[index]];
+            let view = views[self.root[index]];
+            let offset = self.offset[index] * view.dtype.bytes();
+            let elements = nodes[index].ty.elements();
+            views[index] = View { address: view.address.wrapping_add(offset), elements, ..view };
         }
 
         let port = |name: &str, id: NodeId| Port {
@@ -381,6 +460,7 @@ impl<'a> Planner<'a> {
             bound: None,
             slot_of: Vec::new(),
             listing,
+            gpu: None,
         })
     }
 
@@ -403,7 +483,7 @@ impl<'a> Planner<'a> {
                     keep
                 });
                 let local = last.get(index) == Some(&number)
-                    && !matches!(self.lowered[*index], Some(Lowered::Folding(_)))
+                    && matches!(self.lowered[*index], Some(Lowered::Pointwise(_)))
                     && !self.in_slot.contains_key(index)
                     && readers.iter().all(|reader| self.unit_of[*reader] == Some(number));
                 if let (true, Some(until), Some(tile)) =
@@ -418,7 +498,11 @@ impl<'a> Planner<'a> {
         tiles
     }
 
-    fn steps(&mut self, tiles: &HashMap<usize, usize>) -> Vec<Step> {
+    fn steps(
+        &mut self,
+        tiles: &HashMap<usize, usize>,
+        within: &HashMap<usize, usize>,
+    ) -> Vec<Step> {
         let operand = |root: usize| match tiles.get(&root) {
             Some(tile) => Operand::Tile(*tile),
             None => Operand::View(root),
@@ -426,6 +510,7 @@ impl<'a> Planner<'a> {
         let mut steps = Vec::new();
         for unit in &self.units {
             let mut members = Vec::new();
+            let mut head = None;
             let mut spreads: Vec<Spread> = Vec::new();
             for index in &unit.nodes {
                 let node = &self.nodes[*index];
@@ -434,7 +519,7 @@ impl<'a> Planner<'a> {
                     Some(Lowered::Pointwise(kernel)) => {
                         let patterns = std::mem::take(&mut self.patterns[*index]);
                         let inputs = inputs.zip(patterns).map(|(id, pattern)| {
-                            let node = self.root[id.index()];
+                            let node = self.held(*id);
                             if pattern.is_full() {
                                 return operand(node);
                             }
@@ -450,9 +535,12 @@ impl<'a> Planner<'a> {
                     }
                     Some(Lowered::Folding(folding)) => members.push(Member::Sum {
                         folding,
-                        input: operand(self.root[node.inputs[0].index()]),
+                        input: operand(self.held(node.inputs[0])),
                         output: *index,
                     }),
+                    Some(Lowered::Routine(routine)) if unit.group.is_some() => {
+                        head = Some((*index, inputs.map(|id| id.index()).collect(), routine));
+                    }
                     Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => {
                         steps.push(Step::Routine {
                             node: *index,
@@ -464,8 +552,17 @@ impl<'a> Planner<'a> {
                 }
             }
             if let Some(Common { dtype, total, .. }) = unit.group {
-                let in_state = |node: usize| self.in_slot.contains_key(&node);
-                steps.push(Step::Group(Group::new(members, spreads, (dtype, total), in_state)));
+                // Where the head's values lie, its lines are in a cache.
+                let read_before = |node: usize| {
+                    self.in_slot.contains_key(&node) || within.values().any(|other| *other == node)
+                };
+                let group = Group::new(members, spreads, (dtype, total), read_before);
+                steps.push(match head {
+                    Some((node, inputs, routine)) => {
+                        Step::Head(Head::new(node, inputs, routine, group))
+                    }
+                    None => Step::Group(group),
+                });
             }
         }
         steps.extend(self.copies.iter().map(|(from, to)| Step::Copy { from: *from, to: *to }));
@@ -502,6 +599,12 @@ fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
                 .is_some_and(|x| x.dtype == node.ty.dtype && x.elements() == node.ty.elements());
             assert!(same, "{name} is no alias of its first input");
         }
+        Lowered::Part(start) => {
+            let inside = inputs.first().is_some_and(|x| {
+                x.dtype == node.ty.dtype && x.elements() >= start + node.ty.elements()
+            });
+            assert!(inside, "{name} is no part of its first input");
+        }
         Lowered::Pointwise(pointwise) => {
             assert_eq!(pointwise.inputs(), inputs.len(), "{name}: inputs of the kernel");
             for input in inputs {
@@ -533,7 +636,7 @@ fn label(how: &Option<Lowered>) -> String {
         Some(Lowered::Pointwise(pointwise)) => pointwise.label.clone(),
         Some(Lowered::Folding(folding)) => folding.label.clone(),
         Some(Lowered::Routine(routine) | Lowered::InPlace(routine)) => routine.label.clone(),
-        Some(Lowered::Alias) => "alias".to_owned(),
+        Some(Lowered::Alias | Lowered::Part(_)) => "alias".to_owned(),
         Some(Lowered::Source) | None => String::new(),
     }
 }

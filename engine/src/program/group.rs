@@ -28,7 +28,7 @@ use super::arena::View;
 use super::pattern::Pattern;
 use super::pointwise::{Folding, Pointwise, Typed};
 use crate::dtype::DType;
-use speck_kernels::parallel::{Shared, for_parts, prefetch, stream, streamed};
+use speck_kernels::parallel::{STREAMED, Shared, for_parts, prefetch, stream, streamed};
 use std::mem::MaybeUninit;
 
 /// Bytes of a tile: a few of them fit in a first-level cache of 32 KiB.
@@ -50,8 +50,6 @@ const SHORTEST_PIECE: usize = 64;
 /// From this many elements on, the next tile is not in a cache yet.
 const PREFETCHED: usize = 1 << 20;
 
-/// From this many bytes on, an output is written past the caches.
-const STREAMED: usize = 1 << 24;
 /// Outputs written so; each has a tile.
 const MAX_STREAMED: usize = 4;
 /// The tiles of those come after the others.
@@ -119,7 +117,14 @@ pub(crate) struct Group {
 /// outputs, in units of `unit` elements.
 pub(crate) fn part_length(total: usize, outputs: usize, unit: usize) -> usize {
     let few = total.div_ceil(MOST_PARTS);
-    PART.max(16 * outputs).max(few).next_multiple_of(PART).next_multiple_of(unit)
+    let most = PART.max(16 * outputs).max(few).next_multiple_of(PART);
+    // An even number of equal parts, of whole tiles: of five parts and a bit one
+    // of two threads does the most.
+    let parts = match total.div_ceil(most) {
+        0 | 1 => return most.next_multiple_of(unit),
+        parts => parts.next_multiple_of(2),
+    };
+    total.div_ceil(parts).next_multiple_of(TILE_BYTES / size_of::<f32>()).next_multiple_of(unit)
 }
 
 impl Member {
@@ -204,12 +209,44 @@ impl Group {
         }
     }
 
+    /// How many parts there are.
+    pub fn parts(&self) -> usize {
+        self.total.div_ceil(self.part)
+    }
+
+    /// The elements of a part.
+    pub fn part(&self, number: usize) -> std::ops::Range<usize> {
+        number * self.part..((number + 1) * self.part).min(self.total)
+    }
+
+    /// One part of [`Group::run`]; when all have run, [`Group::combine`] is left.
+    pub fn run_one(&self, views: &[View], scratch: View, part: usize) {
+        let (partial, part) = (scratch.address.cast::<f64>(), self.part(part));
+        match self.dtype {
+            DType::F64 => self.run_part::<f64>(views, partial, part),
+            _ => self.run_part::<f32>(views, partial, part),
+        }
+    }
+
+    /// Adds the partial sums of all parts.
+    pub fn combine(&self, views: &[View], scratch: View) {
+        let partial = Shared::from_ptr(scratch.address.cast::<f64>());
+        match self.dtype {
+            DType::F64 => self.combine_typed::<f64>(SharedViews(views), partial),
+            _ => self.combine_typed::<f32>(SharedViews(views), partial),
+        }
+    }
+
     fn run_typed<T: Typed>(&self, views: &[View], scratch: View) {
         let views = SharedViews(views);
         let partial = Shared::from_ptr(scratch.address.cast::<f64>());
         for_parts(self.total, self.part, |range| {
             self.run_part::<T>(views.get(), partial.get(), range);
         });
+        self.combine_typed::<T>(views, partial);
+    }
+
+    fn combine_typed<T: Typed>(&self, views: SharedViews<'_>, partial: Shared<f64>) {
         let parts = self.total.div_ceil(self.part);
         let sums = self.members.iter().filter_map(|member| match member {
             Member::Sum { folding, output, .. } => Some((folding, output)),

@@ -2,7 +2,10 @@
 
 mod arena;
 mod compile;
+mod gpu;
 mod group;
+mod head;
+mod joining;
 mod memory;
 mod pattern;
 mod pointwise;
@@ -21,6 +24,9 @@ use crate::state::{State, StateError};
 use crate::tensor::Tensor;
 use arena::{Memory, View};
 use group::Group;
+use head::Head;
+use speck_kernels::gpu::GpuError;
+use speck_kernels::team::with_helpers;
 use speck_kernels::{Choice, KernelError};
 use std::time::Instant;
 use thiserror::Error;
@@ -28,7 +34,7 @@ use thiserror::Error;
 /// How a graph is compiled.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Forced kernel variants.
+    /// The device, and forced kernel variants.
     pub kernels: Choice,
     /// Names of passes not to run; see [`crate::passes::ALL`].
     pub without: Vec<String>,
@@ -49,6 +55,19 @@ pub enum CompileError {
     /// The values of the program do not fit into the machine's memory.
     #[error("the program needs {0} bytes of memory, more than there is")]
     Memory(usize),
+    /// An op that cannot run on the GPU.
+    #[error("`{op}` of `{path}` cannot run on the GPU: {message}")]
+    Gpu {
+        /// The op.
+        op: &'static str,
+        /// The layer it is in.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// The GPU failed, or has not enough memory.
+    #[error(transparent)]
+    Device(GpuError),
     /// [`Options::without`] names no pass.
     #[error("there is no pass `{0}`; there are {1}")]
     NoSuchPass(String, String),
@@ -60,6 +79,9 @@ pub enum RunError {
     /// The state lacks a slot or has it in another type.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The GPU failed.
+    #[error(transparent)]
+    Device(#[from] GpuError),
     /// The program has no such input or output.
     #[error("the program has no {0} `{1}`; it has {2}")]
     NoSuchName(&'static str, String, String),
@@ -90,6 +112,7 @@ pub struct StepTiming {
 
 enum Step {
     Group(Group),
+    Head(Head),
     Routine {
         node: usize,
         inputs: Vec<usize>,
@@ -110,6 +133,14 @@ struct Port {
     ty: TensorType,
 }
 
+/// A view that lies in a slot of the state.
+struct Inside {
+    view: usize,
+    /// Bytes from the slot's beginning.
+    offset: usize,
+    elements: usize,
+}
+
 /// A compiled graph.
 ///
 /// Runs step after step on memory planned when it was compiled: a run
@@ -126,12 +157,14 @@ pub struct Program {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     /// For each slot used: its name and type, and the views that lie in it.
-    slots: Vec<(String, TensorType, Vec<usize>)>,
+    slots: Vec<(String, TensorType, Vec<Inside>)>,
     /// The layout of the state the views point into.
     bound: Option<u64>,
     slot_of: Vec<usize>,
     /// The graph after the passes, with what the print needs of each node.
     listing: print::Listing,
+    /// What runs it, where that is a GPU.
+    gpu: Option<gpu::Executor>,
 }
 
 impl Program {
@@ -141,11 +174,16 @@ impl Program {
     /// # Errors
     /// The state lacks a slot, or has it in another type.
     pub fn run(&mut self, state: &mut State) -> Result<(), RunError> {
+        if let Some(gpu) = &mut self.gpu {
+            return gpu.run(state);
+        }
         self.bind(state)?;
         self.prepare();
-        for step in &self.steps {
-            execute(step, &self.views, self.scratch);
-        }
+        with_helpers(|| {
+            for step in &self.steps {
+                execute(step, &self.views, self.scratch);
+            }
+        });
         Ok(())
     }
 
@@ -154,16 +192,26 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_timed(&mut self, state: &mut State) -> Result<Vec<StepTiming>, RunError> {
+        if let Some(gpu) = &mut self.gpu {
+            let seconds = gpu.run_timed(state)?.into_iter().enumerate();
+            let timing = |(index, seconds)| {
+                let (kernel, path, cost) = self.listing.step(index);
+                StepTiming { kernel, path, cost, seconds }
+            };
+            return Ok(seconds.map(timing).collect());
+        }
         self.bind(state)?;
         self.prepare();
         let mut timings = Vec::new();
-        for (index, step) in self.steps.iter().enumerate() {
-            let start = Instant::now();
-            execute(step, &self.views, self.scratch);
-            let seconds = start.elapsed().as_secs_f64();
-            let (kernel, path, cost) = self.listing.step(index);
-            timings.push(StepTiming { kernel, path, cost, seconds });
-        }
+        with_helpers(|| {
+            for (index, step) in self.steps.iter().enumerate() {
+                let start = Instant::now();
+                execute(step, &self.views, self.scratch);
+                let seconds = start.elapsed().as_secs_f64();
+                let (kernel, path, cost) = self.listing.step(index);
+                timings.push(StepTiming { kernel, path, cost, seconds });
+            }
+        });
         Ok(timings)
     }
 
@@ -187,10 +235,10 @@ impl Program {
         for ((name, ty, views), slot) in self.slots.iter().zip(&self.slot_of) {
             // A caller may have put another tensor in the slot's place.
             state.check(*slot, name, ty)?;
-            let address = state.slot_mut(*slot).bytes_mut().as_mut_ptr();
-            let view = View { address, elements: ty.elements(), dtype: ty.dtype };
-            for index in views {
-                self.views[*index] = view;
+            let address = state.slot_mut(*slot)?.bytes_mut().as_mut_ptr();
+            for Inside { view, offset, elements } in views {
+                let address = address.wrapping_add(*offset);
+                self.views[*view] = View { address, elements: *elements, dtype: ty.dtype };
             }
         }
         Ok(())
@@ -203,6 +251,9 @@ impl Program {
     pub fn input_mut<T: Element>(&mut self, name: &str) -> Result<&mut [T], RunError> {
         let port = find("input", &self.inputs, name)?;
         typed::<T>(port)?;
+        if let Some(gpu) = &mut self.gpu {
+            return Ok(bytemuck::cast_slice_mut(gpu.input_mut(port.view).bytes_mut()));
+        }
         // SAFETY: an input's memory belongs to it alone, and `&mut self` is held.
         Ok(unsafe { self.views[port.view].write() })
     }
@@ -219,6 +270,10 @@ impl Program {
                 found: port.ty.to_string(),
                 wanted: value.ty().to_string(),
             });
+        }
+        if let Some(gpu) = &mut self.gpu {
+            gpu.input_mut(port.view).bytes_mut().copy_from_slice(value.bytes());
+            return Ok(());
         }
         let view = View { elements: port.ty.bytes(), ..self.views[port.view] };
         // SAFETY: as in `input_mut`; bytes have no alignment or validity needs.
@@ -239,6 +294,9 @@ impl Program {
     pub fn values<T: Element>(&self, name: &str) -> Result<&[T], RunError> {
         let port = find("output", &self.outputs, name)?;
         typed::<T>(port)?;
+        if let Some(gpu) = &self.gpu {
+            return Ok(bytemuck::cast_slice(gpu.output(port.view)?));
+        }
         // SAFETY: an output's memory is not reused, and nothing runs while
         // `&self` is held. Outputs never lie in the state.
         Ok(unsafe { self.views[port.view].read() })
@@ -251,6 +309,10 @@ impl Program {
     pub fn output(&self, name: &str) -> Result<Tensor, RunError> {
         let port = find("output", &self.outputs, name)?;
         let mut tensor = Tensor::zeros(&port.ty);
+        if let Some(gpu) = &self.gpu {
+            tensor.bytes_mut().copy_from_slice(gpu.output(port.view)?);
+            return Ok(tensor);
+        }
         let view = self.views[port.view];
         if port.ty.elements() > 0 {
             // SAFETY: as in `values`; the bytes of any tensor can be read.
@@ -272,16 +334,18 @@ impl Program {
 
     /// The number of kernel calls and groups a run makes.
     pub fn steps(&self) -> usize {
-        self.steps.len()
+        self.gpu.as_ref().map_or(self.steps.len(), gpu::Executor::steps)
     }
 }
 
 fn execute(step: &Step, views: &[View], scratch: View) {
     match step {
         Step::Group(group) => group.run(views, scratch),
+        Step::Head(head) => head.run(views, scratch),
         Step::Routine { node, inputs, routine } => {
             let scratch = View { elements: routine.scratch, ..scratch };
-            (routine.run)(Arguments { views, inputs, output: views[*node], scratch });
+            let output = views[*node];
+            (routine.run)(Arguments { views, inputs, output, scratch, finished: None });
         }
         Step::Copy { from, to } => {
             let bytes = views[*from].elements * views[*from].dtype.bytes();

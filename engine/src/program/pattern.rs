@@ -4,6 +4,9 @@ use crate::shape::broadcast_strides;
 use speck_kernels::Real;
 use speck_kernels::reduce::Dim;
 
+/// Outer dimensions whose places are counted on from run to run.
+const MOST_COUNTED: usize = 6;
+
 /// For each position in a row-major array, the element of a smaller (or equal)
 /// array that belongs to it: dimensions, outermost first, with the step that
 /// the smaller array takes along them.
@@ -102,12 +105,39 @@ impl Pattern {
     /// of each run of the `n` positions from `start` on.
     #[inline]
     pub fn runs(&self, start: usize, n: usize, mut visit: impl FnMut(usize, usize, usize)) {
-        let mut done = 0;
+        let outer = &self.dims[..self.dims.len() - 1];
+        if outer.len() > MOST_COUNTED {
+            let mut done = 0;
+            while done < n {
+                let (element, left) = self.at(start + done);
+                let length = left.min(n - done);
+                visit(element, done, length);
+                done += length;
+            }
+            return;
+        }
+        // The outer dimensions are counted on: dividing anew for each run took
+        // longer than what was done with it, for runs of 32 elements.
+        let (size, stride) = self.inner();
+        let mut rest = start / size;
+        let mut counts = [0; MOST_COUNTED];
+        let mut row = 0;
+        for (count, (size, stride)) in counts.iter_mut().zip(outer).rev() {
+            (*count, rest) = (rest % size, rest / size);
+            row += *count * stride;
+        }
+        let (mut first, mut done) = (start % size, 0);
         while done < n {
-            let (element, left) = self.at(start + done);
-            let length = left.min(n - done);
-            visit(element, done, length);
-            done += length;
+            let length = (size - first).min(n - done);
+            visit(row + first * stride, done, length);
+            (first, done) = (0, done + length);
+            for (count, (size, stride)) in counts.iter_mut().zip(outer).rev() {
+                (*count, row) = (*count + 1, row + stride);
+                if *count < *size {
+                    break;
+                }
+                (*count, row) = (0, row - size * stride);
+            }
         }
     }
 

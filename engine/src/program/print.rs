@@ -102,7 +102,7 @@ impl fmt::Display for Program {
             f,
             "  {} nodes in {} steps, {}, {} moved by nodes, arena {}",
             listing.nodes.len(),
-            self.steps.len(),
+            self.steps(),
             quantity(total.flops as f64, "FLOP"),
             quantity((total.read + total.written) as f64, "B"),
             quantity(listing.arena_bytes as f64, "B"),

@@ -50,7 +50,7 @@ impl Field {
         [self.classes[0].len(), self.classes[1].len()]
     }
 
-    /// Samples, and windows a sample.
+    /// Samples, or kinds of samples that are alike, and windows of each.
     pub fn slots(&self, graph: &Graph) -> [usize; 2] {
         let shape = graph.shape(self.place.positions);
         [shape[0], shape[1]]
@@ -73,7 +73,11 @@ impl Field {
     /// Samples, channels, rows, columns.
     pub fn sizes(&self, graph: &Graph) -> [usize; AXES] {
         let [height, width] = self.map();
-        [self.slots(graph)[0], self.channels(graph), height, width]
+        let samples = match &self.place.alike {
+            Some(alike) => alike.samples,
+            None => self.slots(graph)[0],
+        };
+        [samples, self.channels(graph), height, width]
     }
 
     /// Whether the graph knows it as [samples, channels, rows, columns].
@@ -122,6 +126,9 @@ impl Field {
         size: [usize; 2],
         negative: bool,
     ) -> Result<NodeId, GraphError> {
+        for axis in 0..2 {
+            self.read_at(axis, |place| axes[axis].of(place), size[axis]);
+        }
         let starts = graph.window_origins(self.place.positions, axes)?;
         self.tile_at(graph, starts, size, negative)
     }
@@ -131,6 +138,9 @@ impl Field {
         let [samples, slots] = self.slots(graph);
         let base = self.base_channels_last(graph)?;
         let nothing = graph.zeros(&[samples, slots, 0, 0, self.channels(graph)])?;
+        for axis in 0..2 {
+            self.read_at(axis, |at| place.axes[axis].of(at), place.size[axis]);
+        }
         let origins = place.origins(graph)?;
         let shape = self.tile_shape(place.size, false);
         graph.window_tile(base, nothing, origins, origins, &shape)
@@ -149,6 +159,9 @@ impl Field {
     /// 1 at the places of windows that are on the map and, if `owned`, in no
     /// earlier window of the sample.
     pub fn mask(&self, graph: &Graph, owned: bool) -> Result<NodeId, GraphError> {
+        for axis in 0..2 {
+            self.read_at(axis, |place| self.place.axes[axis].of(place), self.place.size[axis]);
+        }
         let origins = self.place.origins(graph)?;
         graph.window_mask(origins, self.place.size, self.map(), owned)
     }

@@ -4,9 +4,9 @@ use super::field::{Field, classified};
 use super::place::{Place, Taps};
 use super::view::View;
 use super::{Rewriter, indices};
-use crate::graph::{Graph, GraphError, Node, NodeId};
+use crate::graph::{GraphError, Node, NodeId};
 use crate::op::Form;
-use crate::ops::{AveragePool2d, ColumnsShape, PicksShape, PoolWindow, Window};
+use crate::ops::{AveragePool2d, PicksShape, PoolWindow, Window};
 use speck_kernels::window::OriginAxis;
 use std::sync::Arc;
 
@@ -62,17 +62,15 @@ impl Rewriter<'_> {
         Ok((base, classes))
     }
 
-    /// What each output of a moving rectangle of taps reads of the base, channels
-    /// last: [backgrounds, down, across, taps down, taps across, channels], and the
+    /// What each output of a moving rectangle of taps reads of the base, and the
     /// classes of the outputs, as [`Rewriter::spread`] has them.
     fn picked_taps(
         &self,
         field: &Field,
         taps: [Taps; 2],
         negative: bool,
-    ) -> Result<(NodeId, [Arc<[u32]>; 2]), GraphError> {
-        let graph = self.graph;
-        let (sizes, base) = (field.map(), graph.shape(field.base));
+    ) -> (PicksShape, [Arc<[u32]>; 2]) {
+        let (sizes, base) = (field.map(), self.graph.shape(field.base));
         let mut classes = field.classes.clone();
         let mut lists = field.classes.clone();
         for axis in 0..2 {
@@ -89,9 +87,7 @@ impl Rewriter<'_> {
             classes[axis] = outputs;
             lists[axis] = known.iter().flatten().map(|class| *class as u32).collect();
         }
-        let shape = PicksShape { kernel: taps.map(|taps| taps.taps), reads: lists, negative };
-        let picks = graph.picks(field.base_channels_last(graph)?, &shape)?;
-        Ok((picks, classes))
+        (PicksShape { kernel: taps.map(|taps| taps.taps), reads: lists, negative }, classes)
     }
 
     /// [`Rewriter::spread`] for a moving rectangle of taps.
@@ -167,8 +163,8 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The base as ever; of each window one rectangle of the input, as the rows
-    /// of one matrix for all windows of all samples.
+    /// The base as ever; of each window one rectangle of the input, all windows of
+    /// all samples in one call.
     pub(super) fn convolved(
         &self,
         field: &Field,
@@ -184,12 +180,8 @@ impl Rewriter<'_> {
         let taps = conv_taps(kernel, window);
         let Some(place) = Self::windows(field, taps) else { return Ok(None) };
         let (base, classes) = if window.groups == 1 {
-            let (picks, classes) = self.picked_taps(field, taps, false)?;
-            let [images, down, across, ..] = graph.shape(picks).try_into().unwrap_or([0; 6]);
-            let rows = shape[1..].iter().product();
-            let picks = graph.reshape(picks, &[images * down * across, rows])?;
-            let base = graph.matmul(picks, columns_weight(graph, weight)?)?;
-            let base = graph.reshape(base, &[images, down, across, shape[0]])?;
+            let (picks, classes) = self.picked_taps(field, taps, false);
+            let base = graph.picked_conv(field.base_channels_last(graph)?, weight, &picks)?;
             (graph.permute(base, &[0, 3, 1, 2])?, classes)
         } else {
             let (spread, classes) = self.spread_taps(field, taps, false)?;
@@ -203,12 +195,9 @@ impl Rewriter<'_> {
             graph.shape(tile).try_into().unwrap_or([0; 5]);
         let tiles = graph.reshape(tile, &[samples * slots, height, width, channels])?;
         let patch = if window.groups == 1 {
-            let rows = shape[1..].iter().product();
-            let columns = ColumnsShape { kernel, stride: window.stride, dilation: window.dilation };
-            let columns = graph.columns(tiles, columns)?;
-            let places = samples * slots * place.size[0] * place.size[1];
-            let columns = graph.reshape(columns, &[places, rows])?;
-            graph.matmul(columns, columns_weight(graph, weight)?)?
+            let Window { stride, dilation, .. } = window;
+            let picks = PicksShape::moving(kernel, stride, dilation, [height, width]);
+            graph.picked_conv(tiles, weight, &picks)?
         } else {
             let images = graph.permute(tiles, &[0, 3, 1, 2])?;
             let plain = Window { padding: [0, 0], ..window };
@@ -321,7 +310,8 @@ impl Rewriter<'_> {
             return Ok(None);
         }
         let Some(place) = Self::windows(field, taps) else { return Ok(None) };
-        let (picks, classes) = self.picked_taps(field, taps, true)?;
+        let (picks, classes) = self.picked_taps(field, taps, true);
+        let picks = graph.picks(field.base_channels_last(graph)?, &picks)?;
         let [images, down, across, .., channels] = graph.shape(picks).try_into().unwrap_or([0; 6]);
         let rows = [images * down * across, taps[0].taps * taps[1].taps, channels];
         let picks = graph.reshape(picks, &rows)?;
@@ -349,15 +339,16 @@ impl Rewriter<'_> {
         let shape = graph.shape(tile);
         let tiles = graph.reshape(tile, &[shape[0] * shape[1], shape[2], shape[3], shape[4]])?;
         let PoolWindow { kernel, stride, dilation, .. } = *window;
-        let columns = graph.columns(tiles, ColumnsShape { kernel, stride, dilation })?;
-        let shape = graph.shape(columns);
+        let picks = PicksShape::moving(kernel, stride, dilation, [shape[2], shape[3]]);
+        let picks = graph.picks(tiles, &picks)?;
+        let shape = graph.shape(picks);
         let places = shape[0] * shape[1] * shape[2];
-        graph.reshape(columns, &[places, kernel[0] * kernel[1], shape[5]])
+        graph.reshape(picks, &[places, kernel[0] * kernel[1], shape[5]])
     }
 
     /// The window of the max pooling that ends with this gather: the planes of
     /// maps at the indices of their own largest elements.
-    fn pooled(&self, gather: &Node, axis: usize) -> Option<PoolWindow> {
+    pub(super) fn pooled(&self, gather: &Node, axis: usize) -> Option<PoolWindow> {
         let graph = self.graph;
         let [planes, flat] = [gather.inputs[0], gather.inputs[1]].map(|id| graph.node(id));
         let reshapes =
@@ -424,13 +415,6 @@ impl Rewriter<'_> {
         let (base, patch) = (summed(base, 2 + axis)?, summed(tile, 2 + axis)?);
         Ok(Some(Field { base, classes, patch, place, view: field.view.clone() }))
     }
-}
-
-/// The weight of a convolution as a matrix of one row a tap and input channel.
-fn columns_weight(graph: &Graph, weight: NodeId) -> Result<NodeId, GraphError> {
-    let shape = graph.shape(weight);
-    let matrix = graph.permute(weight, &[2, 3, 1, 0])?;
-    graph.reshape(matrix, &[shape[1..].iter().product(), shape[0]])
 }
 
 fn conv_taps(kernel: [usize; 2], window: Window) -> [Taps; 2] {

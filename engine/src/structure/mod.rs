@@ -42,6 +42,7 @@
 //! whole batch; norms with exact statistics; all of it inside a general
 //! differentiation, to any order.
 
+mod alike;
 mod field;
 mod layers;
 mod ledger;
@@ -56,6 +57,7 @@ mod sampling;
 mod view;
 
 pub use crate::program::quantity;
+pub use alike::Kinds;
 pub use ledger::{Entry, Ledger, skipped};
 pub use mode::{Built, Mode, Plan};
 pub use notes::{Held, Note};
@@ -64,6 +66,7 @@ use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, Node, NodeId};
 use crate::op::Form;
 use crate::tensor::Tensor;
+use alike::Sharing;
 use field::Field;
 use reductions::{Made, Reduce, arranged};
 pub use rows::{RowLayer, RowMode, RowPlan, RowStore, gathered, settled};
@@ -93,7 +96,33 @@ pub fn rewrite_noted(
     graph: &Graph,
     roots: &[NodeId],
 ) -> Result<(Vec<NodeId>, Vec<Note>), GraphError> {
-    rewritten(graph, roots, None).map(|(roots, _, notes)| (roots, notes))
+    let mut rewriter = Rewriter::new(graph, roots, None, None);
+    rewriter.run()?;
+    Ok((rewriter.replaced(roots)?, rewriter.notes))
+}
+
+/// As [`rewrite`] for a graph without gradients in which all samples have one
+/// speck, all of them of one colour: that of the first row of the node `colours`.
+/// Windows are then computed for one sample of each kind (see [`Kinds`]);
+/// `kind`, i32 [samples], says of which kind each sample is. `None`, and no
+/// change, where there are hardly fewer kinds than samples.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_alike(
+    graph: &Graph,
+    colours: NodeId,
+    kind: NodeId,
+) -> Result<Option<(Kinds, Vec<Note>)>, GraphError> {
+    let samples = graph.shape(kind).first().copied().unwrap_or(0);
+    let mut rewriter = Rewriter::new(graph, &[], None, Some(Sharing::new(colours)));
+    rewriter.run()?;
+    let known = rewriter.sharing.and_then(|sharing| sharing.known(samples, kind));
+    let Some((known, kinds)) = known else { return Ok(None) };
+    let mut rewriter = Rewriter::new(graph, &[], None, Some(known));
+    rewriter.run()?;
+    rewriter.replaced(&[])?;
+    Ok(Some(((*kinds).clone(), rewriter.notes)))
 }
 
 /// As [`rewrite_noted`]; linear layers on fields whose weights are among the plan's
@@ -107,37 +136,9 @@ pub fn rewrite_rows(
     roots: &[NodeId],
     plan: &RowPlan,
 ) -> Result<(Vec<NodeId>, Vec<RowLayer>, Vec<Note>), GraphError> {
-    rewritten(graph, roots, Some(plan))
-}
-
-fn rewritten(
-    graph: &Graph,
-    roots: &[NodeId],
-    plan: Option<&RowPlan>,
-) -> Result<(Vec<NodeId>, Vec<RowLayer>, Vec<Note>), GraphError> {
-    let end = graph.len();
-    let needed = needed(graph, roots);
-    let layers = RefCell::new(Vec::new());
-    let (values, notes) = (HashMap::new(), Vec::new());
-    let mut rewriter = Rewriter { graph, values, notes, plan, needed, layers };
-    for index in 0..end {
-        if rewriter.needed[index] {
-            rewriter.visit(NodeId::from_index(index))?;
-        }
-    }
-    let new = roots.iter().map(|root| rewriter.dense(*root)).collect::<Result<_, _>>()?;
-    let (updates, outputs) = {
-        let inner = graph.inner();
-        (inner.updates.clone(), inner.outputs.clone())
-    };
-    for (i, (_, id)) in updates.iter().enumerate() {
-        let value = rewriter.dense(*id)?;
-        graph.inner_mut().updates[i].1 = value;
-    }
-    for (i, (_, id)) in outputs.iter().enumerate() {
-        let value = rewriter.dense(*id)?;
-        graph.inner_mut().outputs[i].1 = value;
-    }
+    let mut rewriter = Rewriter::new(graph, roots, Some(plan), None);
+    rewriter.run()?;
+    let new = rewriter.replaced(roots)?;
     Ok((new, rewriter.layers.into_inner(), rewriter.notes))
 }
 
@@ -177,9 +178,55 @@ struct Rewriter<'a> {
     /// Which of the old nodes are needed.
     needed: Vec<bool>,
     layers: RefCell<Vec<RowLayer>>,
+    /// Whether windows are shared by samples that are alike.
+    sharing: Option<Sharing>,
+    /// How many nodes there were before.
+    end: usize,
+}
+
+impl<'a> Rewriter<'a> {
+    fn new(
+        graph: &'a Graph,
+        roots: &[NodeId],
+        plan: Option<&'a RowPlan>,
+        sharing: Option<Sharing>,
+    ) -> Self {
+        let (needed, layers) = (needed(graph, roots), RefCell::new(Vec::new()));
+        let (values, notes, end) = (HashMap::new(), Vec::new(), graph.len());
+        Rewriter { graph, values, notes, plan, needed, layers, sharing, end }
+    }
 }
 
 impl Rewriter<'_> {
+    /// Makes what becomes of each node.
+    fn run(&mut self) -> Result<(), GraphError> {
+        (0..self.end)
+            .filter(|index| self.needed[*index])
+            .map(NodeId::from_index)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .try_for_each(|id| self.visit(id))
+    }
+
+    /// Puts it in the place of outputs and updates, and returns that of `roots`.
+    fn replaced(&mut self, roots: &[NodeId]) -> Result<Vec<NodeId>, GraphError> {
+        let graph = self.graph;
+        let new = roots.iter().map(|root| self.dense(*root)).collect::<Result<_, _>>()?;
+        let (updates, outputs) = {
+            let inner = graph.inner();
+            (inner.updates.clone(), inner.outputs.clone())
+        };
+        for (i, (_, id)) in updates.iter().enumerate() {
+            let value = self.dense(*id)?;
+            graph.inner_mut().updates[i].1 = value;
+        }
+        for (i, (_, id)) in outputs.iter().enumerate() {
+            let value = self.dense(*id)?;
+            graph.inner_mut().outputs[i].1 = value;
+        }
+        Ok(new)
+    }
+
     fn field(&self, id: NodeId) -> Option<&Field> {
         match self.values.get(&id) {
             Some(Value::Structured(field)) => Some(field),
@@ -194,8 +241,12 @@ impl Rewriter<'_> {
         if !touched && !matches!(form, Form::Render(_)) {
             return Ok(());
         }
-        let value = self.graph.derived(id, |_| self.rule(&node, form))?;
         let structured = node.inputs.iter().any(|input| self.field(*input).is_some());
+        if structured && let Some(value) = self.taken_apart(id, &node)? {
+            self.values.insert(id, value);
+            return Ok(());
+        }
+        let value = self.graph.derived(id, |_| self.shared_rule(id, &node, form))?;
         let (value, held) = match value {
             Some(value) => {
                 let held = match &value {
@@ -220,6 +271,20 @@ impl Rewriter<'_> {
         }
         self.values.insert(id, value);
         Ok(())
+    }
+
+    /// The value of an op without a rule that can be made of ops with rules.
+    fn taken_apart(&mut self, id: NodeId, node: &Node) -> Result<Option<Value>, GraphError> {
+        let graph = self.graph;
+        let start = graph.len();
+        let plain = graph.derived(id, |graph| node.op.plain(graph, &node.inputs).transpose())?;
+        let Some(plain) = plain else { return Ok(None) };
+        let end = graph.len();
+        self.needed.resize(end, true);
+        for index in start..end {
+            self.visit(NodeId::from_index(index))?;
+        }
+        Ok(Some(self.values.get(&plain).cloned().unwrap_or(Value::Dense(plain))))
     }
 
     /// How much of a field is computed.
@@ -247,7 +312,13 @@ impl Rewriter<'_> {
         };
         let Some(field) = first else {
             return Ok(match form {
-                Form::Render(size) => structured(Field::render(self.graph, node, size)?),
+                Form::Render(size) => {
+                    let mut field = Field::render(self.graph, node, size)?;
+                    if let (Some(sharing), Some(field)) = (&self.sharing, &mut field) {
+                        sharing.share(self.graph, node, field)?;
+                    }
+                    structured(field)
+                }
                 Form::Reshape if node.inputs.iter().any(deferred) => Some(Value::Deferred),
                 Form::Pointwise => structured(self.pointwise(node)?),
                 Form::Concat(axis) => structured(self.concat(node, axis)?),
@@ -336,6 +407,7 @@ impl Rewriter<'_> {
     /// The maps of all samples written out.
     fn densify(&self, field: &Field) -> Result<NodeId, GraphError> {
         let graph = self.graph;
+        let field = &field.of_each(graph)?;
         let [samples, channels, height, width] = field.sizes(graph);
         let starts = graph.constant(Tensor::from_i32(&[samples, 1, 2], vec![0; samples * 2]))?;
         let full = field.tile_at(graph, starts, field.map(), false)?;

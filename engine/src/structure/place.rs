@@ -1,8 +1,10 @@
 //! Where windows lie, and the windows behind a layer.
 
+use super::alike::Alike;
 use crate::graph::{Graph, GraphError, NodeId};
 use speck_kernels::window::OriginAxis;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// Windows and where they lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(super) struct Place {
     pub axes: [OriginAxis; 2],
     /// Height and width.
     pub size: [usize; 2],
+    /// Of windows that stand for those of several samples each: which.
+    pub alike: Option<Rc<Alike>>,
 }
 
 /// What a moving rectangle of taps reaches along one axis.
@@ -66,7 +70,7 @@ impl Place {
     pub fn specks(positions: NodeId, edge: usize, screen: [usize; 2]) -> Place {
         let axis = OriginAxis { add: 0, divide: 1, multiply: 1, offset: 0 };
         let seen = screen.map(|size| 1 - edge as i32..size as i32);
-        Place { positions, seen, axes: [axis; 2], size: [edge; 2] }
+        Place { positions, seen, axes: [axis; 2], size: [edge; 2], alike: None }
     }
 
     /// The places of the window of a speck at `position`.

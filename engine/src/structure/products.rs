@@ -78,7 +78,8 @@ impl Rewriter<'_> {
             graph.flatten_from(weight, 1)?
         };
         let classes = field.position_classes(graph);
-        let difference = field.difference(graph)?;
+        let difference = field.dealt(graph, field.difference(graph)?)?;
+        let field = &field.of_each(graph)?;
         let origins = field.place.origins(graph)?;
         let index = graph.row_index(origins, field.place.size, field.map())?;
         let count = classes.count;

@@ -296,8 +296,13 @@ impl Rewriter<'_> {
     }
 
     /// The largest element of each plane: the planes gathered at the indices of
-    /// their own largest elements. Of equals one of the base comes before those
-    /// of the windows.
+    /// their own largest elements. Of equals the one at the first position is
+    /// taken, as the dense op does: a last layer that begins at zero makes all
+    /// positions equal, and their gradients are not.
+    ///
+    /// A value of the base stands at the first position of its class. Where a
+    /// window covers that one and differs there, it stands at a later one, which
+    /// is not looked for.
     pub(super) fn global_max(
         &self,
         node: &Node,
@@ -330,12 +335,54 @@ impl Rewriter<'_> {
         let patch = graph.reshape(patch, &[sizes[0], windows, shape[1]])?;
         let patch = graph.permute(patch, &[0, 2, 1])?;
         let all = graph.concat(&[base, patch], 2)?;
-        let index = graph.argmax(all, 2)?;
+        let held = graph.detach(all)?;
+        let most = graph.max(held, &[2])?;
+        let most = graph.reshape(most, &[sizes[0], shape[1], 1])?;
+        let places = self.places(field)?;
+        let largest = graph.greater_equal(held, most)?;
+        let first = graph.select(largest, graph.neg(places)?, filled)?;
+        let index = graph.argmax(first, 2)?;
         let index = graph.reshape(index, &[sizes[0], shape[1], 1])?;
         let largest = graph.gather(all, 2, index)?;
+        // What is no number is larger than all others.
+        let largest = graph.select(graph.equal(most, most)?, largest, most)?;
         let largest = graph.reshape(largest, &[sizes[0], shape[1], 1, 1])?;
         let view = field.view.with(axis, Vec::new());
         arranged(graph, largest, &view).map(Some)
+    }
+}
+
+impl Rewriter<'_> {
+    /// The position in the map, row by row, of each place of the base (the first
+    /// that it stands for) and of the windows: [samples, 1, places].
+    fn places(&self, field: &Field) -> Result<NodeId, GraphError> {
+        let graph = self.graph;
+        let [samples, slots] = field.slots(graph);
+        let width = field.map()[1];
+        let shape = graph.shape(field.base);
+        let of_base = |row: usize, column: usize| {
+            let first = |axis: usize, class: usize| {
+                field.classes[axis].iter().position(|own| *own as usize == class).unwrap_or(0)
+            };
+            (first(0, row) * width + first(1, column)) as f64
+        };
+        let constant = |shape: &[usize], values: &[f64]| {
+            graph.constant(Tensor::new(&TensorType::new(graph.float(), shape), values))
+        };
+        let [rows, columns] = [shape[2], shape[3]];
+        let base: Vec<_> = (0..rows * columns).map(|i| of_base(i / columns, i % columns)).collect();
+        let base = constant(&[1, 1, rows * columns], &base)?;
+        let base = graph.expand(base, &[samples, 1, rows * columns])?;
+        let [height, across] = field.place.size;
+        let inside: Vec<_> =
+            (0..height * across).map(|i| (i / across * width + i % across) as f64).collect();
+        let inside = constant(&[1, 1, height * across], &inside)?;
+        let origins = graph.cast(field.place.origins(graph)?)?;
+        let top = graph.scale(graph.narrow(origins, 2, 0, 1, 1)?, width as f64)?;
+        let first = graph.add(top, graph.narrow(origins, 2, 1, 1, 1)?)?;
+        let windows = graph.add(first, inside)?;
+        let windows = graph.reshape(windows, &[samples, 1, slots * height * across])?;
+        graph.concat(&[base, windows], 2)
     }
 }
 

@@ -6,6 +6,7 @@ mod arrangement;
 mod checkpoints;
 mod compositions;
 mod coordinates;
+mod epilogues;
 mod errors;
 mod fusion;
 mod gradients;

@@ -1,6 +1,7 @@
 //! The structure rewrite against the dense program: the same function, value
 //! and gradients, to rounding.
 
+mod alike;
 mod maps;
 mod readouts;
 mod rules;

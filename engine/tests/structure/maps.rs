@@ -3,7 +3,7 @@
 use crate::{everywhere, same, scenes, written_out};
 use speck_engine::compositions::{Interpolation, Resampling, Target, TransposedConvolution};
 use speck_engine::ops::Window;
-use speck_engine::{Graph, GraphError, NodeId};
+use speck_engine::{Graph, GraphError, NodeId, RunningStatistics};
 
 const PADDED: Window = Window { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
 
@@ -158,6 +158,45 @@ fn norms_of_every_sample_and_position() {
     everywhere(|g, x, p| {
         let x = g.conv2d(x, p(&[3, 3, 3, 3]), PADDED)?;
         g.layer_norm_over(x, &[3, 20, 18], None, None, 1e-3)
+    });
+}
+
+#[test]
+fn batch_norm_with_running_statistics() {
+    everywhere(|g, x, p| {
+        let x = g.conv2d(x, p(&[4, 3, 3, 3]), PADDED)?;
+        let variance = g.square(p(&[4]))?;
+        let running = RunningStatistics { mean: p(&[4]), variance, momentum: 0.1 };
+        let x = g.batch_norm_evaluation(x, p(&[4]), p(&[4]), running, 1e-2)?;
+        g.conv2d(g.relu(x)?, p(&[2, 4, 3, 3]), PADDED)
+    });
+}
+
+#[test]
+fn coordinates_as_channels() {
+    everywhere(|g, x, p| {
+        // Rows and columns from -1 to 1, the same for all samples.
+        let line = |size: usize| (0..size).map(move |i| 2.0 * i as f64 / (size - 1) as f64 - 1.0);
+        let ty = |shape: &[usize]| speck_engine::TensorType::new(g.float(), shape);
+        let rows: Vec<_> = line(20).collect();
+        let rows = g.constant(speck_engine::Tensor::new(&ty(&[1, 1, 20, 1]), &rows))?;
+        let columns: Vec<_> = line(18).collect();
+        let columns = g.constant(speck_engine::Tensor::new(&ty(&[1, 1, 1, 18]), &columns))?;
+        let [rows, columns] = [rows, columns].map(|x| g.expand(x, &[3, 1, 20, 18]));
+        let x = g.concat(&[x, rows?, columns?], 1)?;
+        let x = g.tanh(g.conv2d(x, p(&[4, 5, 3, 3]), PADDED)?)?;
+        g.conv2d(x, p(&[2, 4, 3, 3]), PADDED)
+    });
+}
+
+#[test]
+fn patches_by_a_convolution_of_their_own_stride() {
+    everywhere(|g, x, p| {
+        let window = Window { stride: [4, 3], ..Window::default() };
+        let x = g.add(g.conv2d(x, p(&[8, 3, 4, 3]), window)?, p(&[8, 1, 1]))?;
+        let tokens = g.permute(g.flatten_from(x, 2)?, &[0, 2, 1])?;
+        let tokens = g.layer_norm(tokens, p(&[8]), p(&[8]), 1e-2)?;
+        g.mean(g.tanh(g.matmul(tokens, p(&[8, 4]))?)?, &[1])
     });
 }
 

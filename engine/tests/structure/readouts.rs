@@ -1,6 +1,6 @@
 //! Rules that lead from maps to numbers, and losses on maps.
 
-use crate::{Build, Scene, everywhere, work, written_out};
+use crate::{Build, Scene, everywhere, same, work, written_out};
 use speck_engine::ops::Window;
 use speck_engine::{Graph, GraphError, NodeId, RunningStatistics};
 
@@ -19,6 +19,24 @@ fn global_pooling() {
     everywhere(|g, x, p| g.global_max_pool(heat(g, x, p)?));
     everywhere(|g, x, p| g.mean(heat(g, x, p)?, &[1, 2, 3]));
     everywhere(|g, x, p| g.mean_all(g.square(heat(g, x, p)?)?));
+}
+
+#[test]
+fn global_max_pooling_takes_the_first_of_equals() {
+    // A layer that begins at zero: the first position is the largest, whether it
+    // is a window's or the base's, and only their gradients differ.
+    let network: Build = |g, x, p| {
+        let x = g.tanh(g.conv2d(x, p(&[4, 3, 3, 3]), PADDED)?)?;
+        let weight = p(&[2, 4, 1, 1]);
+        let zero = g.sub(weight, g.detach(weight)?)?;
+        g.global_max_pool(g.conv2d(x, zero, Window::default())?)
+    };
+    everywhere(network);
+    let large =
+        Scene { samples: 8, slots: 1, backgrounds: 1, size: 5, screen: [13, 12], faded: false };
+    for (slots, backgrounds, size) in [(1, 1, 5), (1, 8, 3), (3, 1, 5), (16, 8, 1)] {
+        same(Scene { slots, backgrounds, size, ..large }, network);
+    }
 }
 
 #[test]

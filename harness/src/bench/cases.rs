@@ -1,5 +1,7 @@
 //! The sizes at which ops are timed.
 
+mod convolution;
+
 use speck_engine::op::{Case, Draw};
 use speck_engine::ops::{AveragePool2d, Window};
 use speck_engine::{DType, Graph, GraphError, NodeId, OpInfo};
@@ -27,8 +29,48 @@ fn standard(name: &str) -> Vec<Case> {
     match name {
         "matmul" => vec![
             Case::new(
+                "1024×1024·1024×1024",
+                &[(&[1024, 1024], value), (&[1024, 1024], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
+                "2048×2048·2048×2048",
+                &[(&[2048, 2048], value), (&[2048, 2048], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
                 "512×512·512×512",
                 &[(&[512, 512], value), (&[512, 512], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            // An MLP's layers at batch 256 and 64, the widest one backward.
+            Case::new(
+                "256×512·512×12288",
+                &[(&[256, 512], value), (&[512, 12288], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
+                "256×12288·12288×512",
+                &[(&[256, 12288], value), (&[12288, 512], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
+                "256×256·256×512",
+                &[(&[256, 256], value), (&[256, 512], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new("64×512·512×512", &[(&[64, 512], value), (&[512, 512], value)], |g, x| {
+                g.matmul(x[0], x[1])
+            }),
+            // One row, and few rows and columns with long sums.
+            Case::new(
+                "1×4096·4096×4096",
+                &[(&[1, 4096], value), (&[4096, 4096], value)],
+                |g, x| g.matmul(x[0], x[1]),
+            ),
+            Case::new(
+                "16×65536·65536×16",
+                &[(&[16, 65536], value), (&[65536, 16], value)],
                 |g, x| g.matmul(x[0], x[1]),
             ),
             // The MLP's first layer on an image, forward and for its weights.
@@ -59,36 +101,9 @@ fn standard(name: &str) -> Vec<Case> {
             ],
             |g, x| g.attention_gradient([x[0], x[1], x[2]], x[3], 0.18, false),
         )],
-        // The CNN's first two blocks.
-        "conv2d" => vec![
-            Case::new(
-                "3→8 at 64×64",
-                &[(&[64, 3, 64, 64], value), (&[8, 3, 3, 3], value)],
-                |g, x| g.conv2d(x[0], x[1], PADDED),
-            ),
-            Case::new(
-                "8→16 at 32×32",
-                &[(&[64, 8, 32, 32], value), (&[16, 8, 3, 3], value)],
-                |g, x| g.conv2d(x[0], x[1], PADDED),
-            ),
-        ],
-        "conv2d_input_gradient" => vec![Case::new(
-            "8→16 at 32×32",
-            &[(&[64, 16, 32, 32], value), (&[16, 8, 3, 3], value)],
-            |g, x| g.conv2d_input_gradient(x[0], x[1], PADDED, [32, 32]),
-        )],
-        "conv2d_weight_gradient" => vec![
-            Case::new(
-                "3→8 at 64×64",
-                &[(&[64, 3, 64, 64], value), (&[64, 8, 64, 64], value)],
-                |g, x| g.conv2d_weight_gradient(x[0], x[1], PADDED, [3, 3]),
-            ),
-            Case::new(
-                "8→16 at 32×32",
-                &[(&[64, 8, 32, 32], value), (&[64, 16, 32, 32], value)],
-                |g, x| g.conv2d_weight_gradient(x[0], x[1], PADDED, [3, 3]),
-            ),
-        ],
+        "conv2d" => convolution::cases(0),
+        "conv2d_input_gradient" => convolution::cases(1),
+        "conv2d_weight_gradient" => convolution::cases(2),
         "max_pool2d_indices" => {
             vec![Case::new("2×2 of 64×8×64×64", &[(&[64, 8, 64, 64], value)], |g, x| {
                 g.max_pool2d_indices(x[0], [2, 2], [2, 2], [0, 0])

@@ -1,6 +1,8 @@
 //! `speck bench`: kernel variants and training steps, timed.
 
 pub mod cases;
+pub mod evaluation;
+pub mod large;
 pub mod ops;
 mod page;
 pub mod steps;

@@ -90,12 +90,17 @@ pub enum BenchError {
     },
 }
 
+/// Seconds of a first call from which on a variant is not called again: the
+/// scalar one on the larger sizes, which a few percent of noise, or the pages
+/// first touched, do not make any faster.
+const SLOW: f64 = 0.25;
+
 /// One variant, ready to run.
 struct Subject {
     kernel: &'static str,
     variant: String,
     program: Program,
-    /// Calls a round.
+    /// Calls a round; 0 where one call was enough to see that it is slow.
     calls: usize,
     times: Vec<f64>,
     output: Vec<f64>,
@@ -135,6 +140,10 @@ fn run_case(
     for subject in &mut subjects {
         let once = time(|| subject.program.run(&mut state))?;
         subject.output = subject.program.output("output")?.to_f64();
+        if once > SLOW {
+            (subject.calls, subject.times) = (0, vec![once]);
+            continue;
+        }
         let again = time(|| subject.program.run(&mut state))?.min(once);
         subject.calls = (settings.seconds / again.max(1e-9)).clamp(1.0, 1e6) as usize;
     }
@@ -144,6 +153,9 @@ fn run_case(
         for i in 0..count {
             let subject = &mut subjects[(i + round) % count];
             let (calls, program) = (subject.calls, &mut subject.program);
+            if calls == 0 {
+                continue;
+            }
             let seconds = time(|| (0..calls).try_for_each(|_| program.run(&mut state)))?;
             subject.times.push(seconds / calls as f64);
         }
@@ -171,11 +183,15 @@ fn run_case(
     Ok(subjects.iter_mut().map(row).collect())
 }
 
-fn label(case: &Case, settings: &Settings) -> String {
+/// The case's name, or the shapes that are timed in place of its own.
+pub fn label(case: &Case, settings: &Settings) -> String {
     match &settings.shapes {
-        Some(_) => {
-            let shapes = case.inputs.iter().map(|(shape, _)| format!("{shape:?}"));
-            shapes.collect::<Vec<_>>().join(" ")
+        Some(shapes) => {
+            let sizes = |shape: &Vec<usize>| {
+                let sizes: Vec<_> = shape.iter().map(ToString::to_string).collect();
+                sizes.join("×")
+            };
+            shapes.iter().map(sizes).collect::<Vec<_>>().join(" · ")
         }
         None => case.name.to_owned(),
     }

@@ -27,6 +27,52 @@ pub struct Work {
     pub batch: usize,
 }
 
+impl Work {
+    /// Its learner, and the batches it learns from.
+    ///
+    /// # Errors
+    /// They cannot be built.
+    pub(super) fn learner(
+        &self,
+        kernels: Choice,
+        mode: Mode,
+        background: Background,
+    ) -> Result<(Box<dyn Learner>, Source), WorkError> {
+        let missing = |what: &str, name: &str| WorkError::Missing(format!("{what} `{name}`"));
+        let given = |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> {
+            pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        };
+        let model = speck_models::find(self.model).ok_or_else(|| missing("model", self.model))?;
+        let settings = resolve(model.dimensions, &given((self.settings)()))?;
+        let model = (model.make)(&settings)?;
+        let entry =
+            speck_learners::find("gradient").ok_or_else(|| missing("learner", "gradient"))?;
+        let batch = i64::try_from(self.batch).unwrap_or(i64::MAX);
+        let settings = [("rate", Value::Float(0.001)), ("batch", Value::Int(batch))];
+        let settings = resolve(entry.dimensions, &given(settings.to_vec()))?;
+        let source = Source::new(&self.data(background), self.batch, 0);
+        let setup = Setup {
+            model: model.into(),
+            shape: source.shape(),
+            seed: 0,
+            float: DType::F32,
+            kernels,
+            mode,
+        };
+        Ok(((entry.make)(&settings, setup)?, source))
+    }
+
+    /// What is on its screens.
+    pub(super) fn data(&self, background: Background) -> DataSettings {
+        DataSettings { background, ..DataSettings::default() }
+    }
+
+    /// Whether it is the model of another one, at whatever batch.
+    pub fn is_model_of(&self, other: &Work) -> bool {
+        self.model == other.model && (self.settings)() == (other.settings)()
+    }
+}
+
 fn list(values: &[i64]) -> Value {
     Value::List(values.iter().map(|value| Value::Int(*value)).collect())
 }
@@ -154,29 +200,7 @@ impl Subject {
         mode: Mode,
         background: Background,
     ) -> Result<Self, WorkError> {
-        let missing = |what: &str, name: &str| WorkError::Missing(format!("{what} `{name}`"));
-        let given = |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> {
-            pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-        };
-        let model = speck_models::find(work.model).ok_or_else(|| missing("model", work.model))?;
-        let settings = resolve(model.dimensions, &given((work.settings)()))?;
-        let model = (model.make)(&settings)?;
-        let entry =
-            speck_learners::find("gradient").ok_or_else(|| missing("learner", "gradient"))?;
-        let batch = i64::try_from(work.batch).unwrap_or(i64::MAX);
-        let settings = [("rate", Value::Float(0.001)), ("batch", Value::Int(batch))];
-        let settings = resolve(entry.dimensions, &given(settings.to_vec()))?;
-        let data = DataSettings { background, ..DataSettings::default() };
-        let source = Source::new(&data, work.batch, 0);
-        let setup = Setup {
-            model: model.into(),
-            shape: source.shape(),
-            seed: 0,
-            float: DType::F32,
-            kernels,
-            mode,
-        };
-        let mut learner = (entry.make)(&settings, setup)?;
+        let (mut learner, source) = work.learner(kernels, mode, background)?;
         learner.learn(&source, 2)?;
         Ok(Subject { work, mode, learner, source, times: Vec::new() })
     }

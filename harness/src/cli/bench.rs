@@ -2,14 +2,16 @@
 
 use super::{Mode, complain, say};
 use crate::RunError;
+use crate::bench::evaluation::Pair;
 use crate::bench::ops::{self, Row, Settings};
-use crate::bench::steps::{Subject, Timing, WORKS};
-use crate::bench::{self, Peaks};
+use crate::bench::steps::{Subject, Timing, WORKS, Work};
+use crate::bench::{self, Peaks, large};
 use crate::data::{Background, background};
 use crate::files::write_atomically;
 use clap::{Args, Subcommand};
 use speck_engine::OpInfo;
 use speck_engine::kernels::Choice;
+use speck_learners::drift::{Drift, OPTIMIZERS, measure};
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -18,6 +20,10 @@ pub(super) enum Bench {
     Ops(OpsArguments),
     /// Time training steps of fixed works.
     Steps(StepsArguments),
+    /// Measure how far weights that are updated by rows are from the dense ones.
+    Drift(DriftArguments),
+    /// Time the evaluation of all 4096 positions, dense against structured.
+    Evaluation(EvaluationArguments),
 }
 
 #[derive(Args)]
@@ -32,6 +38,11 @@ pub(super) struct OpsArguments {
     /// lab's models]; needs one --op.
     #[arg(long, value_delimiter = ',', value_name = "SHAPE")]
     shape: Vec<String>,
+    /// Instead, programs limited by memory on 50 million values: element-wise ops,
+    /// norms and their gradients, updates of optimizers; --op picks some. Takes
+    /// 1.5 GB.
+    #[arg(long, conflicts_with_all = ["variant", "shape"])]
+    large: bool,
     /// Threads.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
@@ -71,6 +82,44 @@ pub(super) struct StepsArguments {
     json: bool,
 }
 
+#[derive(Args)]
+pub(super) struct DriftArguments {
+    /// Only these optimizers, separated by commas [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "OPTIMIZER")]
+    optimizer: Vec<String>,
+    /// Steps of training.
+    #[arg(long, default_value_t = speck_learners::drift::STEPS)]
+    steps: u64,
+    /// One JSON object a row.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct EvaluationArguments {
+    /// Only these works, separated by commas [default: each model once].
+    #[arg(long, value_delimiter = ',', value_name = "WORK")]
+    work: Vec<String>,
+    /// Colour of the background: a colour, random-batch or random-sample.
+    #[arg(long, default_value = "black", value_parser = read_background)]
+    background: Background,
+    /// Steps of training before.
+    #[arg(long, default_value_t = 20)]
+    steps: u16,
+    /// Threads [default: as many as the machine has].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Rounds: both are timed in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar.
+    #[arg(long, value_name = "KERNEL:VARIANT")]
+    kernel: Option<String>,
+    /// One JSON object a work.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Fewest steps timed of a work, however long they take.
 const FEWEST: usize = 5;
 
@@ -78,12 +127,19 @@ pub(super) fn bench(command: &Bench) -> Result<(), RunError> {
     match command {
         Bench::Ops(arguments) => ops(arguments),
         Bench::Steps(arguments) => steps(arguments),
+        Bench::Drift(arguments) => drift(arguments),
+        Bench::Evaluation(arguments) => evaluation(arguments),
     }
 }
 
 fn read_background(text: &str) -> Result<Background, String> {
     Background::read(text)
         .ok_or_else(|| format!("is neither a colour nor one of {}", background::WORDS.join(", ")))
+}
+
+fn threads(wanted: Option<u16>) -> usize {
+    let here = || std::thread::available_parallelism().map_or(1, usize::from);
+    wanted.map_or_else(here, usize::from)
 }
 
 fn usage(message: String) -> RunError {
@@ -120,7 +176,22 @@ fn shapes(texts: &[String]) -> Result<Option<Vec<Vec<usize>>>, RunError> {
     Ok(Some(shapes).filter(|shapes| !shapes.is_empty()))
 }
 
+/// `speck bench ops --large`.
+fn large_ops(arguments: &OpsArguments) -> Result<(), RunError> {
+    let chosen = named(large::ALL, &arguments.op, "work on large arrays", |large| large.name)?;
+    timed(arguments, COLUMNS, |peaks, row| {
+        for large in chosen {
+            let rounds = usize::from(arguments.rounds);
+            row(large::run(large, rounds, peaks).map_err(|error| usage(error.to_string()))?)?;
+        }
+        Ok(())
+    })
+}
+
 fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
+    if arguments.large {
+        return large_ops(arguments);
+    }
     let with_kernels: Vec<&OpInfo> =
         speck_engine::ops::ALL.iter().copied().filter(|op| !(op.kernels)().is_empty()).collect();
     let chosen = named(&with_kernels, &arguments.op, "op with kernels", |op| op.name)?;
@@ -137,24 +208,38 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
         rounds: usize::from(arguments.rounds),
         ..Settings::default()
     };
+    timed(arguments, widths(&chosen, &settings), |peaks, row| {
+        for op in chosen {
+            let rows = ops::run(op, &settings, peaks).map_err(|error| usage(error.to_string()))?;
+            rows.into_iter().try_for_each(&mut *row)?;
+        }
+        Ok(())
+    })
+}
+
+/// Measures the machine, then says what `work` times, row by row.
+fn timed(
+    arguments: &OpsArguments,
+    widths: [usize; 3],
+    work: impl FnOnce(&Peaks, &mut dyn FnMut(Row) -> Result<(), RunError>) -> Result<(), RunError>
+    + Send,
+) -> Result<(), RunError> {
     let timed = bench::on_threads(usize::from(arguments.threads), || -> Result<_, RunError> {
         let peaks = Peaks::measure();
         if arguments.json {
             say(&format!("{}\n", serde_json::json!(peaks)))?;
         } else {
-            say(&format!("{}\n{}\n", peaks_line(&peaks), heading()))?;
+            say(&format!("{}\n{}\n", peaks_line(&peaks), heading(widths)))?;
         }
         let mut all = Vec::new();
-        for op in chosen {
-            let rows = ops::run(op, &settings, &peaks).map_err(|error| usage(error.to_string()))?;
-            for row in &rows {
-                match arguments.json {
-                    true => say(&format!("{}\n", serde_json::json!(row)))?,
-                    false => say(&line(row))?,
-                }
+        work(&peaks, &mut |row: Row| {
+            match arguments.json {
+                true => say(&format!("{}\n", serde_json::json!(row)))?,
+                false => say(&line(&row, widths))?,
             }
-            all.extend(rows);
-        }
+            all.push(row);
+            Ok(())
+        })?;
         Ok((peaks, all))
     });
     let (peaks, rows) = timed.map_err(usage)??;
@@ -178,16 +263,36 @@ fn peaks_line(peaks: &Peaks) -> String {
     )
 }
 
-fn heading() -> String {
+/// The usual widths of the columns of op, case and variant.
+const COLUMNS: [usize; 3] = [24, 30, 16];
+
+/// Width of the op's, the case's and the variant's columns: what is longest of an
+/// op that is known before it is timed, and no less than the usual.
+fn widths(ops: &[&&OpInfo], settings: &Settings) -> [usize; 3] {
+    let mut widths = COLUMNS.map(|width| width - 2);
+    let widen = |width: &mut usize, text: &str| *width = (*width).max(text.chars().count());
+    for op in ops {
+        widen(&mut widths[0], op.name);
+        for case in bench::cases::cases(op) {
+            widen(&mut widths[1], &ops::label(&case, settings));
+        }
+        for variant in (op.kernels)().iter().flat_map(|kernel| &kernel.f32) {
+            widen(&mut widths[2], variant.name);
+        }
+    }
+    widths.map(|width| width + 2)
+}
+
+fn heading([op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:24}{:30}{:16}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}",
+        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}",
         "op", "case", "variant", "us", "GFLOP/s", "GB/s", "roof", "ratio", "error"
     )
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &Row, [op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:24}{:30}{:16}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}\n",
+        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}\n",
         row.op,
         row.case,
         row.variant,
@@ -206,8 +311,7 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
         return Err(usage(format!("--seconds {} is no length of time", arguments.seconds)));
     }
     let kernels = super::run::choice(arguments.kernel.as_deref())?;
-    let here = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = arguments.threads.map_or(here, usize::from);
+    let threads = threads(arguments.threads);
     bench::on_threads(threads, || -> Result<(), RunError> {
         let peaks = Peaks::measure();
         if !arguments.json {
@@ -255,4 +359,82 @@ fn step_line(timing: &Timing) -> String {
         timing.gflops,
         timing.share_of_peak * 100.0
     )
+}
+
+fn drift(arguments: &DriftArguments) -> Result<(), RunError> {
+    let optimizers =
+        named(OPTIMIZERS, &arguments.optimizer, "optimizer", |name| name)?.into_iter().copied();
+    if !arguments.json {
+        say(&format!(
+            "distance from the dense program in f64 after {} steps, relative to the values\n\
+             {:12}{:10}{:>10}{:>10}\n",
+            arguments.steps, "optimizer", "rows", "f64", "f32"
+        ))?;
+    }
+    for optimizer in optimizers {
+        let all =
+            measure(optimizer, &[], arguments.steps).map_err(|error| usage(error.to_string()))?;
+        for Drift { optimizer, rows, double, single } in all {
+            match arguments.json {
+                true => say(&format!(
+                    "{}\n",
+                    serde_json::json!({
+                        "optimizer": optimizer, "rows": rows, "f64": double, "f32": single,
+                    })
+                ))?,
+                false => {
+                    say(&format!("{optimizer:12}{rows:10}{double:>10.1e}{single:>10.1e}\n"))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn evaluation(arguments: &EvaluationArguments) -> Result<(), RunError> {
+    let mut chosen = named(WORKS, &arguments.work, "work", |work| work.name)?;
+    if arguments.work.is_empty() {
+        let mut models: Vec<&Work> = Vec::new();
+        for work in chosen {
+            if !models.iter().any(|known| known.is_model_of(work)) {
+                models.push(work);
+            }
+        }
+        chosen = models;
+    }
+    let kernels = super::run::choice(arguments.kernel.as_deref())?;
+    let threads = threads(arguments.threads);
+    bench::on_threads(threads, || -> Result<(), RunError> {
+        if !arguments.json {
+            say(&format!(
+                "{:10}{:>11}{:>12}{:>15}{:>8}{:>8}{:>13}\n",
+                "work", "positions", "dense ms", "structured ms", "ratio", "rounds", "difference"
+            ))?;
+        }
+        for work in chosen {
+            let failed = |error: bench::steps::WorkError| usage(error.to_string());
+            let steps = u64::from(arguments.steps);
+            let mut pair =
+                Pair::new(work, &kernels, arguments.background, steps).map_err(failed)?;
+            for _ in 0..arguments.rounds {
+                pair.round().map_err(failed)?;
+            }
+            let result = pair.result(threads);
+            match arguments.json {
+                true => say(&format!("{}\n", serde_json::json!(result)))?,
+                false => say(&format!(
+                    "{:10}{:>11}{:>12.1}{:>15.2}{:>7.1}x{:>8}{:>13.1e}\n",
+                    result.work,
+                    result.positions,
+                    result.dense_ms,
+                    result.structured_ms,
+                    result.ratio,
+                    result.n,
+                    result.difference
+                ))?,
+            }
+        }
+        Ok(())
+    })
+    .map_err(usage)?
 }

@@ -1,9 +1,10 @@
 //! `speck conform`.
 
+use super::device::Device;
 use super::{Mode, say};
 use crate::RunError;
 use crate::conform::{self, FileOutcome, Kernels, Outcome, Status};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use speck_engine::kernels::Choice;
 use speck_engine::{DType, structure};
 use std::fmt::Write;
@@ -13,12 +14,12 @@ use std::path::PathBuf;
 pub(super) struct ConformArguments {
     /// A conformance file, or a folder of them.
     path: PathBuf,
-    /// Where the programs run.
-    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    /// Where the programs run: cpu, gpu, gpu:N, or auto.
+    #[arg(long, default_value = "cpu")]
     device: Device,
     /// The variant to force on every kernel that has it [default: the scalar
     /// kernels in f64 and the fastest in f32].
-    #[arg(long, value_name = "VARIANT")]
+    #[arg(long, value_name = "VARIANT", conflicts_with = "device")]
     kernel: Option<String>,
     /// Whether training runs compute every pixel or what differs.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
@@ -28,15 +29,15 @@ pub(super) struct ConformArguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Device {
-    /// The processor.
-    Cpu,
-}
-
 pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
-    let Device::Cpu = arguments.device;
-    let kernels = kernels(arguments.kernel.as_deref(), arguments.mode.into())?;
+    let kernels = match arguments.device.open()? {
+        None => kernels(arguments.kernel.as_deref(), arguments.mode.into())?,
+        Some(gpu) => Kernels {
+            name: gpu.name().to_owned(),
+            runs: vec![(DType::F32, Choice::default().on(Some(gpu)))],
+            mode: arguments.mode.into(),
+        },
+    };
     let mut outcomes = Vec::new();
     let mut unread = 0;
     for file in conform::files(&arguments.path)? {

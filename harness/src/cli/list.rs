@@ -1,6 +1,6 @@
 //! `speck list`.
 
-use super::say;
+use super::{device, say};
 use crate::catalogue::{self, Entry, KernelEntry};
 use crate::config::RegistryEntry;
 use crate::{RunError, metrics, registries};
@@ -18,6 +18,8 @@ pub(super) enum What {
     Compositions,
     /// Kernels, their variants, and which of them run here.
     Kernels,
+    /// The processor, and the GPUs by number.
+    Devices,
     /// Graph passes.
     Passes,
     /// Architectures and their dimensions.
@@ -67,6 +69,10 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
         What::Ops => catalogue_listing(&catalogue::op_entries()),
         What::Compositions => catalogue_listing(&catalogue::composition_entries()),
         What::Kernels => kernels_listing(),
+        What::Devices => {
+            let all = device::all();
+            pairs(all.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        }
         What::Passes => pairs(passes::names()),
         What::Models => entries(&registries.models),
         What::Learners => entries(&registries.learners),

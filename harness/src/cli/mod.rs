@@ -2,6 +2,7 @@
 
 mod bench;
 mod conform;
+mod device;
 mod list;
 mod print;
 mod run;

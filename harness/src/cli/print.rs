@@ -1,5 +1,6 @@
 //! `speck print`.
 
+use super::device::Device;
 use super::run::choice;
 use super::{Mode, say};
 use crate::config::{Experiment, RunConfig};
@@ -22,6 +23,9 @@ pub(super) struct PrintArguments {
     /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar.
     #[arg(long, value_name = "KERNEL:VARIANT")]
     kernel: Option<String>,
+    /// Where it runs: cpu, gpu, gpu:N, or auto.
+    #[arg(long, default_value = "cpu")]
+    device: Device,
     /// Whether every pixel is computed or what differs.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
@@ -53,7 +57,7 @@ pub(super) fn print(arguments: &PrintArguments) -> Result<(), RunError> {
     };
     let RunConfig { data, learner: (_, settings), seed, .. } = run;
     let source = Source::new(&DataSettings::new(data)?, settings.usize("batch"), *seed);
-    let kernels = choice(arguments.kernel.as_deref())?;
+    let kernels = choice(arguments.kernel.as_deref())?.on(arguments.device.open()?);
     let mut learner = learner(run, settings, source.shape(), &kernels, arguments.mode.into())?;
     if arguments.time {
         return say(&times(&mut *learner, &source)?);

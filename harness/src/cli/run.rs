@@ -1,5 +1,6 @@
 //! `speck run` and `speck report`.
 
+use super::device::Device;
 use super::{Mode, say};
 use crate::config::Experiment;
 use crate::run::{Display, RunOptions, run as run_experiment, store_path};
@@ -28,6 +29,9 @@ pub(super) struct RunArguments {
     /// Force kernel variants, as in SPECK_KERNEL: matmul:avx2,exp:scalar; * is every kernel.
     #[arg(long, value_name = "KERNEL:VARIANT")]
     kernel: Option<String>,
+    /// Where it runs: cpu, gpu, gpu:N, or auto for a GPU if there is one.
+    #[arg(long, default_value = "cpu")]
+    device: Device,
     /// Whether every pixel is computed or what differs.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
@@ -51,7 +55,7 @@ pub(super) fn choice(kernel: Option<&str>) -> Result<Choice, RunError> {
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), RunError> {
     let experiment = Experiment::load(&arguments.experiment, &registries())?;
-    let kernels = choice(arguments.kernel.as_deref())?;
+    let kernels = choice(arguments.kernel.as_deref())?.on(arguments.device.open()?);
     let checkpoint_interval = Duration::try_from_secs_f64(arguments.checkpoint_every)
         .map_err(|error| RunError::Usage(format!("--checkpoint-every: {error}")))?;
     if arguments.dry_run {

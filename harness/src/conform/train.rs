@@ -316,7 +316,7 @@ impl Recorded {
         let backgrounds = stored(file, "background/colour", &[steps, samples, 3])?.reals();
         let rows = places(stored(file, "specks/row", &[steps, samples])?)?;
         let columns = places(stored(file, "specks/col", &[steps, samples])?)?;
-        let shape = BatchShape { samples, specks: 1, backgrounds: samples, size: 1 };
+        let shape = BatchShape { samples, specks: 1, backgrounds: samples, size: 1, falloff: 0.0 };
         let part = |values: &[f64], step: usize| {
             values[step * samples * 3..(step + 1) * samples * 3].iter().map(|v| *v as f32).collect()
         };

@@ -78,4 +78,12 @@ pub const DIMENSIONS: &[Dimension] = &[
         kind: Kind::Int { min: 1, max: 9 },
         default: DefaultValue::Int(1),
     },
+    Dimension {
+        name: "falloff",
+        doc: "standard deviation in pixels of the Gaussian by which a speck fades from its centre \
+              into the background, at least 0.5; 0: it does not. A speck of one pixel has nothing \
+              to fade",
+        kind: Kind::Float { min: 0.0, max: 100.0 },
+        default: DefaultValue::Float(0.0),
+    },
 ];

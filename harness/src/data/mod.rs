@@ -61,6 +61,10 @@ impl Split {
     }
 }
 
+/// The least standard deviation by which specks fade: the four pixels of one of
+/// edge 2 have 0.37 of its colour then.
+const LEAST_FALLOFF: f64 = 0.5;
+
 /// Slack for comparing a distance that a user rounded with an exact one.
 const ROUNDING: f64 = 1e-6;
 
@@ -96,6 +100,8 @@ pub struct DataSettings {
     pub arrangement: Arrangement,
     /// Edge of a speck in pixels.
     pub size: usize,
+    /// Standard deviation in pixels by which specks fade; 0 where they do not.
+    pub falloff: f64,
 }
 
 impl Default for DataSettings {
@@ -133,6 +139,7 @@ impl DataSettings {
             count: settings.usize("count"),
             arrangement: word(settings, "arrangement", Arrangement::read)?,
             size: settings.usize("size"),
+            falloff: settings.float("falloff"),
         };
         data.check()?;
         Ok(data)
@@ -147,6 +154,16 @@ impl DataSettings {
     pub fn check(&self) -> Result<(), SettingError> {
         self.check_colours()?;
         self.arrangement.check(self.count, self.size)?;
+        if self.falloff != 0.0 && !(self.falloff >= LEAST_FALLOFF) {
+            return Err(SettingError::new(
+                "falloff",
+                format!(
+                    "specks that fade by {} pixels are hardly seen; \
+                     0 is without, {LEAST_FALLOFF} the least",
+                    self.falloff
+                ),
+            ));
+        }
         let split = self.split_positions();
         if split.is_empty() {
             let message = match self.split {
@@ -238,6 +255,7 @@ impl DataSettings {
             specks: self.count,
             backgrounds: if own_background { samples } else { 1 },
             size: self.size,
+            falloff: self.falloff,
         }
     }
 }
@@ -274,6 +292,9 @@ impl fmt::Display for DataSettings {
         }
         if self.size > 1 {
             write!(f, ", {0}×{0} pixels", self.size)?;
+            if self.falloff > 0.0 {
+                write!(f, " fading by {}", self.falloff)?;
+            }
         }
         Ok(())
     }
@@ -324,6 +345,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn specks_fade_by_half_a_pixel_or_more() {
+        let of =
+            |falloff: f64| data(&[("size", Value::Int(9)), ("falloff", Value::Float(falloff))]);
+        let fading = of(1.5).expect("possible data");
+        assert_eq!(fading.to_string(), "white on black, 9×9 pixels fading by 1.5");
+        assert_eq!(fading.shape(4).falloff, 1.5);
+        assert!(of(0.0).is_ok() && of(0.5).is_ok());
+        assert!(of(0.499).is_err_and(|error| error.contains("hardly seen")));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
 
-use speck_learners::BatchShape;
+use crate::data::DataSettings;
 
 use super::*;
 
 /// A batch of samples with the specks given, and outputs of zeros.
 fn batch(samples: &[&[(i32, i32)]]) -> (SpeckBatch, Vec<f32>) {
     let specks = samples.iter().map(|specks| specks.len()).max().unwrap_or(0);
-    let mut batch =
-        SpeckBatch::new(BatchShape { samples: samples.len(), specks, backgrounds: 1, size: 1 });
+    let mut batch = SpeckBatch::new(
+        DataSettings { count: specks, ..DataSettings::default() }.shape(samples.len()),
+    );
     for (sample, places) in samples.iter().enumerate() {
         for (slot, (row, column)) in places.iter().enumerate() {
             let index = (sample * specks + slot) * 2;

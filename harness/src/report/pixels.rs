@@ -32,6 +32,8 @@ pub(super) struct Sample {
     background: Colour,
     /// The edge of a speck in pixels.
     size: f64,
+    /// Standard deviation in pixels by which specks fade; 0 where they do not.
+    falloff: f64,
     /// The 64 values for the rows.
     rows: Vec<f64>,
     /// The 64 values for the columns.
@@ -51,6 +53,7 @@ impl Sample {
         let colours: Vec<Colour> =
             value.get("colours")?.as_array()?.iter().map(colour).collect::<Option<_>>()?;
         let size = value.get("size").and_then(Value::as_f64).unwrap_or(1.0);
+        let falloff = value.get("falloff").and_then(Value::as_f64).unwrap_or(0.0);
         let screen = 0.0..EDGE as f64;
         let placed = |[row, column]: &[f64; 2]| {
             *row < 0.0 || (screen.contains(row) && screen.contains(column))
@@ -65,6 +68,7 @@ impl Sample {
             colours,
             background,
             size,
+            falloff,
             rows: numbers(value.get("rows")?)?,
             columns: numbers(value.get("columns")?)?,
         })
@@ -79,6 +83,19 @@ impl Sample {
             .filter(|([row, _], _)| *row >= 0.0)
     }
 
+    /// The pixels of a speck that fades into the background.
+    fn pixels(&self, colour: Colour) -> impl Iterator<Item = ([f64; 2], Colour)> {
+        let size = self.size as usize;
+        let places = (0..size * size).map(move |i| [(i / size) as f64, (i % size) as f64]);
+        places.map(move |place| {
+            let off = |at: f64| (at - (self.size - 1.0) / 2.0).powi(2);
+            let square = off(place[0]) + off(place[1]);
+            let weight = (-0.5 * square / self.falloff.powi(2)).exp();
+            let behind = self.background;
+            (place, [0, 1, 2].map(|i| behind[i] + weight * (colour[i] - behind[i])))
+        })
+    }
+
     /// What the answer is worth, by the metrics of the batteries: "hit", "miss,
     /// 12 pixels away", or the F1 of several specks.
     pub fn outcome(&self) -> Option<String> {
@@ -88,6 +105,7 @@ impl Sample {
             specks: specks.len(),
             backgrounds: 1,
             size: self.size as usize,
+            falloff: self.falloff,
         };
         let mut batch = SpeckBatch::new(shape);
         for (slot, (position, _)) in specks.iter().enumerate() {
@@ -184,8 +202,18 @@ impl Sample {
                 g shape-rendering="crispEdges" {
                     rect width=(edge) height=(edge) fill=(hex(self.background)) {}
                     @for ([row, column], colour) in self.specks() {
-                        rect x=(column) y=(row) fill=(hex(colour))
-                            width=(self.size.min(edge - column)) height=(self.size.min(edge - row)) {}
+                        @if self.falloff > 0.0 {
+                            @for ([down, across], colour) in self.pixels(colour) {
+                                @if row + down < edge && column + across < edge {
+                                    rect x=(column + across) y=(row + down)
+                                        fill=(hex(colour)) width="1" height="1" {}
+                                }
+                            }
+                        } @else {
+                            rect x=(column) y=(row) fill=(hex(colour))
+                                width=(self.size.min(edge - column))
+                                height=(self.size.min(edge - row)) {}
+                        }
                     }
                 }
                 @for ([row, column], _) in self.specks() {

@@ -5,7 +5,7 @@ use crate::metrics::{ErrorMap, Metric, Metrics};
 use crate::store::Score;
 use speck_learners::{Batches, Learner, LearnerError, SpeckBatch, TARGETS};
 
-/// Samples predicted at a time.
+/// Samples drawn at a time.
 const CHUNK: usize = 256;
 
 /// Fixed samples to measure on.
@@ -32,7 +32,16 @@ impl Probe {
     /// Every position of the data's split once.
     pub fn all_positions(data: &DataSettings, seed: u64) -> Self {
         let source = Source::all_positions(data, CHUNK, seed);
-        Probe { batches: (0..source.passes()).map(|step| filled(&source, step)).collect() }
+        let batches = (0..source.passes()).map(|step| filled(&source, step));
+        // A learner may need less work for many samples at once.
+        let joined = batches.fold(Vec::new(), |mut joined: Vec<SpeckBatch>, next| {
+            match joined.last_mut().map(|last| last.join(&next)) {
+                Some(true) => {}
+                _ => joined.push(next),
+            }
+            joined
+        });
+        Probe { batches: joined }
     }
 
     /// Feeds predictions and batches to `visit`, in order.

@@ -118,6 +118,7 @@ fn pictures(learner: &mut dyn Learner, data: &DataSettings, seed: u64) -> Result
                 "colours": shown.iter().map(|(_, colour)| *colour).collect::<Vec<_>>(),
                 "background": batch.background_of(0),
                 "size": batch.shape.size,
+                "falloff": batch.shape.falloff,
                 "rows": &brightness[..SCREEN],
                 "columns": &brightness[SCREEN..TARGETS],
             }));

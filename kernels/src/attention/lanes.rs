@@ -37,7 +37,7 @@
 #![allow(unsafe_op_in_unsafe_fn)]
 
 use super::product::{Left, Rows, product, transpose};
-use super::{AttentionShape, pieces};
+use super::{AttentionShape, pieces, short};
 use crate::elementwise::formula::UnaryFormula;
 use crate::elementwise::lanes::Lanes;
 use crate::elementwise::scalar::Exp;
@@ -47,10 +47,10 @@ use crate::parallel::{Shared, for_parts};
 /// fit a first-level cache while there are no more than 64 keys, as a vision
 /// transformer has; longer ones stay in the second.
 const KEYS: usize = 128;
-const QUERIES: usize = 64;
+pub const QUERIES: usize = 64;
 /// Queries of a unit of the forward pass: for these a block of keys is
 /// transposed once.
-const CHUNK: usize = 256;
+pub const CHUNK: usize = 256;
 
 /// The step from row to row of a strip.
 fn step(shape: &AttentionShape) -> usize {
@@ -62,11 +62,17 @@ fn units(shape: &AttentionShape) -> usize {
 }
 
 fn forward_piece(shape: &AttentionShape) -> usize {
+    if shape.keys <= KEYS {
+        return (shape.size + QUERIES) * step(shape) + short::forward_piece(shape);
+    }
     (shape.size + QUERIES) * step(shape)
 }
 
 fn backward_piece(shape: &AttentionShape) -> usize {
-    (shape.size + shape.value + 2 * QUERIES) * step(shape) + 3 * shape.queries.next_multiple_of(16)
+    let short = if shape.keys <= KEYS { short::backward_piece(shape) } else { 0 };
+    short
+        + (shape.size + shape.value + 2 * QUERIES) * step(shape)
+        + 3 * shape.queries.next_multiple_of(16)
 }
 
 pub fn forward_scratch(shape: &AttentionShape) -> usize {
@@ -80,10 +86,10 @@ pub fn backward_scratch(shape: &AttentionShape) -> usize {
 /// The arrays of one call. Gradients begin with those of the queries.
 #[derive(Clone, Copy)]
 pub struct Arrays {
-    q: *const f32,
-    k: *const f32,
-    v: *const f32,
-    c: *const f32,
+    pub q: *const f32,
+    pub k: *const f32,
+    pub v: *const f32,
+    pub c: *const f32,
 }
 
 // SAFETY: the arrays are only read.
@@ -154,7 +160,12 @@ pub unsafe fn forward_unit<V: Lanes>(
     out: *mut f32,
     scratch: *mut f32,
 ) {
+    if short::fits::<V>(shape) {
+        return short::forward_unit::<V>(shape, unit, arrays, out, scratch);
+    }
     let AttentionShape { queries, keys, size, value, .. } = *shape;
+    let (place_q, place_k) = (shape.place_q(), shape.place_k());
+    let (place_v, place_out) = (shape.place_v(), shape.place_out());
     let chunks = queries.div_ceil(CHUNK);
     let (b, begin) = (unit / chunks, unit % chunks * CHUNK);
     let end = queries.min(begin + CHUNK);
@@ -167,15 +178,16 @@ pub unsafe fn forward_unit<V: Lanes>(
             break;
         }
         let count = KEYS.min(keys - first);
-        transpose::<V>(count, size, arrays.k.add((b * keys + first) * size), turned, step);
+        let k = Rows { at: arrays.k.add(place_k.at(b, first)), step: place_k.step };
+        transpose::<V>(count, size, k, turned, step);
         for row in (begin..end).step_by(QUERIES) {
             let rows = QUERIES.min(end - row);
             if shape.causal && first >= row + rows {
                 continue;
             }
-            let q = arrays.q.add((b * queries + row) * size);
+            let q = Rows { at: arrays.q.add(place_q.at(b, row)), step: place_q.step };
             scores::<V>([rows, count, size], q, turned, strip, step);
-            let out = out.add((b * queries + row) * value);
+            let out = out.add(place_out.at(b, row));
             for r in 0..rows {
                 let met = shape.met(row + r).saturating_sub(first).min(count);
                 let own = row + r - begin;
@@ -183,18 +195,17 @@ pub unsafe fn forward_unit<V: Lanes>(
                 let weights = strip.add(r * step);
                 let kept = weigh::<V>(shape, weights, met, count, largest, sum);
                 if first > 0 && kept != 1.0 {
-                    scale::<V>(out.add(r * value), value, kept);
+                    scale::<V>(out.add(r * place_out.step), value, kept);
                 }
             }
             let left = Left { at: strip, row_step: step, depth_step: 1 };
-            let v = Rows { at: arrays.v.add((b * keys + first) * value), step: value };
-            let out = Rows { at: out, step: value };
-            product::<V>([rows, value, count], left, v, out, first > 0);
+            let v = Rows { at: arrays.v.add(place_v.at(b, first)), step: place_v.step };
+            let out = Rows { at: out, step: place_out.step };
+            product::<V>([rows, value, count], left, v, out, first > 0, None);
         }
     }
     for row in begin..end {
-        let out = out.add((b * queries + row) * value);
-        scale::<V>(out, value, 1.0 / sums[row - begin]);
+        scale::<V>(out.add(place_out.at(b, row)), value, 1.0 / sums[row - begin]);
     }
 }
 
@@ -202,13 +213,13 @@ pub unsafe fn forward_unit<V: Lanes>(
 #[inline(always)]
 unsafe fn scores<V: Lanes>(
     sizes: [usize; 3],
-    rows: *const f32,
+    rows: Rows<*const f32>,
     turned: *const f32,
     strip: *mut f32,
     step: usize,
 ) {
-    let left = Left { at: rows, row_step: sizes[2], depth_step: 1 };
-    product::<V>(sizes, left, Rows { at: turned, step }, Rows { at: strip, step }, false);
+    let left = Left { at: rows.at, row_step: rows.step, depth_step: 1 };
+    product::<V>(sizes, left, Rows { at: turned, step }, Rows { at: strip, step }, false, None);
 }
 
 // No closures in loops: one is compiled without the instruction set of the
@@ -320,8 +331,13 @@ pub unsafe fn backward_unit<V: Lanes>(
     out: *mut f32,
     scratch: *mut f32,
 ) {
+    if short::fits::<V>(shape) {
+        return short::backward_unit::<V>(shape, b, arrays, out, scratch);
+    }
     let AttentionShape { queries, keys, size, value, .. } = *shape;
-    let [to_q, to_k, _, _] = shape.elements();
+    let (place_q, place_k) = (shape.place_q(), shape.place_k());
+    let (place_v, place_c) = (shape.place_v(), shape.place_out());
+    let [place_dq, place_dk, place_dv] = shape.place_gradients();
     let step = step(shape);
     let turned_k = scratch;
     let turned_v = turned_k.add(size * step);
@@ -330,11 +346,6 @@ pub unsafe fn backward_unit<V: Lanes>(
     let largest = slopes.add(QUERIES * step);
     let sums = largest.add(queries.next_multiple_of(16));
     let means = sums.add(queries.next_multiple_of(16));
-    let dq = out.add(b * queries * size);
-    let dk = out.add(to_q + b * keys * size);
-    let dv = out.add(to_q + to_k + b * keys * value);
-    std::slice::from_raw_parts_mut(dk, keys * size).fill(0.0);
-    std::slice::from_raw_parts_mut(dv, keys * value).fill(0.0);
     let one_block = keys <= KEYS;
     for query in 0..queries {
         *largest.add(query) = f32::NEG_INFINITY;
@@ -344,17 +355,21 @@ pub unsafe fn backward_unit<V: Lanes>(
     for round in usize::from(one_block)..2 {
         for first in (0..keys).step_by(KEYS) {
             let count = KEYS.min(keys - first);
-            let k = arrays.k.add((b * keys + first) * size);
-            let v = arrays.v.add((b * keys + first) * value);
+            let k = Rows { at: arrays.k.add(place_k.at(b, first)), step: place_k.step };
+            let v = Rows { at: arrays.v.add(place_v.at(b, first)), step: place_v.step };
+            let dk = Rows { at: out.add(place_dk.at(b, first)), step: place_dk.step };
+            let dv = Rows { at: out.add(place_dv.at(b, first)), step: place_dv.step };
             transpose::<V>(count, size, k, turned_k, step);
             transpose::<V>(count, value, v, turned_v, step);
+            // The first queries that meet these keys write, later ones add.
+            let mut met_before = false;
             for row in (0..queries).step_by(QUERIES) {
                 let rows = QUERIES.min(queries - row);
                 if shape.causal && first >= row + rows {
                     continue;
                 }
-                let q = arrays.q.add((b * queries + row) * size);
-                let c = arrays.c.add((b * queries + row) * value);
+                let q = Rows { at: arrays.q.add(place_q.at(b, row)), step: place_q.step };
+                let c = Rows { at: arrays.c.add(place_c.at(b, row)), step: place_c.step };
                 scores::<V>([rows, count, size], q, turned_k, strip, step);
                 scores::<V>([rows, count, value], c, turned_v, slopes, step);
                 for r in 0..rows {
@@ -382,15 +397,19 @@ pub unsafe fn backward_unit<V: Lanes>(
                     continue;
                 }
                 let left = Left { at: slopes, row_step: step, depth_step: 1 };
-                let rows_k = Rows { at: k, step: size };
-                let to = Rows { at: dq.add(row * size), step: size };
-                product::<V>([rows, size, count], left, rows_k, to, first > 0);
+                let dq = Rows { at: out.add(place_dq.at(b, row)), step: place_dq.step };
+                product::<V>([rows, size, count], left, k, dq, first > 0, None);
                 let left = Left { at: slopes, row_step: 1, depth_step: step };
-                let to = Rows { at: dk.add(first * size), step: size };
-                product::<V>([count, size, rows], left, Rows { at: q, step: size }, to, true);
+                product::<V>([count, size, rows], left, q, dk, met_before, None);
                 let left = Left { at: strip, row_step: 1, depth_step: step };
-                let to = Rows { at: dv.add(first * value), step: value };
-                product::<V>([count, value, rows], left, Rows { at: c, step: value }, to, true);
+                product::<V>([count, value, rows], left, c, dv, met_before, None);
+                met_before = true;
+            }
+            if round == 1 && !met_before {
+                for key in 0..count {
+                    std::slice::from_raw_parts_mut(dk.at.add(key * dk.step), size).fill(0.0);
+                    std::slice::from_raw_parts_mut(dv.at.add(key * dv.step), value).fill(0.0);
+                }
             }
         }
     }

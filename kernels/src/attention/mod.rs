@@ -17,11 +17,15 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod compiled;
+pub mod gpu;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod lanes;
+mod place;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod product;
 mod scalar;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod short;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +48,23 @@ pub struct AttentionShape {
     pub scale: f64,
     /// Query i meets keys 0 to i only.
     pub causal: bool,
+    /// Where rows lie.
+    pub rows: AttentionRows,
+}
+
+/// How the rows of the arrays of an attention lie in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttentionRows {
+    /// Each array by itself, attention after attention.
+    #[default]
+    Apart,
+    /// Queries, keys and values as a linear layer makes them, `[samples, tokens,
+    /// 3, heads, size]`, and the gradients likewise; outputs `[samples, tokens,
+    /// heads, size]`. There are as many queries as keys, and values are as long.
+    Packed {
+        /// The heads of a sample.
+        heads: usize,
+    },
 }
 
 impl AttentionShape {
@@ -62,6 +83,9 @@ impl AttentionShape {
 /// `(shape, q, k, v, out, scratch)`: q `[batch, queries, size]`, k `[batch,
 /// keys, size]`, v `[batch, keys, value]`, out `[batch, queries, value]`. Where
 /// there are no keys the output is 0.
+///
+/// With [packed](AttentionRows::Packed) rows, q is the array of all three, k the
+/// same from the first key on, v from the first value on.
 pub struct Attention;
 
 /// What a variant provides.
@@ -81,7 +105,8 @@ impl Signature for Attention {
 }
 
 /// `(shape, q, k, v, c, out, scratch)`: the gradients for q, k and v, one after
-/// the other, where c `[batch, queries, value]` is the output's.
+/// the other, where c `[batch, queries, value]` is the output's; with packed rows
+/// as these lie.
 pub struct AttentionGradient;
 
 /// What a variant provides.

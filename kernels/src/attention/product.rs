@@ -26,7 +26,8 @@ pub struct Rows<P> {
     pub step: usize,
 }
 
-/// `out = left · right`, or `out += left · right`.
+/// `out = left · right`, or `out += left · right`; with `shares`, the result of each
+/// row times its share.
 ///
 /// # Safety
 /// The operands are valid for the sizes; the processor has `V`'s instructions
@@ -38,6 +39,7 @@ pub unsafe fn product<V: Lanes>(
     right: Rows<*const f32>,
     out: Rows<*mut f32>,
     add: bool,
+    shares: Option<*const f32>,
 ) {
     let mut column = 0;
     while column < columns {
@@ -46,15 +48,15 @@ pub unsafe fn product<V: Lanes>(
         let out = Rows { at: out.at.add(column), ..out };
         let wide = V::WIDTH == 16;
         column += if wide && rest >= 4 * V::WIDTH {
-            bands::<V, 4, 4>(rows, depth, left, right, out, add, V::WIDTH)
+            bands::<V, 4, 4>(rows, depth, left, right, out, add, shares, V::WIDTH)
         } else if rest >= 2 * V::WIDTH {
             if wide {
-                bands::<V, 8, 2>(rows, depth, left, right, out, add, V::WIDTH)
+                bands::<V, 8, 2>(rows, depth, left, right, out, add, shares, V::WIDTH)
             } else {
-                bands::<V, 4, 2>(rows, depth, left, right, out, add, V::WIDTH)
+                bands::<V, 4, 2>(rows, depth, left, right, out, add, shares, V::WIDTH)
             }
         } else {
-            bands::<V, 8, 1>(rows, depth, left, right, out, add, V::WIDTH.min(rest))
+            bands::<V, 8, 1>(rows, depth, left, right, out, add, shares, V::WIDTH.min(rest))
         };
     }
 }
@@ -68,26 +70,29 @@ unsafe fn bands<V: Lanes, const R: usize, const N: usize>(
     right: Rows<*const f32>,
     out: Rows<*mut f32>,
     add: bool,
+    shares: Option<*const f32>,
     count: usize,
 ) -> usize {
     let mut row = 0;
     while row + R <= rows {
         let left = Left { at: left.at.add(row * left.row_step), ..left };
         let out = Rows { at: out.at.add(row * out.step), ..out };
+        let shares = shares.map(|shares| shares.wrapping_add(row));
         if N > 1 || count == V::WIDTH {
-            tile::<V, R, N, true>(depth, left, right, out, add, count);
+            tile::<V, R, N, true>(depth, left, right, out, add, shares, count);
         } else {
-            tile::<V, R, N, false>(depth, left, right, out, add, count);
+            tile::<V, R, N, false>(depth, left, right, out, add, shares, count);
         }
         row += R;
     }
     while row < rows {
         let left = Left { at: left.at.add(row * left.row_step), ..left };
         let out = Rows { at: out.at.add(row * out.step), ..out };
+        let shares = shares.map(|shares| shares.wrapping_add(row));
         if N > 1 || count == V::WIDTH {
-            tile::<V, 1, N, true>(depth, left, right, out, add, count);
+            tile::<V, 1, N, true>(depth, left, right, out, add, shares, count);
         } else {
-            tile::<V, 1, N, false>(depth, left, right, out, add, count);
+            tile::<V, 1, N, false>(depth, left, right, out, add, shares, count);
         }
         row += 1;
     }
@@ -112,6 +117,7 @@ unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
     right: Rows<*const f32>,
     out: Rows<*mut f32>,
     add: bool,
+    shares: Option<*const f32>,
     count: usize,
 ) {
     let mut sums = [[V::splat(0.0); N]; R];
@@ -134,7 +140,13 @@ unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
             }
         }
     }
-    for (r, row) in sums.iter().enumerate() {
+    for (r, row) in sums.iter_mut().enumerate() {
+        if let Some(shares) = shares {
+            let share = V::splat(*shares.add(r));
+            for sum in row.iter_mut() {
+                *sum = sum.mul(share);
+            }
+        }
         for (k, sum) in row.iter().enumerate() {
             let to = out.at.add(r * out.step + k * V::WIDTH);
             if WHOLE { sum.store(to) } else { sum.store_part(to, count) }
@@ -142,7 +154,7 @@ unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
     }
 }
 
-/// `to[c · step + r] = from[r · columns + c]`.
+/// `to[c · step + r] = from[r · from.step + c]`.
 ///
 /// A square of registers is transposed by exchanging halves, quarters, … of
 /// pairs of them.
@@ -153,7 +165,7 @@ unsafe fn tile<V: Lanes, const R: usize, const N: usize, const WHOLE: bool>(
 pub unsafe fn transpose<V: Lanes>(
     rows: usize,
     columns: usize,
-    from: *const f32,
+    from: Rows<*const f32>,
     to: *mut f32,
     step: usize,
 ) {
@@ -163,12 +175,12 @@ pub unsafe fn transpose<V: Lanes>(
         let mut column = 0;
         while column < columns {
             let width = V::WIDTH.min(columns - column);
-            let from = from.add(row * columns + column);
+            let first = from.at.add(row * from.step + column);
             let to = to.add(column * step + row);
             if width == V::WIDTH && height == V::WIDTH {
-                square::<V, true>(height, width, from, columns, to, step);
+                square::<V, true>(height, width, first, from.step, to, step);
             } else {
-                square::<V, false>(height, width, from, columns, to, step);
+                square::<V, false>(height, width, first, from.step, to, step);
             }
             column += width;
         }

@@ -17,12 +17,10 @@ fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
 }
 
 /// The weights of one query.
-fn weigh<T: Real>(shape: &AttentionShape, query: &[T], keys: &[T], weights: &mut [T]) {
-    for (weight, key) in weights.iter_mut().zip(keys.chunks_exact(shape.size.max(1))) {
-        *weight = T::of(dot(query, key) * shape.scale);
-    }
-    if shape.size == 0 {
-        weights.fill(T::zero());
+fn weigh<T: Real>(shape: &AttentionShape, b: usize, query: &[T], k: &[T], weights: &mut [T]) {
+    let place = shape.place_k();
+    for (key, weight) in weights.iter_mut().enumerate() {
+        *weight = T::of(dot(query, &k[place.at(b, key)..][..shape.size]) * shape.scale);
     }
     let largest = weights.iter().fold(f64::NEG_INFINITY, |a, b| a.max(b.wide()));
     let mut sum = 0.0;
@@ -43,6 +41,7 @@ unsafe fn attention<T: Real>(
     scratch: &mut [T],
 ) {
     let AttentionShape { batch, queries, keys, size, value, .. } = *shape;
+    let (place_q, place_v, place_out) = (shape.place_q(), shape.place_v(), shape.place_out());
     let (each, _) = pieces(batch);
     let (out, scratch) = (Shared::new(out), Shared::new(scratch));
     for_parts(batch, each, |range| {
@@ -50,17 +49,16 @@ unsafe fn attention<T: Real>(
         // SAFETY: each part has a piece of its own.
         let weights = unsafe { scratch.part(piece * keys..(piece + 1) * keys) };
         for b in range {
-            let k = &k[b * keys * size..][..keys * size];
-            let v = &v[b * keys * value..][..keys * value];
-            for i in b * queries..(b + 1) * queries {
-                let weights = &mut weights[..shape.met(i - b * queries)];
-                weigh(shape, &q[i * size..][..size], k, weights);
+            for i in 0..queries {
+                let weights = &mut weights[..shape.met(i)];
+                weigh(shape, b, &q[place_q.at(b, i)..][..size], k, weights);
+                let own = place_out.at(b, i);
                 // SAFETY: each query's output is written by one part.
-                let out = unsafe { out.part(i * value..(i + 1) * value) };
+                let out = unsafe { out.part(own..own + value) };
                 for (column, out) in out.iter_mut().enumerate() {
+                    let value = |j: usize| v[place_v.at(b, j) + column].wide();
                     let terms = weights.iter().enumerate();
-                    let terms = terms.map(|(j, w)| w.wide() * v[j * value + column].wide());
-                    *out = T::of(terms.sum());
+                    *out = T::of(terms.map(|(j, w)| w.wide() * value(j)).sum());
                 }
             }
         }
@@ -77,7 +75,9 @@ unsafe fn gradient<T: Real>(
     scratch: &mut [T],
 ) {
     let AttentionShape { batch, queries, keys, size, value, .. } = *shape;
-    let [to_q, rest, _, _] = shape.elements();
+    let (place_q, place_k) = (shape.place_q(), shape.place_k());
+    let (place_v, place_c) = (shape.place_v(), shape.place_out());
+    let [place_dq, place_dk, place_dv] = shape.place_gradients();
     let (each, _) = pieces(batch);
     out.fill(T::zero());
     let (out, scratch) = (Shared::new(out), Shared::new(scratch));
@@ -87,34 +87,30 @@ unsafe fn gradient<T: Real>(
         let own = unsafe { scratch.part(piece * 2 * keys..(piece + 1) * 2 * keys) };
         for b in range {
             let (weights, slopes) = own.split_at_mut(keys);
-            let k = &k[b * keys * size..][..keys * size];
-            let v = &v[b * keys * value..][..keys * value];
-            let (first_k, first_v) = (to_q + b * keys * size, to_q + rest + b * keys * value);
             // SAFETY: each attention's gradients are written by one part.
-            let dk = unsafe { out.part(first_k..first_k + keys * size) };
-            // SAFETY: as above.
-            let dv = unsafe { out.part(first_v..first_v + keys * value) };
-            for i in b * queries..(b + 1) * queries {
-                let met = shape.met(i - b * queries);
+            let row = |at: usize, length: usize| unsafe { out.part(at..at + length) };
+            for i in 0..queries {
+                let met = shape.met(i);
                 let (weights, slopes) = (&mut weights[..met], &mut slopes[..met]);
-                let (q, c) = (&q[i * size..][..size], &c[i * value..][..value]);
-                weigh(shape, q, k, weights);
+                let (q, c) = (&q[place_q.at(b, i)..][..size], &c[place_c.at(b, i)..][..value]);
+                weigh(shape, b, q, k, weights);
                 let mut mean = 0.0;
                 for (j, slope) in slopes.iter_mut().enumerate() {
-                    *slope = T::of(dot(c, &v[j * value..][..value]));
+                    *slope = T::of(dot(c, &v[place_v.at(b, j)..][..value]));
                     mean += slope.wide() * weights[j].wide();
                 }
-                // SAFETY: as above.
-                let dq = unsafe { out.part(i * size..(i + 1) * size) };
+                let dq = row(place_dq.at(b, i), size);
                 for j in 0..met {
+                    let k = &k[place_k.at(b, j)..][..size];
+                    let (dk, dv) = (row(place_dk.at(b, j), size), row(place_dv.at(b, j), value));
                     let weight = weights[j].wide();
                     let score = T::of(weight * (slopes[j].wide() - mean) * shape.scale);
                     for column in 0..size {
-                        dq[column] += score * k[j * size + column];
-                        dk[j * size + column] += score * q[column];
+                        dq[column] += score * k[column];
+                        dk[column] += score * q[column];
                     }
                     for column in 0..value {
-                        dv[j * value + column] += weights[j] * c[column];
+                        dv[column] += weights[j] * c[column];
                     }
                 }
             }

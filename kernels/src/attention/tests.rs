@@ -1,5 +1,6 @@
 //! Every variant this machine has, against the specification in `f64`.
 
+use super::AttentionRows::{Apart, Packed};
 use super::*;
 use crate::parallel::tests::on_one_and_two_threads;
 use crate::testing::{assert_close, assert_same, poisoned, random};
@@ -69,7 +70,16 @@ fn ragged_sizes_agree_with_the_specification() {
         for [size, value] in [[1, 1], [4, 7], [32, 32], [33, 17], [16, 70]] {
             for causal in [false, true] {
                 let scale = 0.7 / (size as f64).sqrt();
-                check(&AttentionShape { batch: 2, queries, keys, size, value, scale, causal });
+                check(&AttentionShape {
+                    batch: 2,
+                    queries,
+                    keys,
+                    size,
+                    value,
+                    scale,
+                    causal,
+                    rows: Apart,
+                });
             }
         }
     }
@@ -85,6 +95,7 @@ fn long_sequences_many_heads_and_nothing() {
         value: 6,
         scale: 1.3,
         causal: false,
+        rows: Apart,
     };
     for [batch, queries, keys] in [[1, 300, 520], [130, 9, 10], [0, 3, 3], [2, 0, 4], [2, 3, 0]] {
         check(&shape(batch, queries, keys));
@@ -106,6 +117,7 @@ fn scores_far_apart_do_not_overflow() {
         value: 1,
         scale: 1.0,
         causal: false,
+        rows: Apart,
     };
     let q = vec![1000.0f32, -1000.0];
     let k: Vec<f32> = (0..400).map(|j| j as f32).collect();
@@ -116,5 +128,81 @@ fn scores_far_apart_do_not_overflow() {
         // SAFETY: the slices have the lengths of the shape; the variant is supported.
         unsafe { (variant.run.run)(&shape, &q, &k, &v, &mut out, &mut scratch) };
         assert_eq!(out, [399.0, 0.0], "{}", variant.name);
+    }
+}
+
+/// Packed rows are the same attention: the same bits as rows apart.
+#[test]
+fn packed_rows_give_what_rows_apart_give() {
+    for [samples, tokens, heads, size] in
+        [[1, 1, 1, 1], [2, 5, 3, 4], [2, 64, 4, 32], [1, 70, 2, 17], [1, 300, 1, 9], [2, 3, 2, 0]]
+    {
+        for causal in [false, true] {
+            let apart = AttentionShape {
+                batch: samples * heads,
+                queries: tokens,
+                keys: tokens,
+                size,
+                value: size,
+                scale: 0.4,
+                causal,
+                rows: Apart,
+            };
+            let packed = AttentionShape { rows: Packed { heads }, ..apart };
+            // [samples, heads, tokens, size] as part `which` of `of` in packed rows.
+            let pack = |to: &mut [f32], from: &[f32], which: usize, of: usize| {
+                for (i, value) in from.iter().enumerate() {
+                    let (column, row) = (i % size, i / size);
+                    let (token, b) = (row % tokens, row / tokens);
+                    let (sample, head) = (b / heads, b % heads);
+                    let place = (sample * tokens + token) * of + which;
+                    to[(place * heads + head) * size + column] = *value;
+                }
+            };
+            let [q, k, v, c] = arrays::<f32>(&apart);
+            let mut together = vec![0.0; 3 * q.len()];
+            for (which, part) in [&q, &k, &v].into_iter().enumerate() {
+                pack(&mut together, part, which, 3);
+            }
+            let mut packed_c = vec![0.0; c.len()];
+            pack(&mut packed_c, &c, 0, 1);
+            for (forward, backward) in ATTENTION.f32.iter().zip(ATTENTION_GRADIENT.f32) {
+                if forward.isa.supported().is_err() {
+                    continue;
+                }
+                let what = format!("{} {packed:?}", forward.name);
+                let [y, g] = run(
+                    &apart,
+                    &forward.run,
+                    &backward.run,
+                    &[q.clone(), k.clone(), v.clone(), c.clone()],
+                );
+                let mut want = vec![0.0; y.len()];
+                pack(&mut want, &y, 0, 1);
+                let mut want_gradients = vec![0.0; g.len()];
+                for which in 0..3 {
+                    let part = &g[which * q.len()..][..q.len()];
+                    pack(&mut want_gradients, part, which, 3);
+                }
+                let skip = |parts: usize| (parts * heads * size).min(together.len());
+                let (k, v) = (&together[skip(1)..], &together[skip(2)..]);
+                let mut out = poisoned(y.len() + 1);
+                let mut scratch = poisoned((forward.run.scratch)(&packed));
+                let last = y.len();
+                // SAFETY: the slices have the lengths of the shape.
+                unsafe {
+                    (forward.run.run)(&packed, &together, k, v, &mut out[..last], &mut scratch)
+                };
+                assert!(out.pop().is_some_and(|value| value.is_nan()), "{what}");
+                assert_same(&out, &want, &what);
+                let mut out = poisoned(g.len() + 1);
+                let mut scratch = poisoned((backward.run.scratch)(&packed));
+                let (last, run) = (g.len(), backward.run.run);
+                // SAFETY: as above.
+                unsafe { run(&packed, &together, k, v, &packed_c, &mut out[..last], &mut scratch) };
+                assert!(out.pop().is_some_and(|value| value.is_nan()), "{what}");
+                assert_same(&out, &want_gradients, &format!("{what} gradients"));
+            }
+        }
     }
 }

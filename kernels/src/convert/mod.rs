@@ -1,5 +1,6 @@
 //! Integers to floats and back, counters, and ramps: small work at the edges of a step.
 
+pub mod gpu;
 mod scalar;
 
 use crate::isa::Isa;

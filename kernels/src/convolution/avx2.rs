@@ -53,7 +53,7 @@ unsafe fn weight_gradient(
     unsafe { reduce::run::<Avx2>(shape, input, cotangent, gradient, scratch) }
 }
 
-struct Avx2;
+pub(super) struct Avx2;
 
 impl correlate::Tile for Avx2 {
     const LANES: usize = 8;

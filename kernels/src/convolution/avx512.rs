@@ -225,12 +225,39 @@ unsafe fn reduce_tile<const R: usize, const K: usize>(job: &reduce::TileJob) {
             source = source.wrapping_add(job.source_steps.line);
         }
     }
+    let offsets = ((1u32 << K) - 1) as __mmask8;
     for row in 0..R {
-        for k in 0..K {
-            // SAFETY: writable at every row and offset.
-            unsafe {
-                *job.sums.add(row * job.sums_step + k) += _mm512_reduce_add_ps(sums[row][k]);
-            }
+        let total = add_lanes(from_fn(|k| if k < K { sums[row][k] } else { _mm512_setzero_ps() }));
+        // SAFETY: writable at every row and offset; the mask leaves out what
+        // is none.
+        unsafe {
+            let sums = job.sums.add(row * job.sums_step);
+            let total = _mm256_add_ps(_mm256_maskz_loadu_ps(offsets, sums), total);
+            _mm256_mask_storeu_ps(sums, offsets, total);
         }
     }
+}
+
+/// The sum of the lanes of each of eight vectors: they are halved together, in
+/// 23 instructions, where each by itself would take 8 and a scalar addition.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+#[inline]
+fn add_lanes([a, b, c, d, e, f, g, h]: [__m512; 8]) -> __m256 {
+    // In each 128-bit lane: a a b b → a b a b.
+    let two = |a, b| _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    // a b a b, c d c d → a b c d.
+    let four = |ab, cd| {
+        let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+        let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
+        _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+    };
+    let (abcd, efgh) = (four(two(a, b), two(c, d)), four(two(e, f), two(g, h)));
+    let (low, high) =
+        (_mm512_shuffle_f32x4::<0x44>(abcd, efgh), _mm512_shuffle_f32x4::<0xee>(abcd, efgh));
+    let halves = _mm512_add_ps(low, high);
+    let (low, high) = (
+        _mm512_shuffle_f32x4::<0x88>(halves, halves),
+        _mm512_shuffle_f32x4::<0xdd>(halves, halves),
+    );
+    _mm512_castps512_ps256(_mm512_add_ps(low, high))
 }

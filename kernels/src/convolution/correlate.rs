@@ -1,4 +1,5 @@
-//! Convolution, and the gradient of its input, as sums over constant offsets.
+//! Convolution, and the gradient of its input, as sums over constant offsets:
+//! an implicit matrix product, the windows being read where the image is.
 //!
 //! For one image and group the result is a matrix product
 //! `result[channel, position] = Σ_k weight[channel, k] · window[k, position]`
@@ -24,6 +25,10 @@
 //! tiles of 8, and a tile with few channels takes more vectors, so that there
 //! are always enough independent sums to hide the latency of the multipliers.
 //! The last tile of an image takes the vectors that are left, not a full set.
+//!
+//! Step 4: a kernel of 1 × 1 without a border reads the image itself: 64 → 64 at
+//! 32 × 32 from 68 to 79 % of the multiply-add peak, on two threads from 65 to
+//! 79 %.
 //!
 //! Measured with AVX-512, one thread, on a two-core Zen 5 server, 64 images,
 //! kernel 3 × 3, best of repeated calls, in GFLOP/s, the border's products
@@ -314,6 +319,9 @@ impl Plan {
 
     /// Elements of the copy of an image; the last vector may run over its end.
     fn copy(&self) -> usize {
+        if self.source.is_image(self.lanes) {
+            return 0;
+        }
         (self.source.size() + self.lanes).next_multiple_of(LINE)
     }
 
@@ -456,7 +464,7 @@ pub(super) unsafe fn run<T: Tile>(
     }
     let plan = Plan::new::<T>(shape, direction);
     assert!(scratch.len() >= plan.scratch(), "length of the scratch of a convolution");
-    assert!(u32::try_from(plan.copy().max(result.len())).is_ok(), "images of 2^32 elements");
+    assert!(u32::try_from(plan.source.size().max(result.len())).is_ok(), "images of 2^32 elements");
     let aligned = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
     let [offsets, vectors, weights, part_size] = plan.regions();
     let (offsets, rest) = scratch[aligned..].split_at_mut(offsets);
@@ -485,7 +493,11 @@ pub(super) unsafe fn run<T: Tile>(
         }
         for image in range {
             let group = image % shape.groups;
-            plan.source.fill(&source[image * plan.source_image..][..plan.source_image], copy);
+            let from = &source[image * plan.source_image..][..plan.source_image];
+            if !copy.is_empty() {
+                plan.source.fill(from, copy);
+            }
+            let copy = if copy.is_empty() { from } else { &*copy };
             let at = image * plan.result_image;
             // SAFETY: images of the result are disjoint and inside it.
             let result = unsafe { shared_result.part(at..at + plan.result_image) };
@@ -530,8 +542,9 @@ unsafe fn run_image<T: Tile>(
                     out_step: height * width,
                 };
                 // SAFETY: the tables keep positions plus offsets inside the
-                // copy, whose end leaves room for a vector, and the results
-                // inside the rows of `out`.
+                // copy, whose end leaves room for a vector, or the image, in
+                // which vectors are whole; and the results inside the rows of
+                // `out`.
                 unsafe { T::correlate(&job) };
             }
         }

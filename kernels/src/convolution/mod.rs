@@ -5,33 +5,48 @@
 //! kernel is not flipped: cross-correlation, as in PyTorch.
 //!
 //! `scalar` is the specification: one loop over all products that occur, read
-//! in three ways. The SIMD variants never build a matrix of windows. They copy
-//! each image once, with its border, into planes in which every tap of the
-//! kernel is a constant offset (`source`), and then sum over the offsets
-//! (`correlate`: the result and the gradient of the input) or over the
-//! positions (`reduce`: the gradient of the weight). With many channels a kernel
-//! of 3 × 3 takes fewer multiplications by `winograd`.
+//! in three ways. The others are ways to study:
+//!
+//! | variant | file | |
+//! |---|---|---|
+//! | `avx512`, `avx2` | `correlate`, `reduce` | direct: an implicit matrix product |
+//! | `winograd2`, `winograd4`, and the same with `-avx2` | `winograd` | 3 × 3 with fewer multiplications |
+//! | `im2col` | `im2col` | the windows written out, and a matrix product |
+//! | `skip` | `skip` | leaves out the products with zeros |
+//!
+//! Direct and implicit matrix product (implicit GEMM) are one here: the register
+//! tiles are those of a matrix product of the weight and the windows, but no
+//! matrix of windows is built. Each image is copied once, with its border, into
+//! planes in which every tap of the kernel is a constant offset (`source`), and
+//! the sums are over the offsets (`correlate`: the result and the gradient of the
+//! input) or over the positions (`reduce`: the gradient of the weight).
 //!
 //! `scalar` leaves the border out, the others multiply by its zeros: the same
-//! for finite values, while infinities make NaN in more places.
+//! for finite values, while infinities make NaN in more places; `skip` leaves all
+//! zeros of one operand out, so that they make NaN in fewer.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
-mod correlate;
+mod channels_last;
 #[cfg(target_arch = "x86_64")]
-mod form;
+mod correlate;
+pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 mod im2col;
 #[cfg(target_arch = "x86_64")]
 mod reduce;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
+mod skip;
+#[cfg(target_arch = "x86_64")]
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 #[cfg(target_arch = "x86_64")]
 mod winograd;
 
@@ -157,15 +172,21 @@ pub static CONV2D: Kernel<Convolution> = Kernel {
     name: "conv2d",
     f32: &[
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::FORWARD_2 },
+        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::Avx512Two::FORWARD },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::FORWARD },
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::FORWARD_4 },
+        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::FORWARD },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "skip", isa: Isa::Avx512, run: skip::FORWARD },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "im2col", isa: Isa::Avx512, run: im2col::FORWARD },
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::FORWARD },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::FORWARD },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd4-avx2", isa: Isa::Avx2, run: winograd::Avx2Four::FORWARD },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::forward() },
     ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::forward() }],
@@ -176,13 +197,21 @@ pub static CONV2D_INPUT_GRADIENT: Kernel<Convolution> = Kernel {
     name: "conv2d_input_gradient",
     f32: &[
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::INPUT_GRADIENT_2 },
+        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::Avx512Two::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::INPUT_GRADIENT_4 },
+        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "skip", isa: Isa::Avx512, run: skip::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "im2col", isa: Isa::Avx512, run: im2col::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::INPUT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::INPUT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd4-avx2", isa: Isa::Avx2, run: winograd::Avx2Four::INPUT_GRADIENT },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::input_gradient() },
     ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::input_gradient() }],
@@ -193,9 +222,25 @@ pub static CONV2D_WEIGHT_GRADIENT: Kernel<Convolution> = Kernel {
     name: "conv2d_weight_gradient",
     f32: &[
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2", isa: Isa::Avx512, run: winograd::Avx512Two::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::WEIGHT_GRADIENT },
         #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd4", isa: Isa::Avx512, run: winograd::Avx512Four::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "skip", isa: Isa::Avx512, run: skip::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "im2col", isa: Isa::Avx512, run: im2col::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "winograd2-avx2", isa: Isa::Avx2, run: winograd::Avx2Two::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
         Variant { name: "avx2", isa: Isa::Avx2, run: avx2::WEIGHT_GRADIENT },
+        #[cfg(target_arch = "x86_64")]
+        Variant {
+            name: "winograd4-avx2",
+            isa: Isa::Avx2,
+            run: winograd::Avx2Four::WEIGHT_GRADIENT,
+        },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::weight_gradient() },
     ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::weight_gradient() }],

@@ -84,6 +84,19 @@ impl Layout {
         self.channels * self.axes[0].planes * self.axes[1].planes * self.plane
     }
 
+    /// Whether the copy would be the image itself, and vectors of `lanes` that
+    /// start at multiples of `lanes` in a row stay inside: a kernel of 1 × 1
+    /// without a border. Then the image is read where it is.
+    pub(super) fn is_image(&self, lanes: usize) -> bool {
+        let same = |axis: &Axis| {
+            axis.planes == 1 && axis.step == 1 && axis.border == 0 && axis.length == axis.pixels
+        };
+        let [height, width] = self.axes.map(|axis| axis.length);
+        self.axes.iter().all(same)
+            && self.plane == height * width
+            && self.pitch().is_multiple_of(lanes)
+    }
+
     /// Elements from one row of a plane to the next.
     pub(super) fn pitch(&self) -> usize {
         self.axes[1].length

@@ -1,5 +1,6 @@
 //! Eigenvalues and eigenvectors of small symmetric matrices.
 
+pub mod gpu;
 mod scalar;
 #[cfg(test)]
 mod tests;

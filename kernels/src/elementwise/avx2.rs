@@ -40,6 +40,10 @@ impl Lanes for F32x8 {
         _mm256_storeu_ps(to, self.0);
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        _mm256_stream_ps(to, self.0);
+    }
+    #[inline(always)]
     unsafe fn store_part(self, to: *mut f32, count: usize) {
         _mm256_maskstore_ps(to, window(count), self.0);
     }

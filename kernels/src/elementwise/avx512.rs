@@ -35,6 +35,10 @@ impl Lanes for F32x16 {
         _mm512_storeu_ps(to, self.0);
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        _mm512_stream_ps(to, self.0);
+    }
+    #[inline(always)]
     unsafe fn store_part(self, to: *mut f32, count: usize) {
         _mm512_mask_storeu_ps(to, window(count), self.0);
     }

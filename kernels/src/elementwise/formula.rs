@@ -142,9 +142,15 @@ unsafe fn exp_reduced<V: Lanes>(x: V) -> (V, V) {
     let n = x.mul(V::splat(LOG2_E)).round();
     let r = n.neg_mul_add(V::splat(std::f32::consts::LN_2), x);
     let r = n.neg_mul_add(V::splat(-1.904_654_2e-9), r);
+    (n, exp_fraction(r))
+}
+
+/// e^r - 1 for |r| ≤ ½ ln 2.
+#[inline(always)]
+unsafe fn exp_fraction<V: Lanes>(r: V) -> V {
     let p =
         r.polynomial([4.999_999_4e-1, 1.666_652_1e-1, 4.166_839e-2, 8.368_745e-3, 1.381_454_2e-3]);
-    (n, r.mul(r).mul_add(p, r))
+    r.mul(r).mul_add(p, r)
 }
 
 /// e^x - 1 = 2^n·q + (2^n - 1) with n and q = e^r - 1 as for e^x. It is built
@@ -320,6 +326,74 @@ impl UnaryFormula for Erf {
     }
 }
 
+/// `(Φ(-t), φ(t))` for t = |x|: the normal distribution function and density.
+///
+/// Φ(-t) = e^(-t²/2) · Q(t), where Q falls from ½ like 1/(t √2π). With
+/// u = 1/(t + 3.5) and s = (t - 3.5) u = 1 - 7u, which maps all t to (-1, 1),
+/// Q = u · P(s) with P of degree 9: a relative error of 2^-27 up to t = 13.6,
+/// where e^(-t²/2) is about to leave the denormals. (The place of the pole is the
+/// best of 1.5, 2, … 4.)
+///
+/// In a vision transformer's step (2 million values, two threads of a two-core
+/// AVX-512 server, Zen 5), with the bias added before and summed after: forwards 0.80
+/// to 0.45 ms against a chain of products with the error function, backwards 1.07 to
+/// 0.70, where the chain computed both the error function and an exponential.
+///
+/// t² is rounded, and of e^(-t²/2) that would be t²/2 ULP; what it lacks, known
+/// exactly by a fused multiply-add, is small, so that 1 - lack/2 puts it right.
+#[inline(always)]
+unsafe fn normal<V: Lanes>(x: V) -> (V, V) {
+    let one = V::splat(1.0);
+    // NaN is let through, being the second operand.
+    let t = V::splat(14.5).min(x.abs());
+    let u = one.div(t.add(V::splat(3.5)));
+    let s = u.neg_mul_add(V::splat(7.0), one);
+    let p = s.polynomial([
+        7.444_160_6e-1,
+        -5.655_618e-1,
+        3.154_249_8e-1,
+        -1.160_527_7e-1,
+        1.740_731_3e-2,
+        6.491_772e-3,
+        -3.179_778e-3,
+        -4.942_656e-4,
+        4.288_095_8e-4,
+        1.144_100_4e-4,
+    ]);
+    let minus_half = V::splat(-0.5);
+    let square = t.mul(t);
+    let lack = t.mul_add(t, square.flip_sign(V::splat(-0.0)));
+    let e = exp_within(V::splat(-104.0).max(square.mul(minus_half)));
+    let e = e.mul(lack.mul_add(minus_half, one));
+    (p.mul(u).mul(e), e.mul(V::splat(3.989_423e-1)))
+}
+
+/// x (1 - Φ(-x)) above 0, x Φ(x) below: nothing cancels.
+///
+/// Error: 12 ULP; over all `f32` at most 11 were found, at x = -13.1, where the
+/// result is next to the denormals.
+impl UnaryFormula for Gelu {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V) -> V {
+        let (tail, _) = normal(x);
+        let share = V::select(V::splat(0.0).greater(x), tail, V::splat(1.0).sub(tail));
+        x.mul(share)
+    }
+}
+
+/// Error: 4·10⁻⁷ of the cotangent; the slope has a zero at x = -0.75, next to
+/// which no relative error can be stated.
+impl BinaryFormula for GeluGradient {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(x: V, c: V) -> V {
+        let (tail, density) = normal(x);
+        let share = V::select(V::splat(0.0).greater(x), tail, V::splat(1.0).sub(tail));
+        // The density is 0 long before 14.5; an infinite x would make it NaN.
+        let near = V::splat(14.5).min(V::splat(-14.5).max(x));
+        near.mul_add(density, share).mul(c)
+    }
+}
+
 /// Error: 2 ULP, and for |x| above 65536 that of the scalar function.
 impl UnaryFormula for Sin {
     #[inline(always)]
@@ -461,6 +535,93 @@ impl BinaryFormula for Atan2 {
         let angle = angle.flip_sign(y);
         V::select(x.is_nan(), x, V::select(y.is_nan(), y, angle))
     }
+}
+
+/// 2^(b · log₂ a) for a positive normal a; everything else, with its rules, is the
+/// scalar function's.
+///
+/// What b · log₂ a is off by, the result is off by as a factor, so for a result of
+/// 2^128 the logarithm needs seven more bits than an `f32` has. It is held in two:
+/// with a = m · 2^e and f = m - 1 as for the logarithm, s = f / (2 + f) and what
+/// its rounding lost,
+///
+///   log₂ m = 2/ln 2 · (s + s³/3 + s⁵/5 + …),
+///
+/// where the first term is a product of two numbers in two parts and the rest, less
+/// than a hundredth of it, is plain. e is added exactly (two-sum of unequals); the
+/// product with b is split by a fused multiply-add, its nearest integer taken off
+/// the larger part, and 2^r = e^(r ln 2) is that of the exponential.
+///
+/// Error: 3 ULP.
+impl BinaryFormula for Pow {
+    #[inline(always)]
+    unsafe fn lanes<V: Lanes>(a: V, b: V) -> V {
+        let (zero, one) = (V::splat(0.0), V::splat(1.0));
+        let (m, e) = a.split();
+        let f = m.sub(one);
+        let below = f.add(V::splat(2.0));
+        let below_lost = f.sub(below.sub(V::splat(2.0)));
+        let s = f.div(below);
+        let s_lost = s.neg_mul_add(below_lost, s.neg_mul_add(below, f)).div(below);
+        // 2/ln 2 in two parts, and 2/(3 ln 2), 2/(5 ln 2), ….
+        let (c, c_rest) = (V::splat(2.885_39), V::splat(3.851_926e-8));
+        let square = s.mul(s);
+        let rest = square.polynomial([
+            9.617_967e-1,
+            5.770_780_2e-1,
+            4.121_985_8e-1,
+            3.205_989e-1,
+            2.623_081_8e-1,
+        ]);
+        let high = c.mul(s);
+        let low = c.mul_add(s, zero.sub(high));
+        let low = s.mul_add(c_rest, c.mul_add(s_lost, low));
+        let low = square.mul(s).mul_add(rest, low);
+        let log = e.add(high);
+        let low = low.add(high.sub(log.sub(e)));
+        let sum = log.add(low);
+        let low = low.sub(sum.sub(log));
+
+        let power = b.mul(sum);
+        let lost = b.mul_add(low, b.mul_add(sum, zero.sub(power)));
+        // Beyond, the result is 0 or ∞ whatever was lost.
+        let near = V::splat(160.0).greater(power.abs());
+        let lost = V::select(near, lost, zero);
+        let power = V::splat(-159.0).max(V::splat(129.9).min(power));
+        let n = power.round();
+        let r = power.sub(n).add(lost).mul(V::splat(std::f32::consts::LN_2));
+        let y = exp_fraction(r).add(one).scale(n);
+
+        let normal = V::truth(a.greater_equal(V::splat(f32::MIN_POSITIVE)));
+        let finite = V::truth(V::splat(f32::INFINITY).greater(a));
+        let moderate = V::truth(V::splat(1e30).greater(b.abs()));
+        let plain = normal.mul(finite).mul(moderate);
+        let odd = V::splat(0.5).greater(plain);
+        if V::any(odd) { patch_pairs(y, odd, a, b, Pow::value::<f32>) } else { y }
+    }
+}
+
+/// `function` of the pairs for which `mask` is true, `values` elsewhere.
+#[inline(always)]
+unsafe fn patch_pairs<V: Lanes>(
+    values: V,
+    mask: V::Mask,
+    a: V,
+    b: V,
+    function: fn(f32, f32) -> f32,
+) -> V {
+    // Large enough for the widest register.
+    let (mut left, mut right, mut chosen, mut out) = ([0.0; 16], [0.0; 16], [0.0; 16], [0.0; 16]);
+    a.store(left.as_mut_ptr());
+    b.store(right.as_mut_ptr());
+    V::truth(mask).store(chosen.as_mut_ptr());
+    values.store(out.as_mut_ptr());
+    for i in 0..V::WIDTH {
+        if chosen[i] != 0.0 {
+            out[i] = function(left[i], right[i]);
+        }
+    }
+    V::load(out.as_ptr())
 }
 
 /// `whole + rest - angle`, where `rest` is what `whole` lacks of its number.

@@ -32,6 +32,8 @@ pub trait Lanes: Copy {
     unsafe fn load_part(from: *const f32, count: usize, fill: Self) -> Self;
     /// Writes `WIDTH` elements.
     unsafe fn store(self, to: *mut f32);
+    /// Writes `WIDTH` elements past the caches, at a multiple of their size.
+    unsafe fn stream(self, to: *mut f32);
     /// Writes the first `count < WIDTH` lanes and nothing behind them.
     unsafe fn store_part(self, to: *mut f32, count: usize);
     /// The same value in every lane.

@@ -14,6 +14,7 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) mod formula;
+pub mod gpu;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) mod lanes;
 pub(crate) mod scalar;
@@ -82,8 +83,6 @@ impl<R: UnaryFormula> Table<R> {
 }
 
 impl<R: BinaryRule> Table<R> {
-    const SCALAR_F32: &'static [Variant<BinaryRun<f32>>] =
-        &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::binary::<R, f32> }];
     const BINARY_F64: &'static [Variant<BinaryRun<f64>>] =
         &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::binary::<R, f64> }];
 }
@@ -146,6 +145,8 @@ pub static RELU: Kernel<Unary> = unary::<scalar::Relu>();
 pub static SOFTPLUS: Kernel<Unary> = unary::<scalar::Softplus>();
 /// The error function.
 pub static ERF: Kernel<Unary> = unary::<scalar::Erf>();
+/// `x Φ(x)`, Φ the normal distribution function.
+pub static GELU: Kernel<Unary> = unary::<scalar::Gelu>();
 
 /// `a + b`.
 pub static ADD: Kernel<Binary> = binary::<scalar::Add>();
@@ -155,15 +156,12 @@ pub static SUB: Kernel<Binary> = binary::<scalar::Sub>();
 pub static MUL: Kernel<Binary> = binary::<scalar::Mul>();
 /// `a / b`.
 pub static DIV: Kernel<Binary> = binary::<scalar::Div>();
-/// `a^b`, with C's rules: anything to the 0 is 1. Scalar only: e^(b·ln a) in
-/// `f32` would lose as many bits as the exponent of the result has.
-pub static POW: Kernel<Binary> = Kernel {
-    name: scalar::Pow::NAME,
-    f32: Table::<scalar::Pow>::SCALAR_F32,
-    f64: Table::<scalar::Pow>::BINARY_F64,
-};
+/// `a^b`, with C's rules: anything to the 0 is 1.
+pub static POW: Kernel<Binary> = binary::<scalar::Pow>();
 /// The angle of the point whose height is `a` and whose width is `b`.
 pub static ATAN2: Kernel<Binary> = binary::<scalar::Atan2>();
+/// `(Φ(a) + a φ(a)) b`: the slope of [`GELU`] at `a` times `b`.
+pub static GELU_GRADIENT: Kernel<Binary> = binary::<scalar::GeluGradient>();
 /// The larger; NaN if either is NaN.
 pub static MAXIMUM: Kernel<Binary> = binary::<scalar::Maximum>();
 /// The smaller; NaN if either is NaN.
@@ -188,7 +186,7 @@ pub static SELECT: Kernel<Select> = Kernel {
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::select::<f64> }],
 };
 
-static UNARY: [&Kernel<Unary>; 20] = [
+static UNARY: [&Kernel<Unary>; 21] = [
     &NEG,
     &ABS,
     &SIGN,
@@ -209,10 +207,23 @@ static UNARY: [&Kernel<Unary>; 20] = [
     &RELU,
     &SOFTPLUS,
     &ERF,
+    &GELU,
 ];
 
-static BINARY: [&Kernel<Binary>; 11] =
-    [&ADD, &SUB, &MUL, &DIV, &POW, &ATAN2, &MAXIMUM, &MINIMUM, &GREATER, &GREATER_EQUAL, &EQUAL];
+static BINARY: [&Kernel<Binary>; 12] = [
+    &ADD,
+    &SUB,
+    &MUL,
+    &DIV,
+    &POW,
+    &ATAN2,
+    &GELU_GRADIENT,
+    &MAXIMUM,
+    &MINIMUM,
+    &GREATER,
+    &GREATER_EQUAL,
+    &EQUAL,
+];
 
 /// The kernels of this family with their variants.
 pub fn kernels() -> Vec<KernelStatus> {

@@ -293,6 +293,33 @@ impl UnaryRule for Erf {
     }
 }
 
+/// The normal distribution function at -t ≤ 0, without cancellation.
+fn tail(t: f64) -> f64 {
+    0.5 * libm::erfc(t * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// `x Φ(x)`, Φ the normal distribution function.
+pub struct Gelu;
+impl UnaryRule for Gelu {
+    const NAME: &'static str = "gelu";
+    fn value<T: Real>(x: T) -> T {
+        T::of(x.wide() * tail(-x.wide()))
+    }
+}
+
+/// `(Φ(x) + x φ(x)) c`, φ the normal density: the slope of [`Gelu`] times `c`.
+pub struct GeluGradient;
+impl BinaryRule for GeluGradient {
+    const NAME: &'static str = "gelu_gradient";
+    fn value<T: Real>(x: T, c: T) -> T {
+        let x = x.wide();
+        let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+        // Without a product of an infinite x with a density of 0.
+        let bend = if density == 0.0 { 0.0 } else { x * density };
+        T::of((tail(-x) + bend) * c.wide())
+    }
+}
+
 /// `a + b`.
 pub struct Add;
 impl BinaryRule for Add {

@@ -6,9 +6,11 @@ use super::packed::{self, PackJob, Tile, TileJob};
 use super::{MatmulShape, Routine};
 use std::arch::x86_64::*;
 use std::array::from_fn;
+use std::ops::Range;
 
 /// The routine.
-pub(super) const ROUTINE: Routine<f32> = Routine { run, scratch: packed::scratch::<Avx2> };
+pub(super) const ROUTINE: Routine<f32> =
+    Routine { run, scratch: packed::scratch::<Avx2>, report: Some(report) };
 
 /// # Safety
 /// The processor has AVX2 and FMA.
@@ -17,7 +19,21 @@ unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratc
     unsafe { packed::run::<Avx2>(shape, a, b, out, scratch) }
 }
 
-struct Avx2;
+/// # Safety
+/// The processor has AVX2 and FMA.
+unsafe fn report(
+    shape: &MatmulShape,
+    a: &[f32],
+    b: &[f32],
+    out: *mut f32,
+    scratch: &mut [f32],
+    finished: &(dyn Fn(Range<usize>) + Sync),
+) {
+    // SAFETY: the caller's promise.
+    unsafe { packed::report::<Avx2>(shape, a, b, out, scratch, finished) }
+}
+
+pub(crate) struct Avx2;
 
 /// Steps of depth that are packed side by side.
 const STEPS: usize = 8;

@@ -42,12 +42,15 @@
 //! are bound by memory.
 
 use super::packed::{self, PackJob, Tile, TileJob};
+use super::plan::LINE;
 use super::{MatmulShape, Routine};
 use std::arch::x86_64::*;
 use std::array::from_fn;
+use std::ops::Range;
 
 /// The routine.
-pub(crate) const ROUTINE: Routine<f32> = Routine { run, scratch: packed::scratch::<Avx512> };
+pub(crate) const ROUTINE: Routine<f32> =
+    Routine { run, scratch: packed::scratch::<Avx512>, report: Some(report) };
 
 /// # Safety
 /// The processor has AVX-512 F, DQ, BW and VL.
@@ -56,7 +59,24 @@ unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratc
     unsafe { packed::run::<Avx512>(shape, a, b, out, scratch) }
 }
 
+/// # Safety
+/// The processor has AVX-512 F, DQ, BW and VL.
+unsafe fn report(
+    shape: &MatmulShape,
+    a: &[f32],
+    b: &[f32],
+    out: *mut f32,
+    scratch: &mut [f32],
+    finished: &(dyn Fn(Range<usize>) + Sync),
+) {
+    // SAFETY: the caller's promise.
+    unsafe { packed::report::<Avx512>(shape, a, b, out, scratch, finished) }
+}
+
 pub(crate) struct Avx512;
+
+/// Steps of depth in which a tile asks for one line ahead.
+const AHEAD: usize = 4;
 
 /// Steps of depth that are packed side by side: as many lines that lie 4 KiB
 /// apart as the first-level cache can hold together.
@@ -67,23 +87,28 @@ impl Tile for Avx512 {
     const ROWS: usize = 14;
 
     unsafe fn multiply(job: &TileJob) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::multiply_ahead(job, job.right) }
+    }
+
+    unsafe fn multiply_ahead(job: &TileJob, ahead: *const f32) {
         // SAFETY: the caller's promise, for each number of rows.
         unsafe {
             match job.rows {
-                1 => tiles::<1>(job),
-                2 => tiles::<2>(job),
-                3 => tiles::<3>(job),
-                4 => tiles::<4>(job),
-                5 => tiles::<5>(job),
-                6 => tiles::<6>(job),
-                7 => tiles::<7>(job),
-                8 => tiles::<8>(job),
-                9 => tiles::<9>(job),
-                10 => tiles::<10>(job),
-                11 => tiles::<11>(job),
-                12 => tiles::<12>(job),
-                13 => tiles::<13>(job),
-                _ => tiles::<14>(job),
+                1 => tiles::<1>(job, ahead),
+                2 => tiles::<2>(job, ahead),
+                3 => tiles::<3>(job, ahead),
+                4 => tiles::<4>(job, ahead),
+                5 => tiles::<5>(job, ahead),
+                6 => tiles::<6>(job, ahead),
+                7 => tiles::<7>(job, ahead),
+                8 => tiles::<8>(job, ahead),
+                9 => tiles::<9>(job, ahead),
+                10 => tiles::<10>(job, ahead),
+                11 => tiles::<11>(job, ahead),
+                12 => tiles::<12>(job, ahead),
+                13 => tiles::<13>(job, ahead),
+                _ => tiles::<14>(job, ahead),
             }
         }
     }
@@ -105,23 +130,36 @@ impl Tile for Avx512 {
 /// # Safety
 /// As for [`Tile::multiply`].
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-unsafe fn tiles<const R: usize>(job: &TileJob) {
+unsafe fn tiles<const R: usize>(job: &TileJob, ahead: *const f32) {
     // SAFETY: the caller's promise.
-    unsafe { if job.columns > 16 { tile::<R, 2>(job) } else { tile::<R, 1>(job) } }
+    unsafe {
+        match job.columns {
+            1..=16 => tile::<R, 1, false>(job, ahead),
+            _ if ahead == job.right => tile::<R, 2, false>(job, ahead),
+            _ => tile::<R, 2, true>(job, ahead),
+        }
+    }
 }
 
 /// `R` rows of `V` vectors, held in `R · V` registers from the first to the
-/// last step.
+/// last step; asks for lines ahead if `ASK`.
 ///
 /// # Safety
 /// As for [`Tile::multiply`], with `R` the job's rows and `V` vectors enough
 /// for its columns.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
 #[inline]
-unsafe fn tile<const R: usize, const V: usize>(job: &TileJob) {
+unsafe fn tile<const R: usize, const V: usize, const ASK: bool>(
+    job: &TileJob,
+    mut ahead: *const f32,
+) {
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     let (mut left, mut right) = (job.left, job.right);
-    for _ in 0..job.depth {
+    for step in 0..job.depth {
+        if ASK && step % AHEAD == 0 {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+            ahead = ahead.wrapping_add(LINE);
+        }
         // SAFETY: a step of `right` holds `V` vectors and one of `left` `R`
         // values; the pointers advance to the next step, `depth` times in all,
         // and wrapping arithmetic forms the last one.
@@ -156,7 +194,7 @@ unsafe fn tile<const R: usize, const V: usize>(job: &TileJob) {
 }
 
 /// The first `lanes` of 16 lanes.
-fn last_mask(lanes: usize) -> __mmask16 {
+pub(super) fn last_mask(lanes: usize) -> __mmask16 {
     (0xffff_u32 >> (16 - lanes.min(16))) as __mmask16
 }
 

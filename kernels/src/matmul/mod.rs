@@ -9,6 +9,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod gpu;
+pub mod half;
 mod matrixmultiply;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -21,15 +23,18 @@ mod scalar;
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{Avx512, ROUTINE as AVX512};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use packed::{Tile as PackedTile, TileJob as PackedTileJob};
+pub(crate) use packed::{PackJob, Tile as PackedTile, TileJob as PackedTileJob};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use plan::parts;
 
 use crate::isa::Isa;
 use crate::real::Real;
 use crate::variant::{Kernel, KernelStatus, Signature, Variant};
+use std::ops::Range;
 
 /// What is multiplied: `batch` products of `[m, k]` by `[k, n]`.
 ///
@@ -60,9 +65,19 @@ impl MatmulShape {
     /// Panics unless the slices are long enough for the shape: the fast
     /// variants read and write through pointers and rely on it.
     fn check<T>(&self, a: &[T], b: &[T], out: &[T]) {
+        assert_eq!(out.len(), self.elements(), "length of the product");
+        self.check_operands(a, b);
+    }
+
+    /// Elements of all products.
+    fn elements(&self) -> usize {
+        self.batch * self.m * self.n
+    }
+
+    /// [`MatmulShape::check`] without the product.
+    fn check_operands<T>(&self, a: &[T], b: &[T]) {
         let last = self.batch.saturating_sub(1);
-        let some = self.batch > 0 && self.m > 0 && self.n > 0;
-        assert_eq!(out.len(), self.batch * self.m * self.n, "length of the product");
+        let some = self.elements() > 0;
         assert!(!some || a.len() >= last * self.a_stride + self.m * self.k, "length of A");
         assert!(!some || b.len() >= last * self.b_stride + self.k * self.n, "length of B");
     }
@@ -81,6 +96,10 @@ impl MatmulShape {
 /// `run(shape, a, b, out, scratch)`.
 pub type Run<T> = unsafe fn(&MatmulShape, &[T], &[T], &mut [T], &mut [T]);
 
+/// `report(shape, a, b, out, scratch, finished)`.
+pub type Report<T> =
+    unsafe fn(&MatmulShape, &[T], &[T], *mut T, &mut [T], &(dyn Fn(Range<usize>) + Sync));
+
 /// One way to multiply.
 #[derive(Clone, Copy)]
 pub struct Routine<T> {
@@ -95,6 +114,16 @@ pub struct Routine<T> {
     /// How many elements of scratch `run` needs. A function of the shape alone,
     /// never of the number of threads.
     pub scratch: fn(&MatmulShape) -> usize,
+    /// As `run`, where the variant can tell when a part of the product is done:
+    /// calls `finished` for ranges that together are the whole product, each
+    /// once, when it will neither read nor write them any more, from whichever
+    /// thread has finished them. So they may be worked on while they are in a
+    /// cache.
+    ///
+    /// # Safety
+    /// As for `run`; `out` is valid for the whole product, and nobody touches a
+    /// part of it before it is reported.
+    pub report: Option<Report<T>>,
 }
 
 /// The signature of [`MATMUL`].
@@ -123,9 +152,9 @@ pub static MATMUL: Kernel<Matmul> = Kernel {
     ],
 };
 
-/// The kernel of this family.
+/// The kernels of this family.
 pub fn kernels() -> Vec<KernelStatus> {
-    vec![MATMUL.status()]
+    vec![MATMUL.status(), half::MATMUL_HALF.status()]
 }
 
 /// The `scratch` of variants that need none.

@@ -10,15 +10,31 @@ use super::packed::{self, PackJob, Tile, TileJob};
 use super::{MatmulShape, Routine};
 use std::arch::aarch64::*;
 use std::array::from_fn;
+use std::ops::Range;
 
 /// The routine.
-pub(super) const ROUTINE: Routine<f32> = Routine { run, scratch: packed::scratch::<Neon> };
+pub(super) const ROUTINE: Routine<f32> =
+    Routine { run, scratch: packed::scratch::<Neon>, report: Some(report) };
 
 /// # Safety
 /// None beyond the signature's: every aarch64 processor has NEON.
 unsafe fn run(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], scratch: &mut [f32]) {
     // SAFETY: NEON is there.
     unsafe { packed::run::<Neon>(shape, a, b, out, scratch) }
+}
+
+/// # Safety
+/// None beyond the signature's: every aarch64 processor has NEON.
+unsafe fn report(
+    shape: &MatmulShape,
+    a: &[f32],
+    b: &[f32],
+    out: *mut f32,
+    scratch: &mut [f32],
+    finished: &(dyn Fn(Range<usize>) + Sync),
+) {
+    // SAFETY: the caller's promise.
+    unsafe { packed::report::<Neon>(shape, a, b, out, scratch, finished) }
 }
 
 struct Neon;

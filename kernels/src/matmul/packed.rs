@@ -11,10 +11,10 @@
 //!
 //! * Depth is cut into blocks of at most `DEPTH`, rows into blocks of at most
 //!   `ROWS`, so that a packed block of `left` stays in the second-level cache.
-//! * A block of `left` is packed once and then meets all columns: one panel of
-//!   `right` after the other is packed, multiplied with every panel of `left`,
-//!   and forgotten. So every value of `left` is copied once, one of `right` once
-//!   for each block of rows.
+//! * A block of `left` is packed just before it meets all columns, so that it is
+//!   in the second-level cache then. Where there are several blocks of rows, the
+//!   panels of `right` are packed once for all of them; else one after the other
+//!   is packed, multiplied with every panel of `left`, and forgotten.
 //! * Rows of a tile are balanced (16 rows are 8 + 8, not 14 + 2), and each
 //!   number of rows has its own code, so rows are never padded. Columns are
 //!   padded to a vector. Where the result has few columns the product is
@@ -27,12 +27,15 @@
 //! The work is cut into at most `PARTS` parts by its shape alone. Parts of
 //! the batch, or of depth where the result is small and the sums are long, are
 //! products of their own with buffers of their own; parts of depth sum apart
-//! and are added in order. Else the parts are columns: all of them pack the
-//! block of `left` together, and then share it. When one thread runs all parts
-//! it uses the first part's buffers for all, which stay in the cache.
+//! and are added in order. Else threads take blocks of rows, each with panels of
+//! `left` of its own, and whoever has none left takes over columns of a block
+//! that another has begun. So they wait for each other twice for a block of
+//! depth and columns: when `right` is packed, and at the end. One thread that
+//! runs all blocks of rows uses the same panels for all, which stay in the
+//! cache.
 
 use super::MatmulShape;
-use super::plan::{Cut, LINE, Plan};
+use super::plan::{Cut, LINE, PACKED, PACKED_LANES, Plan, ROW_BLOCKS};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use std::ops::Range;
 
@@ -50,6 +53,17 @@ pub(crate) trait Tile {
     /// # Safety
     /// The processor has the instruction set, and the job's promises hold.
     unsafe fn multiply(job: &TileJob);
+
+    /// The same, and asks for lines of memory from `ahead` on, one every few
+    /// steps of depth: what a later tile will read. Nothing is asked for if
+    /// `ahead` is the job's own `right`.
+    ///
+    /// # Safety
+    /// As for [`Tile::multiply`]; `ahead` may be any address.
+    unsafe fn multiply_ahead(job: &TileJob, _ahead: *const f32) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::multiply(job) }
+    }
 
     /// Copies lanes (rows of `left` or columns of `right`) into panels.
     ///
@@ -120,9 +134,29 @@ pub(super) unsafe fn run<T: Tile>(
     out: &mut [f32],
     scratch: &mut [f32],
 ) {
-    shape.check(a, b, out);
-    if out.is_empty() || shape.k == 0 {
-        out.fill(0.0);
+    assert_eq!(out.len(), shape.elements(), "length of the product");
+    // SAFETY: the caller's promise.
+    unsafe { report::<T>(shape, a, b, out.as_mut_ptr(), scratch, &|_| {}) }
+}
+
+/// The product, with a report of what is finished.
+///
+/// # Safety
+/// As for [`run`], and as [`super::Routine::report`] says.
+pub(super) unsafe fn report<T: Tile>(
+    shape: &MatmulShape,
+    a: &[f32],
+    b: &[f32],
+    out: *mut f32,
+    scratch: &mut [f32],
+    finished: &(dyn Fn(Range<usize>) + Sync),
+) {
+    shape.check_operands(a, b);
+    let total = shape.elements();
+    if total == 0 || shape.k == 0 {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(out, total) }.fill(0.0);
+        finished(0..total);
         return;
     }
     let plan = Plan::new::<T>(shape);
@@ -133,7 +167,7 @@ pub(super) unsafe fn run<T: Tile>(
 
     let alone = rayon::current_num_threads() == 1;
     let size = plan.buffer();
-    let shared_out = Shared::new(out);
+    let shared_out = Shared::from_ptr(out);
     let shared_sums = Shared::new(partial_sums);
     let shared_buffers = Shared::new(buffers);
     for_parts(plan.parts(), 1, |range| {
@@ -145,7 +179,9 @@ pub(super) unsafe fn run<T: Tile>(
             // SAFETY: `T` runs here, by the caller's promise; the operands and
             // the result were checked against the shape; parts write disjoint
             // ranges of the result, or of the partial sums.
-            unsafe { run_part::<T>(&plan, part, operands, shared_out, shared_sums, buffer) };
+            unsafe {
+                run_part::<T>(&plan, part, operands, shared_out, shared_sums, buffer, finished);
+            }
         }
     });
     let more = &*partial_sums;
@@ -156,6 +192,7 @@ pub(super) unsafe fn run<T: Tile>(
             for sums in more.chunks_exact(plan.out_total).take(plan.depth.pieces - 1) {
                 out.iter_mut().zip(&sums[range.clone()]).for_each(|(out, sum)| *out += sum);
             }
+            finished(range);
         });
     }
 }
@@ -173,6 +210,7 @@ unsafe fn run_part<T: Tile>(
     out: Shared<f32>,
     partial_sums: Shared<f32>,
     buffer: &mut [f32],
+    finished: &(dyn Fn(Range<usize>) + Sync),
 ) {
     let (depth_part, batch_part) = (part % plan.depth.pieces, part / plan.depth.pieces);
     let depths = plan.depth.range(depth_part);
@@ -181,125 +219,178 @@ unsafe fn run_part<T: Tile>(
         // SAFETY: there is a result's worth of sums for each further part.
         later => Shared::from_ptr(unsafe { partial_sums.get().add((later - 1) * plan.out_total) }),
     };
-    let (left_block, right_blocks) = buffer.split_at_mut(plan.left_block);
-    let shared_blocks = Shared::new(right_blocks);
-    // What the block holds now: its offset in the operand. With a shared operand
-    // it can be the same again and again.
+    let (left_panels, right_panels) = buffer.split_at_mut(plan.left_panels);
+    let (left_panels, right_panels) = (Shared::new(left_panels), Shared::new(right_panels));
+    // What the panels of `left` hold now: its offset in the operand. With a
+    // shared operand, or one block of depth, it can be the same again and again.
     let mut held = None;
     for batch in plan.batch.range(batch_part) {
         for columns in (0..plan.columns.pieces).map(|block| plan.columns.range(block)) {
-            let cut = Cut::new(columns.len(), plan.column_parts, T::WIDTH);
-            let each_part = |body: &(dyn Fn(Range<usize>, &mut [f32]) + Sync)| {
-                for_parts(cut.pieces, 1, |range| {
-                    for piece in range {
-                        let block = piece * plan.right_block..(piece + 1) * plan.right_block;
-                        let part = cut.range(piece);
-                        let part = columns.start + part.start..columns.start + part.end;
-                        // SAFETY: there is a block for each part.
-                        body(part, unsafe { shared_blocks.part(block) });
-                    }
-                });
-            };
             for d in depths.clone().step_by(plan.block_depth) {
-                let steps = d..(d + plan.block_depth).min(depths.end);
+                let depths = d..(d + plan.block_depth).min(depths.end);
                 if plan.kept {
-                    each_part(&|columns, block| {
-                        let steps = steps.clone();
-                        let job = plan.right.pack_job(right, batch, columns, steps, T::WIDTH);
-                        // SAFETY: columns and steps lie inside the operand, and
-                        // the block has room for their panels.
-                        unsafe { T::pack(&PackJob { panels: block.as_mut_ptr(), ..job }) };
+                    let (columns, depths) = (columns.clone(), depths.clone());
+                    let job = plan.right.pack_job(right, batch, columns, depths, T::WIDTH);
+                    // SAFETY: columns and steps lie inside the operand, and the
+                    // panels have room for them.
+                    unsafe { pack::<T>(&job, right_panels.get()) };
+                }
+                let holds = Some((plan.left.at(batch, 0, d), depths.len()));
+                let packed = plan.left_in_place || (plan.rows.pieces == 1 && held == holds);
+                held = holds;
+                let last = columns.end == plan.columns.total
+                    && depths.end == plan.depth.total
+                    && plan.depth.pieces == 1;
+                // Rows of a product that is computed transposed lie scattered.
+                let (by_rows, at_end) = (plan.out_steps[1] == 1, &|_| {});
+                let block = Block {
+                    plan,
+                    batch,
+                    columns: columns.clone(),
+                    depths,
+                    operands: [left, right],
+                    panels: [left_panels, right_panels],
+                    packed,
+                    out,
+                    accumulate: d > plan.depth.range(depth_part).start,
+                    finished: if last && by_rows { finished } else { at_end },
+                };
+                for first in (0..plan.rows.pieces).step_by(ROW_BLOCKS) {
+                    for_parts(ROW_BLOCKS.min(plan.rows.pieces - first), 1, |range| {
+                        for slot in range {
+                            // SAFETY: the caller's promise; blocks of rows are
+                            // disjoint, as are their panels of `left`.
+                            unsafe { block.rows::<T>(first + slot, slot) };
+                        }
                     });
                 }
-                for row in (0..plan.rows).step_by(plan.block_rows) {
-                    let rows = row..(row + plan.block_rows).min(plan.rows);
-                    let holds = Some((plan.left.at(batch, row, d), steps.len()));
-                    if !plan.left_in_place && held != holds {
-                        let lanes = (rows.clone(), cut.pieces > 1);
-                        // SAFETY: the caller's promise.
-                        unsafe {
-                            pack_left::<T>(plan, left, batch, lanes, steps.clone(), left_block);
-                        }
-                        held = holds;
-                    }
-                    let strip = Strip {
-                        batch,
-                        rows,
-                        depths: steps.clone(),
-                        left: match plan.left_in_place {
-                            true => (&left[plan.left.at(batch, row, d)..], plan.left.depth_step),
-                            false => (&*left_block, 0),
-                        },
-                        right,
-                        out,
-                        accumulate: d > depths.start,
-                    };
-                    // SAFETY: parts are disjoint columns of the result.
-                    each_part(&|columns, block| unsafe {
-                        strip.multiply::<T>(plan, columns, block);
-                    });
+                if last && !by_rows {
+                    finished(batch * plan.out_size..(batch + 1) * plan.out_size);
                 }
             }
         }
     }
 }
 
-/// Packs a block of `left`, on several threads if `together`.
+/// Packs lanes into `panels`, with the help of threads that have nothing to do.
 ///
 /// # Safety
-/// The processor has the instruction set, the block lies inside the operand,
-/// and `block` has room for it.
-unsafe fn pack_left<T: Tile>(
-    plan: &Plan,
-    left: &[f32],
-    batch: usize,
-    (rows, together): (Range<usize>, bool),
-    depths: Range<usize>,
-    block: &mut [f32],
-) {
-    let width = plan.tile_rows;
-    // Whole panels.
-    let part = match together {
-        true => (GRAIN / depths.len().max(1)).max(1).next_multiple_of(width),
-        false => rows.len(),
-    };
-    let panels = Shared::new(block);
-    for_parts(rows.len(), part, |range| {
-        let lanes = rows.start + range.start..rows.start + range.end;
-        let job = plan.left.pack_job(left, batch, lanes, depths.clone(), width);
-        // SAFETY: lanes and depths lie inside the operand; parts are whole
-        // panels of the block, which has room for all.
+/// The processor has the instruction set, the job's promises hold, and `panels`
+/// has room for all lanes.
+unsafe fn pack<T: Tile>(job: &PackJob, panels: *mut f32) {
+    let panels = Shared::from_ptr(panels);
+    let source = Shared::from_ptr(job.source.cast_mut());
+    let &PackJob { lane_step, depth_step, lanes, depth, width, .. } = job;
+    let fewest = if lane_step == 1 { PACKED_LANES } else { 1 };
+    let part = (PACKED / depth.max(1)).max(fewest).next_multiple_of(width);
+    for_parts(lanes, part, |range| {
+        // SAFETY: the caller's promise; parts are whole panels.
         unsafe {
-            let panels = panels.get().add(range.start * depths.len());
-            T::pack(&PackJob { panels, ..job });
+            T::pack(&PackJob {
+                source: source.get().add(range.start * lane_step),
+                lane_step,
+                depth_step,
+                lanes: range.len(),
+                depth,
+                width,
+                panels: panels.get().add(range.start * depth),
+            });
         }
     });
 }
 
-/// A block of `left` that meets columns of `right`.
-struct Strip<'a> {
+/// Some columns over some steps of depth, and what all blocks of rows share.
+struct Block<'a> {
+    plan: &'a Plan,
     batch: usize,
-    rows: Range<usize>,
+    columns: Range<usize>,
     depths: Range<usize>,
-    /// Packed, or with so many elements between steps of depth.
-    left: (&'a [f32], usize),
-    right: &'a [f32],
+    operands: [&'a [f32]; 2],
+    panels: [Shared<f32>; 2],
+    /// Whether `left` needs no packing.
+    packed: bool,
     out: Shared<f32>,
     accumulate: bool,
+    /// Told which elements of the result are done.
+    finished: &'a (dyn Fn(Range<usize>) + Sync),
 }
 
-impl Strip<'_> {
-    /// The columns of a part: some panels after others, if they are not kept.
+impl Block<'_> {
+    /// A block of rows: packs it into the panels of number `slot`, from which it
+    /// meets all columns.
     ///
     /// # Safety
-    /// The processor has the instruction set, `left` holds the block's panels,
-    /// `block` holds the panels of `right` if they are kept, else has room for
-    /// some, and nobody else touches these columns of the result.
-    unsafe fn multiply<T: Tile>(&self, plan: &Plan, columns: Range<usize>, block: &mut [f32]) {
+    /// The processor has the instruction set, the panels of `right` are packed if
+    /// they are kept, and nobody else touches these rows of the result, nor the
+    /// panels of `left` unless all run on one thread.
+    unsafe fn rows<T: Tile>(&self, piece: usize, slot: usize) {
+        let Block { plan, batch, .. } = *self;
+        let rows = plan.rows.range(piece);
+        let depth = self.depths.len();
+        let [left, _] = self.operands;
+        let [left_panels, right_panels] = self.panels;
+        // One thread uses the same panels for all, which stay in the cache.
+        let slot = if rayon::current_num_threads() == 1 { 0 } else { slot };
+        // SAFETY: there are panels for so many blocks of rows.
+        let panels = unsafe { left_panels.get().add(slot * plan.left_block) };
+        if !self.packed {
+            let (rows, depths) = (rows.clone(), self.depths.clone());
+            let job = plan.left.pack_job(left, batch, rows, depths, plan.tile_rows);
+            // SAFETY: rows and steps lie inside the operand, and there is room.
+            unsafe { pack::<T>(&job, panels) };
+        }
+        let left = match plan.left_in_place {
+            true => left[plan.left.at(batch, rows.start, self.depths.start)..].as_ptr(),
+            false => panels.cast_const(),
+        };
+        let left = Shared::from_ptr(left.cast_mut());
+        let cut = Cut::new(self.columns.len(), plan.column_parts, T::WIDTH);
+        for_parts(cut.pieces, 1, |range| {
+            for piece in range {
+                let own = cut.range(piece);
+                let start = if plan.kept { own.start * depth } else { piece * plan.right_block };
+                let columns = self.columns.start + own.start..self.columns.start + own.end;
+                let left = left.get().cast_const();
+                // SAFETY: columns are disjoint. Panels that are kept are only
+                // read; else there is one block of rows, and each part of its
+                // columns has panels of its own.
+                unsafe {
+                    let panels = right_panels.get().add(start);
+                    self.strip::<T>(rows.clone(), left, columns, panels);
+                }
+            }
+        });
+        let start = |row| plan.out_at(batch, row, 0);
+        (self.finished)(start(rows.start)..start(rows.end));
+    }
+
+    /// Rows that meet some columns: some panels after others, if they are not
+    /// kept.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, `left` holds the rows' panels or is
+    /// where they lie, `panels` holds the columns' panels if they are kept, else
+    /// has room for some, and nobody else touches this part of the result.
+    unsafe fn strip<T: Tile>(
+        &self,
+        rows: Range<usize>,
+        left: *const f32,
+        columns: Range<usize>,
+        panels: *mut f32,
+    ) {
+        let Block { plan, batch, .. } = *self;
+        // What each tile of a panel asks for of the next one.
+        let share = match plan.right_in_place {
+            true => 0,
+            false => {
+                let tiles = rows.len().div_ceil(plan.tile_rows);
+                (T::WIDTH * self.depths.len()).div_ceil(tiles).next_multiple_of(LINE)
+            }
+        };
         for column in columns.clone().step_by(plan.group.max(1)) {
             let lanes = column..(column + plan.group).min(columns.end);
-            let (batch, depths) = (self.batch, self.depths.clone());
-            let job = plan.right.pack_job(self.right, batch, lanes.clone(), depths, T::WIDTH);
+            let (right, depths) = (self.operands[1], self.depths.clone());
+            let job = plan.right.pack_job(right, batch, lanes.clone(), depths, T::WIDTH);
             // Read in place, only columns that fill no panel are packed.
             let whole = match (plan.right_in_place, lanes.len() % T::LANES) {
                 (false, _) => 0,
@@ -308,7 +399,7 @@ impl Strip<'_> {
             };
             if whole < lanes.len() && !plan.kept {
                 let source = job.source.wrapping_add(whole * job.lane_step);
-                let (panels, lanes) = (block.as_mut_ptr(), lanes.len() - whole);
+                let lanes = lanes.len() - whole;
                 // SAFETY: lanes and depths lie inside the operand, and the block
                 // has room for their panels.
                 unsafe { T::pack(&PackJob { panels, source, lanes, ..job }) };
@@ -316,56 +407,69 @@ impl Strip<'_> {
             for start in (0..lanes.len()).step_by(T::WIDTH) {
                 let right = match start < whole {
                     true => (job.source.wrapping_add(start), plan.right.depth_step),
-                    false => (block[(start - whole) * job.depth..].as_ptr(), T::WIDTH),
+                    // SAFETY: there is a panel for each of these columns.
+                    false => unsafe {
+                        (panels.add((start - whole) * job.depth).cast_const(), T::WIDTH)
+                    },
                 };
                 let columns = column + start..(column + start + T::WIDTH).min(lanes.end);
                 // SAFETY: the caller's promise; the panel is packed or in place.
-                unsafe { self.multiply_panel::<T>(plan, columns, right) };
+                unsafe { self.panel::<T>(rows.clone(), left, columns, right, share) };
             }
         }
     }
 
     /// All tiles of a panel of columns, which lies at `right` with so many
-    /// elements between steps.
+    /// elements between steps. Each tile asks for a `share` of the next panel.
     ///
     /// # Safety
-    /// As for [`Strip::multiply`], and the panel holds the strip's steps.
-    unsafe fn multiply_panel<T: Tile>(
+    /// As for [`Block::strip`], and the panel holds the block's steps.
+    unsafe fn panel<T: Tile>(
         &self,
-        plan: &Plan,
+        rows: Range<usize>,
+        left: *const f32,
         columns: Range<usize>,
         (right, right_step): (*const f32, usize),
+        share: usize,
     ) {
+        let Block { plan, .. } = *self;
         let depth = self.depths.len();
-        let (left, left_step) = self.left;
-        for row in (0..self.rows.len()).step_by(plan.tile_rows) {
-            let job = TileJob {
-                rows: plan.tile_rows.min(self.rows.len() - row),
-                columns: columns.len(),
-                depth,
-                left: left[if plan.left_in_place { row } else { row * depth }..].as_ptr(),
-                left_step: if plan.left_in_place { left_step } else { plan.tile_rows },
-                right,
-                right_step,
-                // SAFETY: the tile lies inside the result.
-                out: unsafe {
-                    self.out.get().add(plan.out_at(
-                        self.batch,
-                        self.rows.start + row,
-                        columns.start,
-                    ))
-                },
-                out_step: plan.out_steps[0],
-                accumulate: self.accumulate,
+        let (lane_step, left_step) = match plan.left_in_place {
+            true => (1, plan.left.depth_step),
+            false => (depth, plan.tile_rows),
+        };
+        // The panel behind this one, a share of it a tile.
+        let mut ahead = match share {
+            0 => right,
+            _ => right.wrapping_add(T::WIDTH * depth),
+        };
+        let mut row = rows.start;
+        while row < rows.end {
+            // SAFETY: the tile lies inside the panels, and inside the result.
+            let job = unsafe {
+                TileJob {
+                    rows: plan.tile_rows.min(rows.end - row),
+                    columns: columns.len(),
+                    depth,
+                    left: left.add((row - rows.start) * lane_step),
+                    left_step,
+                    right,
+                    right_step,
+                    out: self.out.get().add(plan.out_at(self.batch, row, columns.start)),
+                    out_step: plan.out_steps[0],
+                    accumulate: self.accumulate,
+                }
             };
             // SAFETY: panels hold `depth` steps of the tile's rows and
             // columns; the tile lies in the block.
             unsafe {
                 match plan.out_steps[1] {
-                    1 => T::multiply(&job),
+                    1 => T::multiply_ahead(&job, ahead),
                     column_step => multiply_transposed::<T>(job, column_step),
                 }
             }
+            ahead = ahead.wrapping_add(share);
+            row += plan.tile_rows;
         }
     }
 }

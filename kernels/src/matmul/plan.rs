@@ -22,8 +22,28 @@
 //!   75 %, since rows far apart share few sets of the caches.
 //! * Reading 1 × 4096 × 4096 in blocks of 16 rows: 4.0 ms, of 64: 5.5 ms, of
 //!   256: 5.9 ms.
-//! * No gain: asking for the next panels' lines while a panel is multiplied, for
-//!   the lines of the result before a tile, for the lines ahead while packing.
+//! * No gain: asking for the lines of the result before a tile, for the lines
+//!   ahead while packing.
+//!
+//! Two threads, the median of interleaved rounds, where other work on the same
+//! chip takes its share of the third-level cache:
+//! * Threads met after the packing and after the columns of each of ten blocks
+//!   of rows: 1024 × 1024 × 1024 at 76 to 82 %, 64 × 512 × 512 at 58 % at worst.
+//!   Blocks of rows dealt out to threads, which pack them and help each other
+//!   with their columns: 81 to 84 %, and 73 %.
+//! * All of `left` packed before anything is multiplied, by all threads together:
+//!   no better on two threads (75 %), and on one 83 instead of 87 %, since each
+//!   block comes back from the third-level cache.
+//! * Asking for the next panel of `right` while one is multiplied, a line every
+//!   four steps: 256 × 12288 × 512, whose panels are read from memory, from 59 to
+//!   63 % on two threads and from 73 to 76 % on one; nothing elsewhere.
+//! * What that cost: 1 × 4096 × 4096 and 8 × 4096 × 4096, which are read from memory
+//!   in place, take 1.2 and 1.1 times as long as before on one thread, 3.4 and 4.1
+//!   ms then. Neither the asking ahead nor divisions in the loop over tiles are the
+//!   cause; what is, is not known.
+//! * At 256 × 12288 × 512, 256 rows of 512 steps as one block of rows, so that
+//!   `right` is packed a panel at a time and used at once: 75 %; as two blocks,
+//!   with all of `right` packed before: 63 %.
 
 use super::MatmulShape;
 use super::packed::{PackJob, Tile};
@@ -32,8 +52,20 @@ use std::ops::Range;
 
 /// Most depth steps of a block.
 const DEPTH: usize = 1024;
-/// Most rows of a block: with [`DEPTH`] 450 KiB of a second-level cache.
-const ROWS: usize = 112;
+/// Most elements of `left` that meet columns together: 512 KiB of a second-level
+/// cache.
+const LEFT: usize = 1 << 17;
+/// Most elements of a block of rows of the result, where it is to stay in that
+/// cache: 256 KiB.
+const RESULT: usize = 1 << 16;
+/// Blocks of rows that several threads may have under way: their panels are 8 MiB
+/// of a third-level cache.
+pub(super) const ROW_BLOCKS: usize = 16;
+/// Elements packed at a time: what is worth a part of its own ...
+pub(super) const PACKED: usize = 1 << 14;
+/// ... and lanes, where they lie side by side in memory, which is better read in
+/// long runs.
+pub(super) const PACKED_LANES: usize = 256;
 /// Most elements of panels of `right` that are kept while all blocks of rows
 /// pass by: 8 MiB of a third-level cache.
 const KEPT: usize = 1 << 21;
@@ -42,6 +74,11 @@ const KEPT: usize = 1 << 21;
 /// memory at a time is so many times two vectors.
 const PANELS: usize = 4;
 const PANEL_ELEMENTS: usize = 1 << 16;
+/// Fewest steps of depth for a part, where there are fewer panels of columns than
+/// parts. 64 × 64 × 12288 as two panels dealt out to two threads, which meet after
+/// each of twelve blocks of depth, takes 970 µs, 590 on one; as parts of depth 310
+/// and 530.
+const SHORTEST: usize = 512;
 /// Most parts.
 const PARTS: usize = 8;
 /// Multiplications that are worth a part of their own: some microseconds.
@@ -128,7 +165,8 @@ pub(super) struct Plan {
     /// Elements of one product, and of all.
     pub out_size: usize,
     pub out_total: usize,
-    pub rows: usize,
+    /// Blocks of rows.
+    pub rows: Cut,
     /// The parts along each axis.
     pub batch: Cut,
     pub depth: Cut,
@@ -142,11 +180,14 @@ pub(super) struct Plan {
     pub group: usize,
     /// Rows of a register tile.
     pub tile_rows: usize,
-    pub block_rows: usize,
     pub block_depth: usize,
-    /// Elements of a packed block of `left`, and of the packed panels of `right`.
+    /// Elements of the panels of a block of rows, and of all such panels.
     pub left_block: usize,
+    pub left_panels: usize,
+    /// Elements of a part's panels of `right` where they are not kept.
     pub right_block: usize,
+    /// Elements of all panels of `right`.
+    pub right_panels: usize,
     /// Whether `left`, and whole vectors of `right`, are read where they are.
     pub left_in_place: bool,
     pub right_in_place: bool,
@@ -174,7 +215,6 @@ impl Plan {
             split(parts(batch * m * n * k), batch, [rows, columns.div_ceil(T::WIDTH), k]);
         let depth = Cut::new(k, depth_parts, 1);
         let tile_rows = Cut::at_most(rows, T::ROWS, 1).piece;
-        let block_rows = Cut::at_most(rows, ROWS, tile_rows).piece;
         let tiles = rows.div_ceil(tile_rows);
         let right_in_place = right.lane_step == 1
             && (tiles == 1 || tiles <= IN_PLACE && tiles * columns * k <= IN_PLACE_ELEMENTS);
@@ -185,7 +225,17 @@ impl Plan {
             (false, _) => DEPTH,
         };
         let block_depth = Cut::at_most(depth.piece, most_depth, 1).piece;
-        let kept = rows > block_rows && !right_in_place;
+        // Where the panels of `right` stay in the second-level cache, so do the
+        // results of a block of rows.
+        let most_rows = match columns * block_depth <= LEFT && !right_in_place {
+            true => (LEFT / block_depth.max(1)).min((RESULT / columns.max(1)).max(8 * tile_rows)),
+            false => LEFT / block_depth.max(1),
+        };
+        let row_blocks = match most_rows {
+            most if rows <= most => Cut::new(rows, 1, tile_rows),
+            most => Cut::at_most(rows, (most - most % tile_rows).max(tile_rows), tile_rows),
+        };
+        let kept = row_blocks.pieces > 1 && !right_in_place;
         let most_columns = if kept { KEPT / block_depth.max(1) } else { usize::MAX };
         let columns = Cut::at_most(columns, most_columns, T::WIDTH);
         let part = Cut::new(columns.piece, column_parts, T::WIDTH);
@@ -196,6 +246,10 @@ impl Plan {
                 part.piece.min(T::WIDTH * panels.clamp(1, PANELS))
             }
         };
+        let left_block = (row_blocks.piece * block_depth).next_multiple_of(LINE);
+        let right_block = (group.next_multiple_of(T::WIDTH) * block_depth).next_multiple_of(LINE);
+        // Every value is used for a panel or two: not worth a copy.
+        let left_in_place = left.lane_step == 1 && columns.total <= 2 * T::WIDTH;
         Plan {
             swapped,
             left,
@@ -203,20 +257,27 @@ impl Plan {
             out_steps,
             out_size: m * n,
             out_total: batch * m * n,
-            rows,
+            rows: row_blocks,
             batch: Cut::new(batch, batch_parts, 1),
             columns,
             column_parts: part.pieces,
             kept,
             depth,
             tile_rows,
-            block_rows,
             block_depth,
-            left_block: (block_rows * block_depth).next_multiple_of(LINE),
+            left_block,
+            left_panels: if left_in_place {
+                0
+            } else {
+                row_blocks.pieces.min(ROW_BLOCKS) * left_block
+            },
             group,
-            right_block: (group.next_multiple_of(T::WIDTH) * block_depth).next_multiple_of(LINE),
-            // Every value is used for a panel or two: not worth a copy.
-            left_in_place: left.lane_step == 1 && columns.total <= 2 * T::WIDTH,
+            right_block,
+            right_panels: match kept {
+                true => columns.piece.next_multiple_of(T::WIDTH) * block_depth,
+                false => part.pieces * right_block,
+            },
+            left_in_place,
             right_in_place,
         }
     }
@@ -238,7 +299,7 @@ impl Plan {
 
     /// Elements of the buffers of a part.
     pub(super) fn buffer(&self) -> usize {
-        self.left_block + self.column_parts * self.right_block
+        self.left_panels + self.right_panels.next_multiple_of(LINE)
     }
 
     pub(super) fn scratch(&self) -> usize {
@@ -260,7 +321,9 @@ fn split(parts: usize, batch: usize, [rows, panels, depth]: [usize; 3]) -> [usiz
     // Sums so long that a result of their own for every part is a trifle.
     let long = depth >= 2 * parts * DEPTH && depth >= 4 * rows;
     let column_parts = panels.clamp(1, parts);
-    if batch == 1 && (long || (column_parts < parts && depth >= 2 * parts * DEPTH)) {
+    // Few panels, and one block of rows: nothing else to deal out.
+    let single = column_parts < parts && rows * DEPTH <= LEFT;
+    if batch == 1 && (long || (single && depth >= parts * SHORTEST)) {
         return [1, 1, parts];
     }
     [1, column_parts, 1]

@@ -5,7 +5,7 @@ use crate::real::Real;
 
 /// The routine for `T`.
 pub(super) const fn routine<T: Real>() -> Routine<T> {
-    Routine { run: run::<T>, scratch: no_scratch }
+    Routine { run: run::<T>, scratch: no_scratch, report: None }
 }
 
 /// Columns summed side by side.

@@ -1,6 +1,7 @@
 //! Every variant against `scalar`, and the promises of the family.
 
 use super::{MATMUL, MatmulShape, Routine};
+use crate::parallel::{Shared, tests::on_one_and_two_threads};
 use crate::real::Real;
 use crate::testing::{assert_close, assert_same, poisoned, random};
 use crate::variant::Variant;
@@ -108,6 +109,8 @@ fn variants_agree_at_block_edges() {
             // Several blocks of rows and of depth, with panels kept for all.
             [113, 70, 1025],
             [225, 2090, 1030],
+            // More blocks of rows than have panels at a time.
+            [2130, 40, 1024],
             // Either operand, or both, in place; whole vectors and not.
             [16, 16, 600],
             [8, 48, 530],
@@ -162,6 +165,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
         shape(1, [40, 1200, 60], [true, false]),
         shape(1, [30, 40, 9000], [false, true]),
         shape(3, [256, 300, 130], [false, false]),
+        shape(1, [2130, 300, 1024], [false, false]),
     ];
     for shape in shapes {
         let [a, b] = operands::<f32>(&shape);
@@ -174,6 +178,52 @@ fn bits_do_not_depend_on_the_number_of_threads() {
             for threads in [2, 5] {
                 let what = format!("{} on {threads} threads, {shape:?}", variant.name);
                 assert_same(&with_threads(threads), &alone, &what);
+            }
+        }
+    }
+}
+
+/// Every element is reported once, and is what it will stay: the report takes it
+/// away, and nothing is left behind.
+#[test]
+fn what_is_reported_is_finished() {
+    let shapes = [
+        shape(1, [0, 5, 7], [false, false]),
+        shape(2, [5, 3, 0], [false, false]),
+        shape(12, [40, 50, 60], [false, true]),
+        shape(1, [700, 500, 70], [true, false]),
+        shape(1, [500, 9, 60], [false, false]),
+        shape(1, [30, 40, 9000], [false, true]),
+        shape(1, [40, 1200, 530], [false, false]),
+        shape(1, [2130, 30, 1100], [false, false]),
+        shape(1, [260, 4500, 520], [false, false]),
+        MatmulShape { b_stride: 0, ..shape(5, [70, 300, 130], [false, false]) },
+    ];
+    for shape in shapes {
+        let [a, b] = operands::<f32>(&shape);
+        for variant in supported::<f32>() {
+            let Some(report) = variant.run.report else { continue };
+            let want = product(&variant.run, &shape, &a, &b);
+            let [one, two] = on_one_and_two_threads(|| {
+                let mut out: Vec<f32> = poisoned(want.len());
+                let mut taken: Vec<f32> = poisoned(want.len());
+                let mut scratch = poisoned((variant.run.scratch)(&shape));
+                let (from, to) = (Shared::new(&mut out), Shared::new(&mut taken));
+                let take = |range: std::ops::Range<usize>| {
+                    // SAFETY: ranges are reported once.
+                    let (from, to) = unsafe { (from.part(range.clone()), to.part(range)) };
+                    assert!(to.iter().all(|value| value.is_nan()));
+                    to.copy_from_slice(from);
+                    from.fill(f32::NAN);
+                };
+                // SAFETY: the machine supports the variant; the product is
+                // touched where it is reported.
+                unsafe { report(&shape, &a, &b, from.get(), &mut scratch, &take) };
+                assert!(out.iter().all(|value| value.is_nan()));
+                taken
+            });
+            for taken in [one, two] {
+                assert_same(&taken, &want, &format!("{} {shape:?}", variant.name));
             }
         }
     }

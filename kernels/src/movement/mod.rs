@@ -9,6 +9,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod gpu;
 mod rows;
 mod scalar;
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! *different* seeds can share one: 128 bits do not fit into 64. The mixing
 //! makes that as unlikely as for random keys, 2⁻⁶⁴ a pair.
 
+pub mod gpu;
 mod lanes;
 mod philox;
 mod scalar;

@@ -5,6 +5,14 @@
 //! are folded at the end. Where they belong to neighbouring outputs
 //! (*columns*), each lane is an output and registers walk down the rows.
 //!
+//! What limits the reference is the latency of an addition, four cycles a value;
+//! here eight to sixty-four are under way. Measured on one thread of a two-core
+//! AVX-512 server (Zen 5), against the reference: sums of 8 channels over batch and
+//! space (64 × 8 × 32 × 32) 14 times as fast, of 128 columns 25 times, of 2048 rows
+//! of 128 7.5 times, the largest of such rows 24 times; the array then passes at 70
+//! to 120 GB/s, out of the second cache. Rows as short as these are a tenth faster
+//! in AVX2: it has one exchange of lanes less to wait for at a row's end.
+//!
 //! Rounding: a plain `f32` sum of n values can be off by n/2 ULP. Here at most
 //! [`ROWS`] values are added plainly in a lane; such block sums are added with
 //! Knuth's two-sum, which yields the rounding error of an addition exactly, and

@@ -8,10 +8,13 @@
 //! Work is split over outputs and never within one, so the order of additions
 //! depends on the shape and the variant alone, not on the number of threads.
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod argmax;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod gpu;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) mod lanes;
 mod layout;
@@ -111,7 +114,13 @@ pub static MAX: Kernel<Reduce> = Kernel {
 /// The index of the largest value; see [`ArgReduce`].
 pub static ARGMAX: Kernel<ArgReduce> = Kernel {
     name: "argmax",
-    f32: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::argmax::<f32> }],
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: avx512::argmax },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: avx2::argmax },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::argmax::<f32> },
+    ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::argmax::<f64> }],
 };
 

@@ -1,7 +1,7 @@
 //! Every variant this machine has, against plain sums in `f64`.
 
 use super::*;
-use crate::testing::{assert_close, assert_same, hash, poisoned, random};
+use crate::testing::{RAGGED, assert_close, assert_same, hash, poisoned, random};
 
 type Run = <Reduce as Signature>::Run<f32>;
 
@@ -193,5 +193,40 @@ fn argmax_takes_the_first_largest_and_nan_before_all() {
     let x: Vec<f32> = random(9, 700 * 64, -1.0, 1.0);
     for (row, got) in x.chunks(64).zip(argmax(700, 64, 1, &x)) {
         assert!(row.iter().all(|&value| value <= row[got as usize]));
+    }
+}
+
+/// Ties, NaN and infinities in rows and columns of all lengths.
+#[test]
+fn every_argmax_finds_what_the_reference_finds() {
+    let here = || ARGMAX.f32.iter().filter(|variant| variant.isa.supported().is_ok());
+    for [outer, inner] in [[1, 1], [3, 1], [70, 1], [1, 5], [2, 16], [3, 37], [0, 4], [4, 0]] {
+        for len in RAGGED {
+            for kind in 0..4u64 {
+                let seed = (outer * 1000 + len * 10 + inner) as u64 + kind;
+                let mut x: Vec<f32> = random(seed, outer * len * inner, -1.0, 1.0);
+                for (i, value) in x.iter_mut().enumerate() {
+                    let pick = hash(seed * 7919 + i as u64);
+                    match kind {
+                        // Many ties, of zeros of either sign too.
+                        1 => *value = (*value * 2.0).round(),
+                        2 if pick.is_multiple_of(50) => *value = f32::NAN,
+                        2 if pick % 50 == 1 => *value = f32::INFINITY,
+                        3 => *value = f32::NEG_INFINITY,
+                        _ => {}
+                    }
+                }
+                let mut want = vec![-7; outer * inner];
+                scalar::argmax(outer, len, inner, &x, &mut want);
+                for variant in here() {
+                    let mut got = vec![-7; outer * inner + 1];
+                    let outputs = outer * inner;
+                    // SAFETY: the slices are as long as the sizes say.
+                    unsafe { (variant.run)(outer, len, inner, &x, &mut got[..outputs]) };
+                    assert_eq!(got.pop(), Some(-7));
+                    assert_eq!(got, want, "{} {outer} {len} {inner} {kind}", variant.name);
+                }
+            }
+        }
     }
 }

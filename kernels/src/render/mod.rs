@@ -10,6 +10,7 @@
 //! The routines of this family check their arguments: lengths that do not
 //! match the shape panic before anything is read or written.
 
+pub mod gpu;
 mod painted;
 mod scalar;
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod compiled;
+pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 pub mod rule;

@@ -31,8 +31,14 @@
 //! All sums over j follow from those of l+1 by one multiplication and one
 //! addition, in f64; a row costs a root, a quotient and a dozen products.
 //!
-//! With coupled weight decay (λw is added to the gradient) a missed step is not
-//! one without gradient: those are made one by one.
+//! Coupled weight decay adds λw to the gradient. In SGD that is the decoupled one,
+//! and with momentum a missed step is still linear in the row, v ← μ v + λ w and
+//! w ← w − rⱼ v, so that all of them are one matrix for every element:
+//!
+//!   (w, v) ← Π Mⱼ (w, v),  Mⱼ = [1 − rⱼ λ, −rⱼ μ; λ, μ].
+//!
+//! In Adam and RMSprop λw enters a square under a root that later steps divide
+//! by: no finite number of sums holds for all elements, and there is no rule.
 
 use super::{HISTORY, Missed};
 use crate::Real;
@@ -43,12 +49,17 @@ const ALLOWED: f64 = 3e-8;
 /// An optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
-    /// w −= r g. Parts: w.
-    Sgd,
-    /// v ← μ v + g, w −= r v. Parts: w, v.
+    /// w ← (1 − r λ) w − r g, which is also w −= r (g + λ w). Parts: w.
+    Sgd {
+        /// λ.
+        decay: f64,
+    },
+    /// v ← μ v + g + λ w, w −= r v. Parts: w, v.
     Momentum {
         /// μ.
         momentum: f64,
+        /// λ.
+        decay: f64,
     },
     /// v ← α v + (1−α) g², w −= r g / (√v + ε). Parts: w, v.
     Rmsprop {
@@ -85,7 +96,7 @@ impl Rule {
     /// Parts of a row: the weight and what is kept about it.
     pub fn parts(&self) -> usize {
         match self {
-            Rule::Sgd => 1,
+            Rule::Sgd { .. } => 1,
             Rule::Momentum { .. } | Rule::Rmsprop { .. } | Rule::Lion { .. } => 2,
             Rule::Adam { .. } => 3,
         }
@@ -94,7 +105,9 @@ impl Rule {
     /// What the decay leaves of a weight in a step.
     fn keep(&self, rate: f64) -> f64 {
         match self {
-            Rule::Lion { decay, .. } | Rule::Adam { decay, .. } => 1.0 - rate * decay,
+            Rule::Sgd { decay } | Rule::Lion { decay, .. } | Rule::Adam { decay, .. } => {
+                1.0 - rate * decay
+            }
             _ => 1.0,
         }
     }
@@ -135,8 +148,9 @@ pub(super) fn step<T: Real>(rule: &Rule, numbers: &Numbers, [w, a, b]: [T; 3], g
     let of = |value: f64| T::of(value);
     let (rate, keep) = (of(numbers.rate), of(numbers.keep));
     match *rule {
-        Rule::Sgd => [w - g * rate, a, b],
-        Rule::Momentum { momentum } => {
+        Rule::Sgd { .. } => [w * keep - g * rate, a, b],
+        Rule::Momentum { momentum, decay } => {
+            let g = if decay == 0.0 { g } else { g + w * of(decay) };
             let v = a * of(momentum) + g;
             [w - v * rate, v, b]
         }
@@ -174,9 +188,9 @@ pub(super) struct Gap {
     pub second: f32,
     /// What the third part fades to.
     pub third: f32,
-    /// Momentum: Σ rⱼ μᵏ. Lion: Σ Dⱼ rⱼ. Adam: B.
+    /// Momentum: what v is multiplied by and taken from w. Lion: Σ Dⱼ rⱼ. Adam: B.
     pub scale: f32,
-    /// Adam: e.
+    /// Adam: e. Momentum: what of w is added to v.
     pub centre: f32,
     /// Adam: μ₂ / e² and μ₃ / e³.
     pub moments: [f32; 2],
@@ -203,11 +217,16 @@ impl Gaps {
             let rate = missed.rate(step);
             let mut gap = Gap::default();
             match *rule {
-                Rule::Sgd => {}
-                Rule::Momentum { momentum } => {
-                    second *= momentum;
-                    sums[0] = momentum * (sums[0] + rate);
-                    gap.scale = sums[0] as f32;
+                Rule::Sgd { .. } => {}
+                Rule::Momentum { momentum, decay } => {
+                    // [keep, −sums[0]; sums[1], second] times this step's matrix, to
+                    // its right: it is the first of them.
+                    let [below, lower] = [sums[0], sums[1]];
+                    sums[0] = momentum * (keep * rate + below);
+                    sums[1] = lower * (1.0 - rate * decay) + second * decay;
+                    keep = keep * (1.0 - rate * decay) - below * decay;
+                    second = momentum * (second - lower * rate);
+                    (gap.scale, gap.centre) = (sums[0] as f32, sums[1] as f32);
                 }
                 Rule::Rmsprop { alpha, .. } => second *= alpha,
                 Rule::Lion { beta2, .. } => {

@@ -53,8 +53,9 @@ unsafe fn element<V: Lanes>(
     let w: V = load(row, part);
     let second = row.add(if rule.parts() > 1 { outputs } else { 0 });
     match *rule {
-        Rule::Sgd => store(w.sub(g.mul(rate)), row, part),
-        Rule::Momentum { momentum } => {
+        Rule::Sgd { .. } => store(w.mul(of(numbers.keep)).sub(g.mul(rate)), row, part),
+        Rule::Momentum { momentum, decay } => {
+            let g = if decay == 0.0 { g } else { g.add(w.mul(of(decay))) };
             let v = load::<V>(second, part).mul(of(momentum)).add(g);
             store(v, second, part);
             store(w.sub(v.mul(rate)), row, part);
@@ -135,14 +136,23 @@ unsafe fn fade<V: Lanes>(
     let splat = |value: f32| V::splat(value);
     let second = row.add(if rule.parts() > 1 { outputs } else { 0 });
     match rule {
-        Rule::Sgd => {}
+        Rule::Sgd { decay } => {
+            if *decay != 0.0 {
+                store(load::<V>(row, part).mul(splat(gap.keep)), row, part);
+            }
+        }
         Rule::Rmsprop { .. } => {
             store(load::<V>(second, part).mul(splat(gap.second)), second, part);
         }
-        Rule::Momentum { .. } => {
-            let v = load::<V>(second, part);
-            store(load::<V>(row, part).sub(v.mul(splat(gap.scale))), row, part);
-            store(v.mul(splat(gap.second)), second, part);
+        Rule::Momentum { decay, .. } => {
+            let (w, v) = (load::<V>(row, part), load::<V>(second, part));
+            let (mut kept, mut faded) = (w, v.mul(splat(gap.second)));
+            if *decay != 0.0 {
+                kept = w.mul(splat(gap.keep));
+                faded = faded.add(w.mul(splat(gap.centre)));
+            }
+            store(kept.sub(v.mul(splat(gap.scale))), row, part);
+            store(faded, second, part);
         }
         Rule::Lion { .. } => {
             let m = load::<V>(second, part);

@@ -1,6 +1,7 @@
 //! Running totals along an axis.
 
 mod columns;
+pub mod gpu;
 mod scalar;
 #[cfg(test)]
 mod tests;

@@ -16,10 +16,14 @@ use super::EXP_WORK;
 use crate::elementwise::formula::UnaryFormula;
 use crate::elementwise::lanes::Lanes;
 use crate::elementwise::scalar::{Exp, Log};
-use crate::parallel::{self, GRAIN, Shared};
+use crate::parallel::{self, GRAIN, STREAMED, Shared, prefetch, streamed};
 use crate::reduce::lanes::{self as fold, Fold};
 use crate::reduce::scalar::{Max, Sum};
+use std::mem::MaybeUninit;
 use std::ops::Range;
+
+/// The longest slice whose exponentials are kept in a buffer: 16 KiB.
+const LONGEST: usize = 4096;
 
 /// Softmax or its logarithm, given the sum of the exponentials.
 ///
@@ -88,6 +92,30 @@ unsafe fn row<V: Lanes, F: Finish>(x: *const f32, out: *mut f32, len: usize) {
     }
 }
 
+/// One slice of `len` neighbours, whole registers, of an array far larger than the
+/// caches: the next slice is asked for, the exponentials stay in a buffer, and the
+/// output is written past the caches. 50 million values in rows of 1024 went from
+/// 78 to over 85 % of a copy (two-core AVX-512 server, Zen 5).
+#[inline(always)]
+unsafe fn past<V: Lanes, F: Finish>(x: *const f32, out: *mut f32, len: usize) {
+    let mut buffer = MaybeUninit::<[f32; LONGEST]>::uninit();
+    let exps: *mut f32 = buffer.as_mut_ptr().cast();
+    let max = V::splat(fold::row::<V, Max>(x, len));
+    let mut i = 0;
+    while i < len {
+        prefetch(x.wrapping_add(len + i).cast(), V::WIDTH * size_of::<f32>());
+        Exp::lanes(V::load(x.add(i)).sub(max)).store(exps.add(i));
+        i += V::WIDTH;
+    }
+    let prepared = F::prepare(V::splat(fold::row::<V, Sum>(exps, len)));
+    let mut i = 0;
+    while i < len {
+        let centred = V::load(x.add(i)).sub(max);
+        F::value(centred, V::load(exps.add(i)), prepared).stream(out.add(i));
+        i += V::WIDTH;
+    }
+}
+
 /// `count` neighbouring slices, one a lane, whose elements are `stride` apart.
 #[inline(always)]
 unsafe fn columns<V: Lanes, F: Finish>(
@@ -124,6 +152,7 @@ unsafe fn columns<V: Lanes, F: Finish>(
 /// The sizes of a softmax and how it is cut into units of work: a slice where
 /// the dimension is innermost, else a register of neighbouring slices.
 pub struct Plan {
+    outer: usize,
     len: usize,
     inner: usize,
     /// Units for each of the outer positions.
@@ -138,7 +167,18 @@ pub unsafe fn run_units<V: Lanes, F: Finish>(
     x: *const f32,
     out: *mut f32,
 ) {
-    let &Plan { len, inner, across } = plan;
+    let &Plan { outer, len, inner, across } = plan;
+    let large = inner == 1
+        && len.is_multiple_of(V::WIDTH)
+        && len <= LONGEST
+        && outer * len * size_of::<f32>() >= STREAMED
+        && out.addr().is_multiple_of(V::WIDTH * size_of::<f32>());
+    if large {
+        for unit in units {
+            past::<V, F>(x.add(unit * len), out.add(unit * len), len);
+        }
+        return streamed();
+    }
     for unit in units {
         if inner == 1 {
             row::<V, F>(x.add(unit * len), out.add(unit * len), len);
@@ -167,9 +207,11 @@ pub unsafe fn softmax<V: Lanes>(
     debug_assert_eq!(out.len(), x.len());
     let (across, lanes) =
         if inner == 1 { (1, 1) } else { (inner.div_ceil(V::WIDTH), V::WIDTH.min(inner)) };
-    let plan = Plan { len, inner, across };
+    let plan = Plan { outer, len, inner, across };
     let out = Shared::new(out);
-    let part = GRAIN / (EXP_WORK * len * lanes).max(1);
+    // Parts of a large array are large, for each waits for its last writes.
+    let many = if outer * len * inner >= STREAMED / size_of::<f32>() { 256 } else { usize::MAX };
+    let part = (GRAIN / (EXP_WORK * len * lanes).max(1)).max((outer * across).div_ceil(many));
     parallel::for_parts(outer * across, part, |units| {
         // SAFETY: units write disjoint slices, all inside `out`; the rest is
         // the caller's promise.

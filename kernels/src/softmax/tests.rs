@@ -14,10 +14,14 @@ fn here(kernel: &'static Kernel<Softmax>) -> impl Iterator<Item = &'static Varia
 fn run(variant: &Variant<Run>, [outer, len, inner]: [usize; 3], x: &[f32]) -> Vec<f32> {
     let n = outer * len * inner;
     assert_eq!(x.len(), n);
-    let mut out = poisoned(n);
-    out.extend([12345.0; 16]);
+    // At a line: from there a large output is written past the caches.
+    let mut memory: Vec<f32> = poisoned(n + 16 + 16);
+    let first = memory.as_ptr().align_offset(64);
+    let out = &mut memory[first..first + n + 16];
+    out[n..].fill(12345.0);
     // SAFETY: the slices have the lengths of the shape; the variant is supported.
     unsafe { (variant.run)(outer, len, inner, x, &mut out[..n]) };
+    let mut out = out.to_vec();
     assert_eq!(out.split_off(n), [12345.0; 16], "written past the end");
     out
 }
@@ -58,6 +62,7 @@ fn large_and_long() {
     check([3, 64, 1], 80.0);
     check([3, 30, 20], 80.0);
     check([2, 20_011, 1], 5.0);
+    check([1 << 13, 512, 1], 5.0);
     check([1, 20_011, 3], 5.0);
 }
 

@@ -5,6 +5,7 @@
 //! ascending or descending. So there is one right answer, and every variant
 //! gives it whatever algorithm it sorts by.
 
+pub mod gpu;
 mod packed;
 mod scalar;
 #[cfg(test)]

@@ -20,6 +20,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 mod moves;
 mod scalar;
@@ -258,20 +259,45 @@ impl Signature for ReadTile {
 /// rectangles that begin at `starts` `[samples, tiles, 2]`.
 pub static WINDOW_TILE: Kernel<ReadTile> = moved!("window_tile", ReadTile, tile);
 
-/// The adjoints of reading tiles.
-pub struct AddTile;
+/// The adjoint of reading tiles in the patch.
+pub struct ToPatch;
 
-impl Signature for AddTile {
+impl Signature for ToPatch {
     /// `(tile, x, origins, starts, out)`.
     type Run<T: Real> = fn(tile: &Tile, x: &[T], origins: &[i32], starts: &[i32], out: &mut [T]);
 }
 
 /// The adjoint of [`WINDOW_TILE`] in the patch: the tiles `x` added to where
 /// they were read from.
-pub static WINDOW_TILE_PATCH: Kernel<AddTile> = moved!("window_tile_patch", AddTile, tile_patch);
+pub static WINDOW_TILE_PATCH: Kernel<ToPatch> = moved!("window_tile_patch", ToPatch, tile_patch);
 
-/// The adjoint of [`WINDOW_TILE`] in the base, samples in ascending order.
-pub static WINDOW_TILE_BASE: Kernel<AddTile> = moved!("window_tile_base", AddTile, tile_base);
+/// The adjoint of reading tiles in the base.
+pub struct ToBase;
+
+impl Signature for ToBase {
+    /// `(tile, x, origins, starts, out, scratch)`; [`base_scratch`] says how much.
+    type Run<T: Real> =
+        fn(tile: &Tile, x: &[T], origins: &[i32], starts: &[i32], out: &mut [T], scratch: &mut [T]);
+}
+
+/// The adjoint of [`WINDOW_TILE`] in the base.
+pub static WINDOW_TILE_BASE: Kernel<ToBase> = moved!("window_tile_base", ToBase, tile_base);
+
+/// Into how many parts the samples are cut that add to one base, each with sums of
+/// its own: none where the base is as large as what is added to it.
+fn base_parts(tile: &Tile) -> usize {
+    const MOST: usize = 4;
+    let elements = tile.elements();
+    if tile.backgrounds > 1 || tile.base_elements() * MOST > elements {
+        return 1;
+    }
+    (elements / crate::parallel::GRAIN).clamp(1, MOST)
+}
+
+/// Elements of scratch for [`WINDOW_TILE_BASE`].
+pub fn base_scratch(tile: &Tile) -> usize {
+    (base_parts(tile) - 1) * tile.base_elements()
+}
 
 /// Which places of windows count.
 pub struct Mask;
@@ -290,61 +316,8 @@ const fn mask<T: Real>() -> [Variant<<Mask as Signature>::Run<T>>; 1] {
     [Variant { name: "scalar", isa: Isa::Portable, run: scalar::mask::<T> }]
 }
 
-/// Rectangles of images, channels last, laid out as rows of a matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Columns {
-    /// Images.
-    pub images: usize,
-    /// Height and width of an image.
-    pub image: [usize; 2],
-    /// Channels.
-    pub channels: usize,
-    /// Height and width of the rectangle.
-    pub kernel: [usize; 2],
-    /// Distance between neighbouring rectangles.
-    pub stride: [usize; 2],
-    /// Distance between neighbouring places in a rectangle.
-    pub dilation: [usize; 2],
-}
-
-impl Columns {
-    /// Rectangles down and across.
-    pub fn output(&self) -> [usize; 2] {
-        [0, 1].map(|axis| {
-            let extent = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
-            self.image[axis].checked_sub(extent).map_or(0, |room| room / self.stride[axis] + 1)
-        })
-    }
-
-    /// Values of the matrix.
-    pub fn elements(&self) -> usize {
-        let [height, width] = self.output();
-        self.images * height * width * self.kernel[0] * self.kernel[1] * self.channels
-    }
-
-    /// Values of the images.
-    pub fn image_elements(&self) -> usize {
-        self.images * self.image[0] * self.image[1] * self.channels
-    }
-}
-
-/// Between images and the matrix of their rectangles.
-pub struct Unfold;
-
-impl Signature for Unfold {
-    /// `(columns, x, out)`.
-    type Run<T: Real> = fn(columns: &Columns, x: &[T], out: &mut [T]);
-}
-
-/// `out` `[images, down, across, kernel height, kernel width, channels]`: the
-/// rectangles of the images `x` `[images, height, width, channels]`.
-pub static COLUMNS: Kernel<Unfold> = moved!("columns", Unfold, columns);
-
-/// The adjoint of [`COLUMNS`]: rectangles added to images.
-pub static COLUMNS_GRADIENT: Kernel<Unfold> = moved!("columns_gradient", Unfold, columns_gradient);
-
-/// Rectangles of small images that stand for large ones: which rows and columns
-/// each reads is given by lists.
+/// Rectangles of images, often of small ones that stand for large ones: which rows
+/// and columns each reads is given by lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picks {
     /// Images.
@@ -390,7 +363,7 @@ impl Picks {
     }
 }
 
-/// Between small images and rectangles of them.
+/// Between images and rectangles of them.
 pub struct Pick;
 
 impl Signature for Pick {
@@ -415,8 +388,6 @@ pub fn kernels() -> Vec<KernelStatus> {
         WINDOW_TILE_PATCH.status(),
         WINDOW_TILE_BASE.status(),
         WINDOW_MASK.status(),
-        COLUMNS.status(),
-        COLUMNS_GRADIENT.status(),
         PICKS.status(),
         PICKS_GRADIENT.status(),
     ]

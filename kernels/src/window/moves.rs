@@ -3,32 +3,28 @@
 //! The plain loops ask for every place what stands there. Here places that lie
 //! side by side in both memories are moved in one go (the middle of a tile is a
 //! row of its own window; a row of a rectangle is a row of its image), and the
-//! samples are cut into parts. Each part writes what its samples own. Only what
-//! all samples add to one base cannot be cut so: there parts take channels.
+//! samples are cut into parts. Each part writes what its samples own. What all
+//! samples add to one base is summed apart for each part, then in order.
 //!
 //! On one thread the gain is small, since the plain loops already move whole
-//! channels at 20 to 60 GB/s: these loops are bound by the first two caches. In
-//! parts of 32 channels the sums into a base took twice as long on one thread
-//! (each part looks every place up again), hence fewer parts, and none on one
-//! thread.
+//! channels at 20 to 60 GB/s: these loops are bound by the first two caches. Parts
+//! that take channels of one base rather than samples lost 1.6 times (all sums
+//! into bases of a step of a residual network of 32 channels, two threads): each
+//! thread reads what the other one has just written.
 
 // The one condition of every function here is that the lengths are what the
 // shapes say, which the wrappers check.
 #![allow(unsafe_op_in_unsafe_fn)]
 
-use super::{Columns, Picks, Place, Tile, Windows};
+use super::{Picks, Place, Tile, Windows, base_parts, base_scratch};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use std::ops::Range;
-
-/// Channels of a base that a thread takes at a time. Each part looks up again what
-/// stands at which place: few parts.
-const CHANNELS: usize = 64;
 
 /// The routines of an instruction set, out of the loops here.
 macro_rules! compiled {
     ($features:literal) => {
         use super::moves;
-        use super::{Columns, Picks, Tile};
+        use super::{Picks, Tile};
         use std::ops::Range;
 
         #[target_feature(enable = $features)]
@@ -62,26 +58,13 @@ macro_rules! compiled {
         unsafe fn base_part(
             tile: &Tile,
             samples: Range<usize>,
-            channels: Range<usize>,
             x: &[f32],
             origins: &[i32],
             starts: &[i32],
             out: *mut f32,
         ) {
             // SAFETY: as above.
-            unsafe { moves::base_part(tile, samples, channels, x, origins, starts, out) }
-        }
-
-        #[target_feature(enable = $features)]
-        unsafe fn columns_part(c: &Columns, images: Range<usize>, x: &[f32], out: *mut f32) {
-            // SAFETY: as above.
-            unsafe { moves::columns_part(c, images, x, out) }
-        }
-
-        #[target_feature(enable = $features)]
-        unsafe fn gradient_part(c: &Columns, images: Range<usize>, x: &[f32], out: *mut f32) {
-            // SAFETY: as above.
-            unsafe { moves::gradient_part(c, images, x, out) }
+            unsafe { moves::base_part(tile, samples, x, origins, starts, out) }
         }
 
         #[target_feature(enable = $features)]
@@ -114,18 +97,15 @@ macro_rules! compiled {
         }
 
         /// The contract of [`super::WINDOW_TILE_BASE`].
-        pub fn tile_base(t: &Tile, x: &[f32], origins: &[i32], starts: &[i32], out: &mut [f32]) {
-            moves::tile_base(t, x, origins, starts, out, base_part);
-        }
-
-        /// The contract of [`super::COLUMNS`].
-        pub fn columns(columns: &Columns, x: &[f32], out: &mut [f32]) {
-            moves::columns(columns, x, out, columns_part);
-        }
-
-        /// The contract of [`super::COLUMNS_GRADIENT`].
-        pub fn columns_gradient(columns: &Columns, x: &[f32], out: &mut [f32]) {
-            moves::columns_gradient(columns, x, out, gradient_part);
+        pub fn tile_base(
+            tile: &Tile,
+            x: &[f32],
+            origins: &[i32],
+            starts: &[i32],
+            out: &mut [f32],
+            scratch: &mut [f32],
+        ) {
+            moves::tile_base(tile, x, origins, starts, out, scratch, base_part);
         }
 
         /// The contract of [`super::PICKS`].
@@ -195,28 +175,37 @@ pub fn tile_base(
     origins: &[i32],
     starts: &[i32],
     out: &mut [f32],
-    run: unsafe fn(&Tile, Range<usize>, Range<usize>, &[f32], &[i32], &[i32], *mut f32),
+    scratch: &mut [f32],
+    run: unsafe fn(&Tile, Range<usize>, &[f32], &[i32], &[i32], *mut f32),
 ) {
     tile.check(origins.len(), starts.len());
+    let size = tile.base_elements();
     assert_eq!(x.len(), tile.elements(), "length of the tiles");
-    assert_eq!(out.len(), tile.base_elements(), "length of the base");
+    assert_eq!(out.len(), size, "length of the base");
+    let scratch = &mut scratch[..base_scratch(tile)];
     out.fill(0.0);
-    let Windows { samples, channels, .. } = tile.windows;
-    let shared = Shared::new(out);
+    scratch.fill(0.0);
+    let samples = tile.windows.samples;
+    let (shared, sums) = (Shared::new(out), Shared::new(scratch));
     if tile.backgrounds == samples {
         for_parts(samples, each(samples, tile.elements()), |samples| {
             // SAFETY: as above; each sample has a base of its own.
-            unsafe { run(tile, samples, 0..channels, x, origins, starts, shared.get()) };
+            unsafe { run(tile, samples, x, origins, starts, shared.get()) };
         });
         return;
     }
-    // Channels do not meet, so it is no matter for the sums how they are cut.
-    let whole = tile.elements() < 2 * GRAIN || rayon::current_num_threads() == 1;
-    let part = if whole { channels } else { CHANNELS };
-    for_parts(channels, part, |channels| {
-        // SAFETY: as above; parts write their channels.
-        unsafe { run(tile, 0..samples, channels, x, origins, starts, shared.get()) };
+    let each = samples.div_ceil(base_parts(tile)).max(1);
+    for_parts(samples, each, |samples| {
+        let out = match samples.start / each {
+            0 => shared.get(),
+            part => sums.get().wrapping_add((part - 1) * size),
+        };
+        // SAFETY: as above; each part has sums of its own.
+        unsafe { run(tile, samples, x, origins, starts, out) };
     });
+    for part in scratch.chunks_exact(size.max(1)) {
+        out.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
 }
 
 /// Between images and their rectangles, `elements` of them: each part reads and
@@ -234,18 +223,6 @@ fn rectangles<S: Sync>(
         // SAFETY: as above; parts write what is their images'.
         unsafe { run(shape, images, x, shared.get()) };
     });
-}
-
-pub fn columns(columns: &Columns, x: &[f32], out: &mut [f32], run: MovePart<Columns>) {
-    assert_eq!(x.len(), columns.image_elements(), "length of the images");
-    assert_eq!(out.len(), columns.elements(), "length of the matrix");
-    rectangles(columns, columns.images, columns.elements(), x, out, run);
-}
-
-pub fn columns_gradient(columns: &Columns, x: &[f32], out: &mut [f32], run: MovePart<Columns>) {
-    assert_eq!(x.len(), columns.elements(), "length of the matrix");
-    assert_eq!(out.len(), columns.image_elements(), "length of the images");
-    rectangles(columns, columns.images, columns.elements(), x, out, run);
 }
 
 pub fn picks(picks: &Picks, x: &[f32], out: &mut [f32], run: MovePart<Picks>) {
@@ -279,35 +256,72 @@ fn for_runs(
     starts: &[i32],
     mut body: impl FnMut(usize, &Place, usize),
 ) {
-    let channels = tile.windows.channels;
+    let Windows { channels, map, .. } = tile.windows;
     let [height, width] = tile.size;
     for sample in samples {
         for number in 0..tile.tiles {
             let tile_at = sample * tile.tiles + number;
             let [top, left] = [starts[2 * tile_at], starts[2 * tile_at + 1]].map(i64::from);
+            let end = left + width as i64;
             for i in 0..height {
+                let row = top + i as i64;
+                let is_on_map = (0..map[0] as i64).contains(&row);
+                let mut column = left;
                 let mut at = (tile_at * height + i) * width * channels;
-                let (mut run, mut length) = (Place::Beyond, 0);
-                for j in 0..width {
-                    let position = [top + i as i64, left + j as i64];
-                    let next = tile.place(origins, sample, number, position);
-                    let joins = match (&run, &next) {
-                        (Place::Beyond, Place::Beyond) => true,
-                        (Place::Patch(from), Place::Patch(next)) => *next == from + length,
-                        (Place::Base(from), Place::Base(next)) => *next == from + length,
-                        _ => false,
+                while column < end {
+                    let (place, until) = if !is_on_map || column >= map[1] as i64 {
+                        (Place::Beyond, end)
+                    } else if column < 0 {
+                        (Place::Beyond, end.min(0))
+                    } else {
+                        run_on_map(tile, origins, sample, number, [row, column], end)
                     };
-                    if !joins {
-                        body(at, &run, length);
-                        at += length;
-                        (run, length) = (next, 0);
-                    }
-                    length += channels;
+                    let length = (until - column) as usize * channels;
+                    body(at, &place, length);
+                    at += length;
+                    column = until;
                 }
-                body(at, &run, length);
             }
         }
     }
+}
+
+/// What stands at a position of the map, and the column where its run ends, at most
+/// `end`. A tile's own window comes first, then the others in order; a run ends
+/// where one that comes before its own begins.
+#[inline(always)]
+fn run_on_map(
+    tile: &Tile,
+    origins: &[i32],
+    sample: usize,
+    number: usize,
+    [row, column]: [i64; 2],
+    end: i64,
+) -> (Place, i64) {
+    let windows = &tile.windows;
+    let mut end = end.min(windows.map[1] as i64);
+    let own = (number < windows.slots).then_some(number);
+    let others = (0..windows.slots).filter(|slot| Some(*slot) != own);
+    for slot in own.into_iter().chain(others) {
+        let [top, left] = windows.origin(origins, sample, slot);
+        let [height, width] = windows.size.map(|size| size as i64);
+        if !(top..top + height).contains(&row) || width == 0 {
+            continue;
+        }
+        if (left..left + width).contains(&column) {
+            let inside = [(row - top) as usize, (column - left) as usize];
+            return (Place::Patch(windows.at(sample, slot, inside)), end.min(left + width));
+        }
+        if left > column {
+            end = end.min(left);
+        }
+    }
+    let background = if tile.backgrounds == 1 { 0 } else { sample };
+    let class = tile.classes[0][row as usize] as usize;
+    let classes = &tile.classes[1][column as usize..end as usize];
+    let side_by_side = 1 + classes.windows(2).take_while(|pair| pair[1] == pair[0] + 1).count();
+    let at = (background * tile.base[0] + class) * tile.base[1] + classes[0] as usize;
+    (Place::Base(at * windows.channels), column + side_by_side as i64)
 }
 
 #[inline(always)]
@@ -354,85 +368,43 @@ pub unsafe fn patch_part(
 pub unsafe fn base_part(
     tile: &Tile,
     samples: Range<usize>,
-    channels: Range<usize>,
     x: &[f32],
     origins: &[i32],
     starts: &[i32],
     out: *mut f32,
 ) {
-    let all = tile.windows.channels;
     for_runs(tile, samples, origins, starts, |at, place, length| {
         if let Place::Base(to) = place {
-            for place in (0..length).step_by(all.max(1)) {
-                let from = x.as_ptr().add(at + place + channels.start);
-                add(out.add(to + place + channels.start), from, channels.len());
-            }
+            add(out.add(*to), x.as_ptr().add(at), length);
         }
     });
 }
 
-/// Calls `body` for each row of each rectangle: where it begins in the matrix and
-/// in the images; taps of a row lie `step` places apart, in runs of `length`.
+/// Calls `body` for each run of places of each rectangle that lie side by side:
+/// where it begins among the rectangles, and in the images unless it is beyond
+/// them, and its length.
 #[inline(always)]
-fn for_rows(columns: &Columns, images: Range<usize>, mut body: impl FnMut(usize, usize, usize)) {
-    let Columns { image: [height, width], channels, kernel, stride, dilation, .. } = *columns;
-    let [down, across] = columns.output();
-    // Taps side by side are one run.
-    let (runs, length) = match dilation[1] {
-        1 => (1, kernel[1] * channels),
-        _ => (kernel[1], channels),
-    };
-    for image in images {
-        for i in 0..down {
-            for j in 0..across {
-                let mut at = ((image * down + i) * across + j) * kernel[0] * kernel[1] * channels;
-                for u in 0..kernel[0] {
-                    let row = i * stride[0] + u * dilation[0];
-                    for v in 0..runs {
-                        let column = j * stride[1] + v * dilation[1];
-                        body(at, ((image * height + row) * width + column) * channels, length);
-                        at += length;
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-pub unsafe fn columns_part(columns: &Columns, images: Range<usize>, x: &[f32], out: *mut f32) {
-    for_rows(columns, images, |to, from, length| {
-        std::ptr::copy_nonoverlapping(x.as_ptr().add(from), out.add(to), length);
-    });
-}
-
-#[inline(always)]
-pub unsafe fn gradient_part(columns: &Columns, images: Range<usize>, x: &[f32], out: *mut f32) {
-    let own = columns.image[0] * columns.image[1] * columns.channels;
-    out.add(images.start * own).write_bytes(0, images.len() * own);
-    for_rows(columns, images, |from, to, length| {
-        add(out.add(to), x.as_ptr().add(from), length);
-    });
-}
-
-/// Calls `body` for each place of each rectangle: where it begins among the
-/// rectangles, and in the images unless it is beyond them.
-#[inline(always)]
-fn for_picks(picks: &Picks, images: Range<usize>, mut body: impl FnMut(usize, Option<usize>)) {
+fn for_picks(
+    picks: &Picks,
+    images: Range<usize>,
+    mut body: impl FnMut(usize, Option<usize>, usize),
+) {
     let [height, width] = picks.image;
     let [down, across] = picks.output();
     let channels = picks.channels;
+    let neighbours = |a: &u32, b: &u32| *b == a + 1 && (*b as usize) < width;
     for image in images {
         let mut at = image * down * across * picks.kernel[0] * picks.kernel[1] * channels;
         for rows in picks.reads[0].chunks_exact(picks.kernel[0]) {
             for columns in picks.reads[1].chunks_exact(picks.kernel[1]) {
                 for row in rows {
-                    for column in columns {
-                        let [row, column] = [*row as usize, *column as usize];
+                    for run in columns.chunk_by(neighbours) {
+                        let [row, column] = [*row as usize, run[0] as usize];
                         let inside = row < height && column < width;
                         let from = ((image * height + row) * width + column) * channels;
-                        body(at, inside.then_some(from));
-                        at += channels;
+                        let length = run.len() * channels;
+                        body(at, inside.then_some(from), length);
+                        at += length;
                     }
                 }
             }
@@ -443,10 +415,10 @@ fn for_picks(picks: &Picks, images: Range<usize>, mut body: impl FnMut(usize, Op
 #[inline(always)]
 pub unsafe fn picks_part(picks: &Picks, images: Range<usize>, x: &[f32], out: *mut f32) {
     let beyond = if picks.negative { f32::NEG_INFINITY } else { 0.0 };
-    for_picks(picks, images, |to, from| {
-        let out = std::slice::from_raw_parts_mut(out.add(to), picks.channels);
+    for_picks(picks, images, |to, from, length| {
+        let out = std::slice::from_raw_parts_mut(out.add(to), length);
         match from {
-            Some(from) => out.copy_from_slice(&x[from..from + picks.channels]),
+            Some(from) => out.copy_from_slice(&x[from..from + length]),
             None => out.fill(beyond),
         }
     });
@@ -456,9 +428,9 @@ pub unsafe fn picks_part(picks: &Picks, images: Range<usize>, x: &[f32], out: *m
 pub unsafe fn unpick_part(picks: &Picks, images: Range<usize>, x: &[f32], out: *mut f32) {
     let own = picks.image[0] * picks.image[1] * picks.channels;
     out.add(images.start * own).write_bytes(0, images.len() * own);
-    for_picks(picks, images, |from, to| {
+    for_picks(picks, images, |from, to, length| {
         if let Some(to) = to {
-            add(out.add(to), x.as_ptr().add(from), picks.channels);
+            add(out.add(to), x.as_ptr().add(from), length);
         }
     });
 }

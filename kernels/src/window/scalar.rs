@@ -1,6 +1,6 @@
 //! The plain loops.
 
-use super::{Columns, EMPTY, OriginAxis, Picks, Place, Tile, Windows};
+use super::{EMPTY, OriginAxis, Picks, Place, Tile, Windows};
 use crate::Real;
 
 pub(super) fn origins(axes: &[OriginAxis; 2], positions: &[i32], out: &mut [i32]) {
@@ -151,6 +151,7 @@ pub(super) fn tile_base<T: Real>(
     origins: &[i32],
     starts: &[i32],
     out: &mut [T],
+    _scratch: &mut [T],
 ) {
     let channels = tile.windows.channels;
     assert_eq!(x.len(), tile.elements(), "length of the tiles");
@@ -175,41 +176,6 @@ pub(super) fn mask<T: Real>(windows: &Windows, owned: bool, origins: &[i32], out
         out[at] = if counts { T::one() } else { T::zero() };
         at += 1;
     });
-}
-
-/// Calls `body` for each run of channels: where it begins in the matrix and in
-/// the images.
-fn for_columns(columns: &Columns, mut body: impl FnMut(usize, usize)) {
-    let Columns { image: [height, width], channels, kernel, stride, dilation, .. } = *columns;
-    let output = columns.output();
-    let mut at = 0;
-    for image in 0..columns.images {
-        for (i, j) in (0..output[0]).flat_map(|i| (0..output[1]).map(move |j| (i, j))) {
-            for (u, v) in (0..kernel[0]).flat_map(|u| (0..kernel[1]).map(move |v| (u, v))) {
-                let row = i * stride[0] + u * dilation[0];
-                let column = j * stride[1] + v * dilation[1];
-                body(at, ((image * height + row) * width + column) * channels);
-                at += channels;
-            }
-        }
-    }
-}
-
-pub(super) fn columns<T: Real>(columns: &Columns, x: &[T], out: &mut [T]) {
-    let channels = columns.channels;
-    assert_eq!(x.len(), columns.image_elements(), "length of the images");
-    assert_eq!(out.len(), columns.elements(), "length of the matrix");
-    for_columns(columns, |to, from| {
-        out[to..to + channels].copy_from_slice(&x[from..from + channels]);
-    });
-}
-
-pub(super) fn columns_gradient<T: Real>(columns: &Columns, x: &[T], out: &mut [T]) {
-    let channels = columns.channels;
-    assert_eq!(x.len(), columns.elements(), "length of the matrix");
-    assert_eq!(out.len(), columns.image_elements(), "length of the images");
-    out.fill(T::zero());
-    for_columns(columns, |from, to| add(&mut out[to..to + channels], &x[from..]));
 }
 
 /// Calls `body` for each place of each rectangle: where it begins among the

@@ -11,7 +11,7 @@ mod step;
 mod training;
 mod update;
 
-pub use recorded::{Minimizer, Recorded};
+pub use recorded::{Minimizer, Recorded, append_updates};
 pub use step::Step;
 pub(crate) use update::Clock;
 
@@ -126,7 +126,8 @@ struct Gradient {
     /// searches.
     search: Option<(Box<dyn Search>, Searcher)>,
     plan: structure::Plan,
-    /// What the step was made of.
+    /// The step, and what it was made of.
+    graph: Graph,
     settings: Settings,
     model: Arc<dyn Model>,
     shape: BatchShape,
@@ -245,6 +246,7 @@ impl Gradient {
             },
             pace: Steering { training, made: vec![all], total },
             plan,
+            graph,
             settings: settings.clone(),
             model,
             shape,
@@ -287,10 +289,15 @@ impl Gradient {
 
     /// The work of a step against that of the dense one.
     fn ledger(&self) -> Result<Ledger, LearnerError> {
-        let step = |mode| self.parts().step(self.pace.training.all(), mode);
-        let dense = step(Mode::Dense)?;
-        let executed = step(self.mode())?;
-        Ok(Ledger::new(&dense.graph, &executed.graph, &self.kernels)?)
+        if !self.plan.structured {
+            return Ok(Ledger::new(&self.graph, &self.graph, &self.kernels)?);
+        }
+        let parts = self.parts();
+        let dense = match &self.search {
+            None => parts.step(self.pace.training.all(), Mode::Dense)?,
+            Some(_) => parts.gradient(Mode::Dense)?,
+        };
+        Ok(Ledger::new(&dense.graph, &self.graph, &self.kernels)?)
     }
 
     /// Exchanges the weights and their means, where those are to predict.

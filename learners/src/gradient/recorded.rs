@@ -130,6 +130,26 @@ impl Recorded {
     }
 }
 
+/// Appends what the gradient learner makes of these gradients in a step that does
+/// all there is, with inputs for the rate and for what else depends on the step.
+///
+/// # Errors
+/// Settings that do not fit the parameters.
+pub fn append_updates(
+    settings: &Settings,
+    graph: &Graph,
+    parameters: &[(String, NodeId)],
+    gradients: &[NodeId],
+) -> Result<(), LearnerError> {
+    let training = Training::new(settings)?;
+    let counter = TensorType::new(DType::I32, &[]);
+    let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
+    let (next, due) = (graph.increment(step)?, training.all());
+    let (random, curvature) = (None, None);
+    training.append(&Place { graph, parameters, gradients, next, random, curvature, due })?;
+    Ok(graph.update(step, next)?)
+}
+
 fn input(name: &str) -> String {
     format!("gradient of {name}")
 }

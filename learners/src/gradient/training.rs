@@ -295,6 +295,7 @@ impl Training {
             random: place.random,
             curvature: place.curvature,
             clocks: RefCell::default(),
+            keeps: RefCell::default(),
             norm: OnceCell::new(),
             hutchinson: OnceCell::new(),
         };

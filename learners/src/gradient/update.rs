@@ -30,6 +30,8 @@ pub(super) struct Site<'a> {
     pub random: Option<[NodeId; 2]>,
     pub curvature: Option<&'a Curvature<'a>>,
     pub clocks: RefCell<Vec<Clock>>,
+    /// 1 - rate · decay, by rate and decay.
+    pub keeps: RefCell<Vec<(NodeId, f64, NodeId)>>,
     pub norm: OnceCell<NodeId>,
     pub hutchinson: OnceCell<Vec<NodeId>>,
 }
@@ -51,6 +53,19 @@ impl Site<'_> {
         let value = Box::new(move |step: u64| value(((step + 1) / accumulate).max(1)));
         clocks.push(Clock { input, node, value });
         Ok(node)
+    }
+
+    /// 1 - rate · decay. One number for all parameters of a group, built once:
+    /// between their updates another one would cut a chain of steps in two.
+    fn keep(&self, rate: NodeId, decay: f64) -> Result<NodeId, GraphError> {
+        let mut keeps = self.keeps.borrow_mut();
+        if let Some((.., keep)) = keeps.iter().find(|(r, d, _)| *r == rate && *d == decay) {
+            return Ok(*keep);
+        }
+        let share = self.graph.scale(rate, -decay)?;
+        let keep = self.graph.offset(share, 1.0)?;
+        keeps.push((rate, decay, keep));
+        Ok(keep)
     }
 
     /// ‖x‖.
@@ -157,9 +172,7 @@ impl Update<'_> {
         if decay == 0.0 {
             return Ok(parameter);
         }
-        let share = self.graph.scale(self.rate, -decay)?;
-        let keep = self.graph.offset(share, 1.0)?;
-        self.graph.mul(parameter, keep)
+        self.graph.mul(parameter, self.site.keep(self.rate, decay)?)
     }
 
     /// g + decay · p.

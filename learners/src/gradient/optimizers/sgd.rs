@@ -78,9 +78,9 @@ impl Optimizer for Sgd {
 
     fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
         match *self {
-            Sgd { momentum: 0.0, decay: 0.0, .. } => Some((Rule::Sgd, &[])),
-            Sgd { momentum, dampening: 0.0, nesterov: false, decay: 0.0 } => {
-                Some((Rule::Momentum { momentum }, &["momentum_buffer"]))
+            Sgd { momentum: 0.0, decay, .. } => Some((Rule::Sgd { decay }, &[])),
+            Sgd { momentum, dampening: 0.0, nesterov: false, decay } => {
+                Some((Rule::Momentum { momentum, decay }, &["momentum_buffer"]))
             }
             _ => None,
         }

@@ -1,0 +1,140 @@
+//! Everything that runs on the CPU runs on a GPU, with the same results.
+//!
+//! Where there is no GPU these tests say so and count what they left out; with
+//! `SPECK_REQUIRE_GPU=1` that is a failure.
+
+#[path = "common/adam.rs"]
+mod adam;
+#[path = "common/cnn.rs"]
+mod cnn;
+
+use cnn::Training;
+use speck_engine::kernels::Choice;
+use speck_engine::kernels::gpu::{Gpu, GpuError};
+use speck_engine::{Options, check, compositions, ops};
+use std::sync::Arc;
+
+/// The first GPU, with all it has or with what every device has.
+fn gpu(least: bool) -> Option<Arc<Gpu>> {
+    match Gpu::open(0, least) {
+        Ok(gpu) => Some(gpu),
+        Err(GpuError::None) if std::env::var_os("SPECK_REQUIRE_GPU").is_none() => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn ops_on(least: bool) {
+    let Some(gpu) = gpu(least) else {
+        println!("skipped: {} ops, for there is no GPU", ops::ALL.len());
+        return;
+    };
+    let mut failures = Vec::new();
+    for op in ops::ALL {
+        let mut worst: f64 = 0.0;
+        for (number, case) in (op.cases)().iter().enumerate() {
+            match check::variants::check_on(&gpu, case, number as u64 + 1) {
+                Ok(units) => worst = worst.max(units),
+                Err(error) => failures.push(format!("{}: {error}", op.name)),
+            }
+        }
+        println!("{:24} {worst:8.1} units in the last place", op.name);
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn ops_agree_with_the_cpu() {
+    ops_on(false);
+}
+
+#[test]
+fn ops_agree_with_the_cpu_at_the_least_limits() {
+    ops_on(true);
+}
+
+#[test]
+fn compositions_agree_with_the_cpu() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: {} compositions, for there is no GPU", compositions::all().count());
+        return;
+    };
+    let mut failures = Vec::new();
+    for composition in compositions::all() {
+        for (number, case) in (composition.cases)().iter().enumerate() {
+            if let Err(error) = check::variants::check_on(&gpu, case, number as u64 + 1) {
+                failures.push(format!("{}: {error}", composition.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Steps of a training run.
+const STEPS: usize = 6;
+
+fn train(kernels: Choice) -> (Vec<f32>, Training) {
+    let mut training = Training::new(&Options { kernels, ..Options::default() });
+    let losses = (0..STEPS).map(|i| training.step(i).expect("a step")).collect();
+    (losses, training)
+}
+
+#[test]
+fn training_agrees_with_the_cpu_and_with_itself() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: a training run, for there is no GPU");
+        return;
+    };
+    let (losses, on_cpu) = train(Choice::default());
+    let (found, first) = train(Choice::default().on(Some(gpu.clone())));
+    let (again, second) = train(Choice::default().on(Some(gpu)));
+    for (found, loss) in found.iter().zip(&losses) {
+        // Adam divides by the root of a moment: rounding grows from step to step.
+        assert!((found - loss).abs() <= 1e-3 * loss.abs(), "{found} instead of {loss}");
+    }
+    let bits = |losses: &[f32]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&found), bits(&again), "the same run twice");
+    first.state.fetch().expect("the state");
+    for ((name, a), (_, b)) in first.state.iter().zip(second.state.iter()) {
+        assert!(a == b, "slot `{name}` differs from run to run");
+    }
+    for ((name, a), (_, b)) in first.state.iter().zip(on_cpu.state.iter()) {
+        assert_eq!(a.ty(), b.ty(), "slot `{name}`");
+    }
+}
+
+#[test]
+fn a_steady_step_makes_nothing_and_submits_once() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: counting what a step makes, for there is no GPU");
+        return;
+    };
+    let kernels = Choice::default().on(Some(gpu.clone()));
+    let mut training = Training::new(&Options { kernels, ..Options::default() });
+    training.step(0).expect("a step");
+    let before = gpu.counts();
+    for i in 1..4 {
+        training.step(i).expect("a step");
+    }
+    let after = gpu.counts();
+    assert_eq!(after.submits - before.submits, 3, "submissions of three steps");
+    assert_eq!(after.buffers, before.buffers, "buffers");
+    assert_eq!(after.pipelines, before.pipelines, "pipelines");
+    assert_eq!(after.bind_groups, before.bind_groups, "bind groups");
+}
+
+#[test]
+fn what_the_state_holds_goes_to_the_gpu_and_back() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: moving a state, for there is no GPU");
+        return;
+    };
+    let (_, mut training) = train(Choice::default().on(Some(gpu)));
+    let names: Vec<_> = training.state.iter().map(|(name, _)| name.to_owned()).collect();
+    let weight = names.iter().find(|name| name.ends_with("weight")).expect("a weight");
+    let slot = training.state.get_mut(weight).expect("its value");
+    slot.values_mut::<f32>().expect("floats").fill(f32::NAN);
+    assert!(training.step(STEPS).expect("a step").is_nan(), "what the host writes is used");
+    let copy = training.state.clone();
+    let values = copy.get(weight).expect("its value").to_f64();
+    assert!(values.iter().all(|value| value.is_nan()), "what the GPU writes comes back");
+}

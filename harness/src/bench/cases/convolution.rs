@@ -1,0 +1,156 @@
+//! The sizes at which convolution and its two gradients are timed: the lab's
+//! own few channels, kernels of 3 × 3 with the channels of larger networks, one
+//! of each other kind, and images with zeros.
+
+use super::PADDED;
+use speck_engine::op::{Case, Draw};
+use speck_engine::ops::Window;
+use speck_engine::{Graph, GraphError, NodeId};
+
+const VALUE: Draw = Draw::Uniform(-1.0, 1.0);
+const PLAIN: Window = Window { padding: [0, 0], ..PADDED };
+const FIVE: Window = Window { padding: [2, 2], ..PADDED };
+const STRIDED: Window = Window { stride: [2, 2], ..PADDED };
+const DILATED: Window = Window { padding: [2, 2], dilation: [2, 2], ..PADDED };
+const GROUPED: Window = Window { groups: 4, ..PADDED };
+const DEPTHWISE: Window = Window { groups: 64, ..PADDED };
+
+/// A convolution, by the shapes of its image, weight and result.
+struct Size {
+    name: &'static str,
+    image: [usize; 4],
+    weight: [usize; 4],
+    output: [usize; 4],
+    build: [Build; 3],
+}
+
+type Build = fn(&Graph, &[NodeId]) -> Result<NodeId, GraphError>;
+
+/// The op of each pass. A window is a constant, because what builds a case is
+/// a plain function; sizes that a gradient has to be told are its operands', or
+/// follow from them.
+macro_rules! builds {
+    ($window:expr, $kernel:expr, $upscale:expr) => {
+        [
+            |g, x| g.conv2d(x[0], x[1], $window),
+            |g, x| {
+                let size = [2, 3].map(|axis| g.shape(x[0])[axis] * $upscale);
+                g.conv2d_input_gradient(x[0], x[1], $window, size)
+            },
+            |g, x| g.conv2d_weight_gradient(x[0], x[1], $window, [$kernel; 2]),
+        ]
+    };
+}
+
+/// A size of kernel 3 × 3 that keeps the image's size.
+const fn three(name: &'static str, batch: usize, [i, o]: [usize; 2], size: usize) -> Size {
+    Size {
+        name,
+        image: [batch, i, size, size],
+        weight: [o, i, 3, 3],
+        output: [batch, o, size, size],
+        build: builds!(PADDED, 3, 1),
+    }
+}
+
+const SIZES: [Size; 17] = [
+    // The CNN's first two blocks.
+    three("3→8 at 64×64", 64, [3, 8], 64),
+    three("8→16 at 32×32", 64, [8, 16], 32),
+    three("32→32 at 64×64", 4, [32, 32], 64),
+    three("32→32 at 32×32", 16, [32, 32], 32),
+    three("32→32 at 16×16", 16, [32, 32], 16),
+    three("64→64 at 64×64", 4, [64, 64], 64),
+    three("64→64 at 32×32", 16, [64, 64], 32),
+    three("64→64 at 16×16", 16, [64, 64], 16),
+    three("128→128 at 64×64", 4, [128, 128], 64),
+    three("128→128 at 32×32", 16, [128, 128], 32),
+    three("128→128 at 16×16", 16, [128, 128], 16),
+    Size {
+        name: "1×1, 64→64 at 32×32",
+        image: [16, 64, 32, 32],
+        weight: [64, 64, 1, 1],
+        output: [16, 64, 32, 32],
+        build: builds!(PLAIN, 1, 1),
+    },
+    Size {
+        name: "5×5, 32→32 at 32×32",
+        image: [16, 32, 32, 32],
+        weight: [32, 32, 5, 5],
+        output: [16, 32, 32, 32],
+        build: builds!(FIVE, 5, 1),
+    },
+    Size {
+        name: "stride 2, 32→64 at 32×32",
+        image: [16, 32, 32, 32],
+        weight: [64, 32, 3, 3],
+        output: [16, 64, 16, 16],
+        build: builds!(STRIDED, 3, 2),
+    },
+    Size {
+        name: "dilation 2, 32→32 at 32×32",
+        image: [16, 32, 32, 32],
+        weight: [32, 32, 3, 3],
+        output: [16, 32, 32, 32],
+        build: builds!(DILATED, 3, 1),
+    },
+    Size {
+        name: "4 groups, 64→64 at 32×32",
+        image: [16, 64, 32, 32],
+        weight: [64, 16, 3, 3],
+        output: [16, 64, 32, 32],
+        build: builds!(GROUPED, 3, 1),
+    },
+    Size {
+        name: "depthwise, 64 at 32×32",
+        image: [16, 64, 32, 32],
+        weight: [64, 1, 3, 3],
+        output: [16, 64, 32, 32],
+        build: builds!(DEPTHWISE, 3, 1),
+    },
+];
+
+/// The shape whose image, or cotangent, holds zeros as after a ReLU, and the
+/// shares of zeros: where it pays to skip them.
+const SPARSE: Size = three("", 16, [64, 64], 32);
+const ZEROS: [(&str, f64); 3] = [
+    ("64→64 at 32×32, 50 % zeros", 0.5),
+    ("64→64 at 32×32, 70 % zeros", 0.7),
+    ("64→64 at 32×32, 90 % zeros", 0.9),
+];
+
+/// The cases of pass 0 (forward), 1 (gradient of the image) or 2 (of the
+/// weight).
+pub(super) fn cases(pass: usize) -> Vec<Case> {
+    let case = |size: &Size, name: &'static str, first: Draw| {
+        let operands = match pass {
+            0 => [size.image, size.weight],
+            1 => [size.output, size.weight],
+            _ => [size.image, size.output],
+        };
+        let [a, b] = &operands;
+        Case::new(name, &[(a, first), (b, VALUE)], size.build[pass])
+    };
+    let dense = SIZES.iter().map(|size| case(size, size.name, VALUE));
+    let zeros = ZEROS.iter().map(|(name, zeros)| {
+        case(&SPARSE, name, Draw::Sparse { low: -1.0, high: 1.0, zeros: *zeros })
+    });
+    dense.chain(zeros).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::build;
+    use super::*;
+
+    #[test]
+    fn every_size_fits_all_three_passes() {
+        for pass in 0..3 {
+            for (case, size) in cases(pass).iter().zip(&SIZES) {
+                let (graph, output) = build(case).expect(case.name);
+                let expected = [size.output, size.image, size.weight][pass];
+                assert_eq!(graph.shape(output), expected, "{}", case.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Some rows of an image, with its channels side by side.
+//!
+//! Vectors along the channels need no border, no dealing out by stride and no
+//! masks at the ends of rows: every pixel is whole vectors. The price is a
+//! transposition, which takes blocks of a vector of channels by a vector of
+//! pixels in registers; blocks run on over the ends of rows, so that narrow
+//! images take no longer.
+
+use super::vector::Vector;
+
+/// Rows `first..first + rows` of an image, which may lie outside: zero there.
+pub(super) struct Band {
+    /// Channels, and the same as whole vectors.
+    pub channels: usize,
+    pub padded: usize,
+    /// Height and width of the image.
+    pub pixels: [usize; 2],
+    /// First row of the image.
+    pub first: isize,
+    /// Number of rows.
+    pub rows: usize,
+    /// Pixels from one row of the band to the next, and those before the
+    /// image's first in a row.
+    pub pitch: usize,
+    pub border: usize,
+}
+
+impl Band {
+    /// Elements of the band.
+    pub(super) fn size(&self) -> usize {
+        self.rows * self.pitch * self.padded
+    }
+}
+
+/// Fills `to` with `[row, pixel, channel]`. Only the pixels of the image are
+/// written in a row that it has: the borders are zeroed once, and stay so.
+///
+/// # Safety
+/// The processor has the instruction set of `V`.
+#[inline(always)]
+pub(super) unsafe fn fill<V: Vector>(band: &Band, image: &[f32], to: &mut [f32]) {
+    let [height, width] = band.pixels;
+    let (plane, row) = (height * width, band.pitch * band.padded);
+    assert!(image.len() >= band.channels * plane && to.len() >= band.size());
+    assert!(band.border + width <= band.pitch && band.channels <= band.padded);
+    assert!(band.padded.is_multiple_of(V::LANES));
+    let inside = |y: isize| y.clamp(0, height as isize) as usize;
+    let (start, end) = (inside(band.first), inside(band.first + band.rows as isize));
+    // Rows of the band that the image has.
+    let first = (start as isize - band.first).min(band.rows as isize) as usize;
+    let last = first + (end - start);
+    to[..first * row].fill(0.0);
+    to[last * row..band.rows * row].fill(0.0);
+    let total = (end - start) * width;
+    for channel in (0..band.channels).step_by(V::LANES) {
+        let rows = V::LANES.min(band.channels - channel);
+        let mut target = (first * band.pitch + band.border) * band.padded + channel;
+        let mut column = 0;
+        for at in (0..total).step_by(V::LANES) {
+            let count = V::LANES.min(total - at);
+            let mut targets = [std::ptr::null_mut(); 16];
+            for target_of in &mut targets[..count] {
+                *target_of = to[target..].as_mut_ptr();
+                (column, target) = (column + 1, target + band.padded);
+                if column == width {
+                    (column, target) = (0, target + (band.pitch - width) * band.padded);
+                }
+            }
+            // SAFETY: of each of the channels, `count` pixels are in the image;
+            // a pixel of the band has whole vectors from each of `channel`.
+            unsafe {
+                let from = image.as_ptr().add(channel * plane + start * width + at);
+                V::transpose(from, plane, rows, &targets[..count]);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Convolution and its gradients on a GPU.
+
+use super::ConvShape;
+use crate::gpu::{Call, Calls, MOST_GROUPS, Operand, convolution as shader, size};
+use crate::reduce::{Dim, gpu::reduced};
+
+pub use shader::{FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT};
+
+/// Workgroups that keep a large GPU busy: a weight gradient has a few tiles only, so
+/// its sum is cut until there are as many.
+const BUSY: usize = 256;
+/// The longest part of a sum for which cutting does not pay.
+const SHORTEST: usize = 256;
+
+/// One of the three passes, by its number in the shader.
+///
+/// Inputs are those of the ops: image and weights; cotangent and weights; image and
+/// cotangent.
+///
+/// # Errors
+/// Too many elements or groups.
+pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
+    let [height, width] = shape.input;
+    let [out_height, out_width] = shape.output();
+    let [rows, columns] = shape.kernel;
+    let groups = shape.groups;
+    let (inputs, outputs) = (shape.in_channels / groups, shape.out_channels / groups);
+    let taps = rows * columns;
+    let (m, n, k) = match pass {
+        FORWARD => (outputs, shape.batch * out_height * out_width, inputs * taps),
+        INPUT_GRADIENT => (inputs, shape.batch * height * width, outputs * taps),
+        _ => (outputs, inputs * taps, shape.batch * out_height * out_width),
+    };
+    if m * n * groups == 0 {
+        return Ok(Calls::default());
+    }
+    let (tile, depth) = (shader::TILE as usize, shader::DEPTH as usize);
+    let tiles = n.div_ceil(tile);
+    let all = m.div_ceil(tile) * tiles;
+    let wanted = if pass == WEIGHT_GRADIENT { BUSY.div_ceil(all * groups) } else { 1 };
+    let splits = wanted.min(k.div_ceil(SHORTEST)).max(1);
+    let share = k.div_ceil(splits).next_multiple_of(depth).max(depth);
+    let splits = k.div_ceil(share).max(1);
+    if all > MOST_GROUPS || groups > MOST_GROUPS {
+        return Err(format!("{groups} groups of {all} tiles are too many"));
+    }
+    let params = shader::Params {
+        m: size(m)?,
+        n: size(n)?,
+        k: size(k)?,
+        tiles: size(tiles)?,
+        groups: size(groups)?,
+        in_channels: size(inputs)?,
+        out_channels: size(outputs)?,
+        share: size(share)?,
+        split_stride: size(groups * m * n)?,
+    };
+    let number = |value: usize| value as f64;
+    let overrides = [
+        (shader::PASS, f64::from(pass)),
+        (shader::IN_HEIGHT, number(height)),
+        (shader::IN_WIDTH, number(width)),
+        (shader::OUT_HEIGHT, number(out_height)),
+        (shader::OUT_WIDTH, number(out_width)),
+        (shader::KERNEL_HEIGHT, number(rows)),
+        (shader::KERNEL_WIDTH, number(columns)),
+        (shader::STRIDE_DOWN, number(shape.stride[0])),
+        (shader::STRIDE_ACROSS, number(shape.stride[1])),
+        (shader::PADDING_DOWN, number(shape.padding[0])),
+        (shader::PADDING_ACROSS, number(shape.padding[1])),
+        (shader::DILATION_DOWN, number(shape.dilation[0])),
+        (shader::DILATION_ACROSS, number(shape.dilation[1])),
+    ];
+    let into = if splits > 1 { Operand::Scratch(0) } else { Operand::Output };
+    let operands = [Operand::Input(0), Operand::Input(1), into];
+    let dispatch = [all as u32, groups as u32, splits as u32];
+    let call = Call::new(&shader::SHADER, &params, &operands, dispatch).with(&overrides);
+    let mut calls = Calls::from(call);
+    if splits > 1 {
+        calls.scratch.push(4 * splits * groups * m * n);
+        let dims =
+            [Dim { size: splits, reduced: true }, Dim { size: groups * m * n, reduced: false }];
+        calls.calls.extend(reduced(&dims, false, Operand::Scratch(0))?.calls);
+    }
+    Ok(calls)
+}

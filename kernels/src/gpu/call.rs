@@ -1,0 +1,150 @@
+//! Calls of shaders: what a kernel of the GPU side gives to whoever runs it.
+
+use super::shader::Shader;
+
+/// The parameters of a shader, as the bytes of its uniform struct.
+pub trait Parameters {
+    /// The bytes, laid out as WGSL does.
+    fn bytes(&self) -> Vec<u8>;
+}
+
+/// A buffer that a call reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// An input of the op.
+    Input(usize),
+    /// Its output; where the op works in place, its first input too.
+    Output,
+    /// A buffer of the op's own, by its place in [`Calls::scratch`].
+    Scratch(usize),
+    /// Numbers that do not change, by their place in [`Calls::tables`].
+    Table(usize),
+}
+
+/// One dispatch of a shader.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The shader.
+    pub shader: &'static Shader,
+    /// Values of its overrides.
+    pub overrides: Vec<(&'static str, f64)>,
+    /// The bytes of its parameters.
+    pub params: Vec<u8>,
+    /// The storage bindings, in order.
+    pub operands: Vec<Operand>,
+    /// Workgroups.
+    pub groups: [u32; 3],
+}
+
+/// What computes an op: calls one after another, and the bytes of the buffers that
+/// they hand on among themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    /// In order.
+    pub calls: Vec<Call>,
+    /// Bytes of each scratch buffer.
+    pub scratch: Vec<usize>,
+    /// Tables of numbers.
+    pub tables: Vec<Vec<u32>>,
+}
+
+/// Workgroups in a dimension that every device can dispatch.
+pub const MOST_GROUPS: usize = 65_535;
+
+/// `items` workgroups spread over two dimensions; a shader finds its number as
+/// `y · groups.x + x` and does nothing beyond the last.
+///
+/// # Errors
+/// More workgroups than two dimensions hold.
+pub fn spread(items: usize) -> Result<[u32; 3], String> {
+    let across = items.clamp(1, MOST_GROUPS);
+    let down = items.div_ceil(across).max(1);
+    if down > MOST_GROUPS {
+        return Err(format!("{items} workgroups are more than a dispatch can have"));
+    }
+    Ok([across as u32, down as u32, 1])
+}
+
+/// Workgroups of `shader` for one invocation each `elements`.
+///
+/// # Errors
+/// As [`spread`].
+pub fn linear(shader: &Shader, elements: usize) -> Result<[u32; 3], String> {
+    spread(elements.div_ceil(shader.workgroup.iter().product::<u32>() as usize))
+}
+
+impl Call {
+    /// A dispatch of `shader`.
+    ///
+    /// # Panics
+    /// If the operands are not as many as the shader's storage bindings; a defect
+    /// of the kernel.
+    pub fn new(
+        shader: &'static Shader,
+        params: &impl Parameters,
+        operands: &[Operand],
+        groups: [u32; 3],
+    ) -> Self {
+        assert_eq!(operands.len(), shader.writes.len(), "operands of {}", shader.name);
+        Call {
+            shader,
+            overrides: Vec::new(),
+            params: params.bytes(),
+            operands: operands.to_vec(),
+            groups,
+        }
+    }
+
+    /// With values for overrides of the shader.
+    pub fn with(mut self, overrides: &[(&'static str, f64)]) -> Self {
+        self.overrides.extend_from_slice(overrides);
+        self
+    }
+}
+
+impl From<Call> for Calls {
+    fn from(call: Call) -> Self {
+        Calls { calls: vec![call], ..Calls::default() }
+    }
+}
+
+/// A size as shaders count.
+///
+/// # Errors
+/// More than 2³² - 1.
+pub fn size(value: usize) -> Result<u32, String> {
+    u32::try_from(value).map_err(|_| format!("{value} is more than a shader can count to"))
+}
+
+/// The most dimensions that shaders walk.
+pub const MOST_DIMS: usize = 8;
+
+/// Sizes or steps of dimensions as shaders take them; steps backwards wrap around.
+///
+/// # Errors
+/// More than [`MOST_DIMS`] dimensions, or a number beyond 2³².
+pub fn dims(values: impl IntoIterator<Item = isize>) -> Result<[u32; MOST_DIMS], String> {
+    let mut all = [0; MOST_DIMS];
+    for (i, value) in values.into_iter().enumerate() {
+        let place = all.get_mut(i).ok_or("more than 8 dimensions that cannot be joined")?;
+        let low = i32::MIN as isize;
+        if value < low || value > u32::MAX as isize {
+            return Err(format!("{value} is more than a shader can count to"));
+        }
+        *place = value as u32;
+    }
+    Ok(all)
+}
+
+/// The value of an override that is true or false.
+pub fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+/// Whether a call would have nothing to do: dispatches of nothing are left out.
+pub fn unless_empty(
+    count: usize,
+    call: impl FnOnce() -> Result<Call, String>,
+) -> Result<Calls, String> {
+    if count == 0 { Ok(Calls::default()) } else { Ok(call()?.into()) }
+}

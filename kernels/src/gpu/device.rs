@@ -1,0 +1,437 @@
+//! A GPU: what there is, one opened for use, its pipelines and buffers.
+
+use super::shader::Shader;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use thiserror::Error;
+use wgpu::util::{BufferInitDescriptor, DeviceExt};
+
+/// A GPU that cannot be had, or that failed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum GpuError {
+    /// No adapter at all.
+    #[error("there is no GPU: no adapter for Vulkan, Metal or DirectX 12 was found")]
+    None,
+    /// No adapter of that number.
+    #[error("there is no GPU {0}; there are {1}, numbered from 0 on (`speck list devices`)")]
+    NoSuch(usize, usize),
+    /// The adapter gives no device.
+    #[error("the GPU `{0}` cannot be opened: {1}")]
+    Closed(String, String),
+    /// The device went away or reported an error.
+    #[error("the GPU `{0}` failed: {1}")]
+    Failed(String, String),
+    /// There is not enough memory.
+    #[error("the GPU `{0}` is out of memory: {1}")]
+    Memory(String, String),
+}
+
+/// An adapter, for listings.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// The maker's name.
+    pub name: String,
+    /// Whether it is a program on the CPU.
+    pub software: bool,
+    /// `Vulkan`, `Metal`, `Dx12`.
+    pub backend: String,
+    /// The driver and its version.
+    pub driver: String,
+}
+
+/// What a device allows, as far as plans depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one binding.
+    pub binding: u64,
+    /// Bytes of one buffer.
+    pub buffer: u64,
+    /// Subgroup operations may be used.
+    pub subgroups: bool,
+    /// Half-precision values may be used in shaders.
+    pub f16: bool,
+    /// Times on the device can be taken.
+    pub timestamps: bool,
+}
+
+/// How often the device was asked for something that a steady step must not ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Buffers made.
+    pub buffers: u64,
+    /// Pipelines made.
+    pub pipelines: u64,
+    /// Bind groups made.
+    pub bind_groups: u64,
+    /// Submissions.
+    pub submits: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    buffers: AtomicU64,
+    pipelines: AtomicU64,
+    bind_groups: AtomicU64,
+    submits: AtomicU64,
+}
+
+/// A pipeline with the layout of its bind group.
+pub(super) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+/// Values of overrides, exactly: numbers by their bits.
+type Key = (&'static str, Vec<(&'static str, u64)>);
+
+/// An opened GPU. Cheap to share; pipelines made once serve all programs.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    name: String,
+    limits: Limits,
+    pipelines: Mutex<HashMap<Key, Arc<Pipeline>>>,
+    counters: Counters,
+    failure: Arc<Mutex<Option<GpuError>>>,
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gpu({})", self.name)
+    }
+}
+
+fn adapters() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY.with_env();
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    // A program on the CPU comes last: who names no number gets the fastest kind.
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::VirtualGpu => 1,
+        wgpu::DeviceType::Other => 2,
+        wgpu::DeviceType::Cpu => 3,
+    });
+    adapters
+}
+
+impl Gpu {
+    /// All adapters, in the order of their numbers.
+    pub fn list() -> Vec<Adapter> {
+        let describe = |adapter: &wgpu::Adapter| {
+            let info = adapter.get_info();
+            let software = info.device_type == wgpu::DeviceType::Cpu;
+            let driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
+            Adapter { name: info.name, software, backend: info.backend.to_string(), driver }
+        };
+        adapters().iter().map(describe).collect()
+    }
+
+    /// Opens adapter `number` with all it offers, or, where `least`, with no more
+    /// than every WebGPU device has.
+    ///
+    /// # Errors
+    /// No such adapter, or it cannot be opened.
+    pub fn open(number: usize, least: bool) -> Result<Arc<Gpu>, GpuError> {
+        let adapters = adapters();
+        let adapter = match adapters.get(number) {
+            Some(adapter) => adapter,
+            None if adapters.is_empty() => return Err(GpuError::None),
+            None => return Err(GpuError::NoSuch(number, adapters.len())),
+        };
+        let name = adapter.get_info().name;
+        let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
+        let features = if least {
+            adapter.features() & wgpu::Features::TIMESTAMP_QUERY
+        } else {
+            adapter.features() & wanted
+        };
+        let limits = if least { wgpu::Limits::default() } else { adapter.limits() };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("speck"),
+            required_features: features,
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let (device, queue) =
+            opened.map_err(|error| GpuError::Closed(name.clone(), error.to_string()))?;
+        let failure = Arc::new(Mutex::new(None));
+        let note = |failure: &Mutex<Option<GpuError>>, error| {
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        };
+        let (lost, own) = (Arc::clone(&failure), name.clone());
+        device.set_device_lost_callback(move |reason, message| {
+            // Dropping the device is no failure.
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                note(&lost, GpuError::Failed(own.clone(), format!("it was lost: {message}")));
+            }
+        });
+        let (wrong, own) = (Arc::clone(&failure), name.clone());
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let found = match error {
+                wgpu::Error::OutOfMemory { source } => {
+                    GpuError::Memory(own.clone(), source.to_string())
+                }
+                other => GpuError::Failed(own.clone(), other.to_string()),
+            };
+            note(&wrong, found);
+        }));
+        let limits = Limits {
+            binding: limits.max_storage_buffer_binding_size,
+            buffer: limits.max_buffer_size,
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        };
+        Ok(Arc::new(Gpu {
+            device,
+            queue,
+            name,
+            limits,
+            pipelines: Mutex::default(),
+            counters: Counters::default(),
+            failure,
+        }))
+    }
+
+    /// The maker's name for it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it allows.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What it was asked for so far.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            buffers: read(&self.counters.buffers),
+            pipelines: read(&self.counters.pipelines),
+            bind_groups: read(&self.counters.bind_groups),
+            submits: read(&self.counters.submits),
+        }
+    }
+
+    /// The first failure since it was opened.
+    ///
+    /// # Errors
+    /// That failure.
+    pub fn check(&self) -> Result<(), GpuError> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// The pipeline of a shader with these values of its overrides.
+    pub(super) fn pipeline(
+        &self,
+        shader: &'static Shader,
+        overrides: &[(&'static str, f64)],
+    ) -> Arc<Pipeline> {
+        let bits = overrides.iter().map(|(name, value)| (*name, value.to_bits())).collect();
+        let key = (shader.name, bits);
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(pipelines.entry(key).or_insert_with(|| Arc::new(self.build(shader, overrides))))
+    }
+
+    fn build(&self, shader: &Shader, overrides: &[(&str, f64)]) -> Pipeline {
+        self.counters.pipelines.fetch_add(1, Ordering::Relaxed);
+        let label = Some(shader.name);
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label,
+            source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+        });
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
+        entries.extend(shader.writes.iter().zip(1..).map(|(written, binding)| {
+            entry(binding, wgpu::BufferBindingType::Storage { read_only: !written })
+        }));
+        let descriptor = wgpu::BindGroupLayoutDescriptor { label, entries: &entries };
+        let layout = self.device.create_bind_group_layout(&descriptor);
+        let whole = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&whole),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: overrides,
+                // Every kernel writes what it reads.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+
+    pub(super) fn bind(
+        &self,
+        pipeline: &Pipeline,
+        entries: &[wgpu::BindGroupEntry<'_>],
+    ) -> wgpu::BindGroup {
+        self.counters.bind_groups.fetch_add(1, Ordering::Relaxed);
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.layout,
+            entries,
+        })
+    }
+
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) {
+        self.counters.submits.fetch_add(1, Ordering::Relaxed);
+        self.queue.submit([commands]);
+    }
+
+    /// A buffer of at least `bytes` for values of programs, zeroed.
+    ///
+    /// # Errors
+    /// More than the device can have in a buffer, or no memory left.
+    pub fn buffer(self: &Arc<Self>, bytes: usize) -> Result<Buffer, GpuError> {
+        let bytes = padded(bytes);
+        if bytes > self.limits.buffer || bytes > self.limits.binding {
+            let most = self.limits.buffer.min(self.limits.binding);
+            let message = format!("a value of {bytes} bytes; {most} are the most it can bind");
+            return Err(GpuError::Memory(self.name.clone(), message));
+        }
+        self.counters.buffers.fetch_add(1, Ordering::Relaxed);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.check()?;
+        Ok(Buffer { gpu: Arc::clone(self), buffer })
+    }
+
+    /// A buffer from which the host reads.
+    pub(super) fn landing(&self, bytes: u64) -> wgpu::Buffer {
+        self.counters.buffers.fetch_add(1, Ordering::Relaxed);
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// A buffer of parameters.
+    pub(super) fn uniform(&self, bytes: &[u8]) -> wgpu::Buffer {
+        self.counters.buffers.fetch_add(1, Ordering::Relaxed);
+        self.device.create_buffer_init(&BufferInitDescriptor {
+            label: None,
+            contents: bytes,
+            usage: wgpu::BufferUsages::UNIFORM,
+        })
+    }
+
+    /// Copies the first bytes of a landing buffer that nothing writes any more.
+    pub(super) fn fetch(&self, landing: &wgpu::Buffer, into: &mut [u8]) -> Result<(), GpuError> {
+        let slice = landing.slice(..into.len().next_multiple_of(8) as u64);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        slice.map_async(wgpu::MapMode::Read, move |result| {
+            // Nobody waits any more where the poll failed.
+            let _ = sender.send(result.map_err(|error| error.to_string()));
+        });
+        let failed = |message: String| GpuError::Failed(self.name.clone(), message);
+        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
+        waited.map_err(|error| failed(error.to_string()))?;
+        self.check()?;
+        receiver.recv().map_err(|error| failed(error.to_string()))?.map_err(failed)?;
+        let mapped = slice.get_mapped_range().map_err(|error| failed(error.to_string()))?;
+        into.copy_from_slice(&mapped[..into.len()]);
+        drop(mapped);
+        landing.unmap();
+        Ok(())
+    }
+
+    /// Waits until all that was submitted is done.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn wait(&self) -> Result<(), GpuError> {
+        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
+        waited.map_err(|error| GpuError::Failed(self.name.clone(), error.to_string()))?;
+        self.check()
+    }
+}
+
+/// Sizes and copies are multiples of 8 bytes (mapping wants 8, copies 4).
+pub(super) fn padded(bytes: usize) -> u64 {
+    bytes.max(8).next_multiple_of(8) as u64
+}
+
+/// Values on a device.
+#[derive(Clone)]
+pub struct Buffer {
+    gpu: Arc<Gpu>,
+    pub(super) buffer: wgpu::Buffer,
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} bytes on {})", self.buffer.size(), self.gpu.name)
+    }
+}
+
+impl Buffer {
+    /// Whether it is on this device.
+    pub fn is_on(&self, gpu: &Arc<Gpu>) -> bool {
+        Arc::ptr_eq(&self.gpu, gpu)
+    }
+
+    /// Writes its first bytes, before anything that is submitted afterwards.
+    pub fn write(&self, bytes: &[u8]) {
+        let whole = bytes.len() / 4 * 4;
+        if whole > 0 {
+            self.gpu.queue.write_buffer(&self.buffer, 0, &bytes[..whole]);
+        }
+        if whole < bytes.len() {
+            let mut last = [0; 4];
+            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.gpu.queue.write_buffer(&self.buffer, whole as u64, &last);
+        }
+    }
+
+    /// Fills it with one byte, before anything that is submitted afterwards. For
+    /// tests: it makes a copy on the host.
+    pub fn fill(&self, byte: u8) {
+        self.write(&vec![byte; self.buffer.size() as usize]);
+    }
+
+    /// Reads its first bytes, after all that was submitted.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn read(&self, into: &mut [u8]) -> Result<(), GpuError> {
+        if into.is_empty() {
+            return Ok(());
+        }
+        let bytes = padded(into.len());
+        let landing = self.gpu.landing(bytes);
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&self.buffer, 0, &landing, 0, bytes);
+        self.gpu.submit(encoder.finish());
+        self.gpu.fetch(&landing, into)
+    }
+}

@@ -1,0 +1,20 @@
+//! The GPU side, through wgpu: a device, the shaders in `shaders/`, and plans of
+//! their calls.
+//!
+//! A kernel of the GPU side is a function that gives [`Calls`] for loops of given
+//! sizes; it stands in `gpu.rs` of its family's folder, beside the files for the
+//! processor's instruction sets. [`Plan`] binds calls to buffers once and runs them
+//! any number of times.
+
+mod call;
+mod device;
+mod plan;
+mod shader;
+
+pub use call::{
+    Call, Calls, MOST_DIMS, MOST_GROUPS, Operand, Parameters, dims, flag, linear, size, spread,
+    unless_empty,
+};
+pub use device::{Adapter, Buffer, Counts, Gpu, GpuError, Limits};
+pub use plan::{Plan, PlanStep};
+pub use shader::*;

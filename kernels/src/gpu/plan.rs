@@ -1,0 +1,211 @@
+//! Calls bound to buffers: what runs in a step, with nothing left to make.
+
+use super::call::Call;
+use super::device::{Buffer, Gpu, GpuError, Pipeline, padded};
+use std::sync::Arc;
+
+/// One step of a plan.
+pub enum PlanStep {
+    /// A call, with the buffers of its operands in order.
+    Call(Call, Vec<Buffer>),
+    /// The first bytes of one buffer into another.
+    Copy {
+        /// From here.
+        from: Buffer,
+        /// To here.
+        to: Buffer,
+        /// How many.
+        bytes: usize,
+    },
+}
+
+enum Bound {
+    Call { pipeline: Arc<Pipeline>, group: wgpu::BindGroup, groups: [u32; 3] },
+    Copy { from: wgpu::Buffer, to: wgpu::Buffer, bytes: u64 },
+}
+
+/// Steps with their pipelines, bind groups and parameters, in order.
+pub struct Plan {
+    gpu: Arc<Gpu>,
+    steps: Vec<Bound>,
+    /// What the host reads after a run: buffer, place in the landing buffer.
+    outputs: Vec<(wgpu::Buffer, u64, u64)>,
+    landing: wgpu::Buffer,
+    bytes: u64,
+}
+
+/// Steps timed in one submission: a query set has 4096 places at most.
+const MOST_TIMED: usize = 2048;
+
+/// Where the parameters of a call may begin.
+const ALIGNMENT: usize = 256;
+
+impl Plan {
+    /// Binds `steps`; the first bytes of each of `outputs` are read by the host after
+    /// a run.
+    ///
+    /// # Errors
+    /// A shader that the device refuses, or no memory left.
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        steps: Vec<PlanStep>,
+        outputs: &[(Buffer, usize)],
+    ) -> Result<Self, GpuError> {
+        let mut params = Vec::new();
+        let mut offsets = Vec::new();
+        for step in &steps {
+            if let PlanStep::Call(call, _) = step {
+                params.resize(params.len().next_multiple_of(ALIGNMENT), 0);
+                offsets.push(params.len() as u64);
+                params.extend_from_slice(&call.params);
+            }
+        }
+        params.resize(params.len().max(16), 0);
+        let uniform = gpu.uniform(&params);
+        let mut offsets = offsets.into_iter();
+        let mut bound = Vec::new();
+        for step in steps {
+            bound.push(match step {
+                PlanStep::Copy { from, to, bytes } => {
+                    Bound::Copy { from: from.buffer, to: to.buffer, bytes: padded(bytes) }
+                }
+                PlanStep::Call(call, buffers) => {
+                    let pipeline = gpu.pipeline(call.shader, &call.overrides);
+                    let size = std::num::NonZeroU64::new(call.params.len() as u64);
+                    let mut entries = vec![wgpu::BindGroupEntry {
+                        binding: 0,
+                        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                            buffer: &uniform,
+                            offset: offsets.next().unwrap_or_default(),
+                            size,
+                        }),
+                    }];
+                    for (buffer, binding) in buffers.iter().zip(1..) {
+                        let resource = buffer.buffer.as_entire_binding();
+                        entries.push(wgpu::BindGroupEntry { binding, resource });
+                    }
+                    let group = gpu.bind(&pipeline, &entries);
+                    Bound::Call { pipeline, group, groups: call.groups }
+                }
+            });
+        }
+        let mut bytes = 0;
+        let mut read = Vec::new();
+        for (buffer, length) in outputs {
+            let length = padded(*length);
+            read.push((buffer.buffer.clone(), bytes, length));
+            bytes += length;
+        }
+        let landing = gpu.landing(bytes.max(8));
+        gpu.check()?;
+        Ok(Plan { gpu: Arc::clone(gpu), steps: bound, outputs: read, landing, bytes })
+    }
+
+    /// Submits one run, and the copies of the outputs if the host wants them.
+    pub fn run(&self, outputs: bool) {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let mut steps = self.steps.iter().peekable();
+        while let Some(step) = steps.peek() {
+            if let Bound::Copy { from, to, bytes } = step {
+                encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
+                steps.next();
+                continue;
+            }
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            while let Some(Bound::Call { pipeline, group, groups: [x, y, z] }) = steps.peek() {
+                pass.set_pipeline(&pipeline.pipeline);
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(*x, *y, *z);
+                steps.next();
+            }
+        }
+        if outputs {
+            for (buffer, place, bytes) in &self.outputs {
+                encoder.copy_buffer_to_buffer(buffer, 0, &self.landing, *place, *bytes);
+            }
+        }
+        self.gpu.submit(encoder.finish());
+    }
+
+    /// Runs once with a pass of its own for each call, and gives the seconds that each
+    /// took on the device; `None` where it cannot take times.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn run_timed(&self) -> Result<Option<Vec<f64>>, GpuError> {
+        if !self.gpu.limits().timestamps {
+            return Ok(None);
+        }
+        let mut seconds = Vec::new();
+        for steps in self.steps.chunks(MOST_TIMED) {
+            seconds.extend(self.time(steps)?);
+        }
+        Ok(Some(seconds))
+    }
+
+    fn time(&self, steps: &[Bound]) -> Result<Vec<f64>, GpuError> {
+        let count = 2 * steps.len() as u32;
+        let device = &self.gpu.device;
+        let times = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: None,
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let bytes = u64::from(count) * 8;
+        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let landing = self.gpu.landing(bytes);
+        let mut encoder = device.create_command_encoder(&Default::default());
+        for (step, first) in steps.iter().zip((0..).step_by(2)) {
+            let timed = wgpu::ComputePassTimestampWrites {
+                query_set: &times,
+                beginning_of_pass_write_index: Some(first),
+                end_of_pass_write_index: Some(first + 1),
+            };
+            let descriptor =
+                wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(timed) };
+            let mut pass = encoder.begin_compute_pass(&descriptor);
+            match step {
+                Bound::Call { pipeline, group, groups: [x, y, z] } => {
+                    pass.set_pipeline(&pipeline.pipeline);
+                    pass.set_bind_group(0, group, &[]);
+                    pass.dispatch_workgroups(*x, *y, *z);
+                }
+                Bound::Copy { from, to, bytes } => {
+                    drop(pass);
+                    encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
+                }
+            }
+        }
+        encoder.resolve_query_set(&times, 0..count, &resolved, 0);
+        encoder.copy_buffer_to_buffer(&resolved, 0, &landing, 0, bytes);
+        self.gpu.submit(encoder.finish());
+        let mut ticks = vec![0u64; count as usize];
+        self.gpu.fetch(&landing, bytemuck::cast_slice_mut(&mut ticks))?;
+        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
+        let pairs = ticks.chunks_exact(2);
+        Ok(pairs.map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period).collect())
+    }
+
+    /// The outputs of the last run that wanted them, one after another, each padded
+    /// to whole words.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn outputs(&self) -> Result<Vec<u64>, GpuError> {
+        let mut words = vec![0; self.bytes as usize / 8];
+        if !words.is_empty() {
+            self.gpu.fetch(&self.landing, bytemuck::cast_slice_mut(&mut words))?;
+        }
+        Ok(words)
+    }
+
+    /// How many dispatches a run makes.
+    pub fn calls(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step, Bound::Call { .. })).count()
+    }
+}

@@ -1,0 +1,110 @@
+//! Convolution by lists on a GPU.
+
+use super::{BEYOND, Correlation};
+use crate::gpu::{
+    Call, Calls, MOST_GROUPS, Operand, linear, picked_conv as shader, picked_conv_input, size,
+    unless_empty,
+};
+use crate::reduce::{Dim, gpu::reduced};
+
+const _: () = assert!(shader::BEYOND == BEYOND);
+
+/// Workgroups that keep a large GPU busy.
+const BUSY: usize = 256;
+/// The longest part of a sum for which cutting does not pay.
+const SHORTEST: usize = 256;
+
+fn tiled(c: &Correlation, pass: u32) -> Result<Calls, String> {
+    let (rows, depth, outputs) = (c.rows(), c.depth(), c.outputs);
+    let (m, k) = if pass == shader::FORWARD { (rows, depth) } else { (depth, rows) };
+    if m * outputs == 0 {
+        return Ok(Calls::default());
+    }
+    let tile = shader::TILE as usize;
+    let across = outputs.div_ceil(tile);
+    let tiles = m.div_ceil(tile) * across;
+    if tiles > MOST_GROUPS {
+        return Err(format!("{tiles} tiles are too many"));
+    }
+    let wanted = if pass == shader::FORWARD { 1 } else { BUSY.div_ceil(tiles) };
+    let splits = wanted.min(k.div_ceil(SHORTEST)).max(1);
+    let step = shader::DEPTH as usize;
+    let share = k.div_ceil(splits).next_multiple_of(step).max(step);
+    let splits = k.div_ceil(share).max(1);
+    size(rows * depth.max(outputs))?;
+    let params = shader::Params {
+        m: size(m)?,
+        n: size(outputs)?,
+        k: size(k)?,
+        tiles: size(across)?,
+        channels: size(c.picks.channels)?,
+        taps: size(c.taps())?,
+        positions: size(c.positions())?,
+        image: size(c.image())?,
+        share: size(share)?,
+    };
+    let into = if splits > 1 { Operand::Scratch(0) } else { Operand::Output };
+    let operands = [Operand::Input(0), Operand::Input(1), Operand::Table(0), into];
+    let groups = [tiles as u32, 1, splits as u32];
+    let call = Call::new(&shader::SHADER, &params, &operands, groups);
+    let mut calls = Calls::from(call.with(&[(shader::PASS, f64::from(pass))]));
+    if splits > 1 {
+        calls.scratch.push(4 * splits * m * outputs);
+        let dims = [Dim { size: splits, reduced: true }, Dim { size: m * outputs, reduced: false }];
+        calls.calls.extend(reduced(&dims, false, Operand::Scratch(0))?.calls);
+    }
+    calls.tables.push(c.reads.clone());
+    Ok(calls)
+}
+
+/// See [`PICKED_CONV`](super::PICKED_CONV).
+///
+/// # Errors
+/// Too many elements.
+pub fn forward(c: &Correlation) -> Result<Calls, String> {
+    tiled(c, shader::FORWARD)
+}
+
+/// See [`PICKED_CONV_WEIGHT_GRADIENT`](super::PICKED_CONV_WEIGHT_GRADIENT).
+///
+/// # Errors
+/// Too many elements.
+pub fn weight_gradient(c: &Correlation) -> Result<Calls, String> {
+    tiled(c, shader::WEIGHT_GRADIENT)
+}
+
+/// See [`PICKED_CONV_INPUT_GRADIENT`](super::PICKED_CONV_INPUT_GRADIENT).
+///
+/// # Errors
+/// Too many elements.
+pub fn input_gradient(c: &Correlation) -> Result<Calls, String> {
+    let pixels = c.picks.image[0] * c.picks.image[1];
+    let channels = c.picks.channels;
+    let mut readers = vec![Vec::new(); pixels];
+    for (tap, inside) in c.inside.iter().enumerate() {
+        for [position, at] in inside {
+            readers[*at as usize / channels.max(1)].push([tap as u32, *position]);
+        }
+    }
+    let mut lists = vec![0];
+    for list in &readers {
+        lists.push(lists[lists.len() - 1] + list.len() as u32);
+    }
+    lists.extend(readers.iter().flatten().flatten());
+    let count = c.picks.image_elements();
+    let mut calls = unless_empty(count, || {
+        let params = picked_conv_input::Params {
+            count: size(count)?,
+            pixels: size(pixels)?,
+            channels: size(channels)?,
+            taps: size(c.taps())?,
+            positions: size(c.positions())?,
+            outputs: size(c.outputs)?,
+        };
+        let operands = [Operand::Input(0), Operand::Input(1), Operand::Table(0), Operand::Output];
+        let shader = &picked_conv_input::SHADER;
+        Ok(Call::new(shader, &params, &operands, linear(shader, count)?))
+    })?;
+    calls.tables.push(lists);
+    Ok(calls)
+}
