@@ -22,7 +22,9 @@ const MOST_INVOCATIONS: u32 = 256;
 const MOST_WORKGROUP_BYTES: u32 = 16 << 10;
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shaders");
+    // Asked for when it runs: a build folder may serve another checkout later.
+    let own = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let root = Path::new(&own).join("../shaders");
     println!("cargo::rerun-if-changed={}", root.display());
     let entries = std::fs::read_dir(&root).expect("the folder of shaders");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();

@@ -231,7 +231,9 @@ impl State {
         name: &str,
         ty: &TensorType,
     ) -> Result<(), StateError> {
-        let found = &self.slots[index].ty;
+        // A caller may have put another tensor in the slot's place.
+        let slot = &self.slots[index];
+        let found = slot.host.get().map_or(&slot.ty, Tensor::ty);
         if found == ty {
             return Ok(());
         }

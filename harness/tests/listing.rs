@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::Value;
+use speck_engine::kernels::gpu::Gpu;
 use speck_engine::{compositions, kernels, ops, passes};
 use speck_harness::config::RegistryEntry;
 use speck_harness::{metrics, registries};
@@ -18,6 +19,7 @@ fn listings() -> Vec<(&'static str, Vec<&'static str>)> {
         ("ops", ops::ALL.iter().map(|op| op.name).collect()),
         ("compositions", compositions::all().map(|entry| entry.name).collect()),
         ("kernels", kernels::all().iter().map(|kernel| kernel.name).collect()),
+        ("devices", devices()),
         ("passes", passes::names().map(|(name, _)| name).collect()),
         ("models", names(&all.models)),
         ("learners", names(&all.learners)),
@@ -30,6 +32,13 @@ fn listings() -> Vec<(&'static str, Vec<&'static str>)> {
         ("protocols", names(&all.protocols)),
         ("metrics", metrics::LIST.iter().map(|metric| metric.name).collect()),
     ]
+}
+
+/// The names of the processor and of the GPUs there are.
+fn devices() -> Vec<&'static str> {
+    let numbers = 0..Gpu::list().len();
+    let gpus = numbers.map(|number| &*format!("gpu:{number}").leak());
+    std::iter::once("cpu").chain(gpus).collect()
 }
 
 fn json(place: &Place, words: &[&str]) -> Value {

@@ -164,12 +164,13 @@ fn catalogue_listing(entries: &[Entry]) -> Listing {
 
 fn kernels_listing() -> Listing {
     let all: Vec<_> = kernels::all().iter().map(KernelEntry::new).collect();
+    let width = all.iter().map(|kernel| kernel.name.len() + 2).max().unwrap_or_default();
     let mut text = String::new();
     for kernel in &all {
-        let _ = writeln!(text, "{:26}{}", kernel.name, kernel.variants());
+        let _ = writeln!(text, "{:width$}{}", kernel.name, kernel.variants());
         for variant in kernel.f32.iter().chain(&kernel.f64) {
             if let Some(reason) = variant.refused {
-                let _ = writeln!(text, "{:26}{} refused: {reason}", "", variant.name);
+                let _ = writeln!(text, "{:width$}{} refused: {reason}", "", variant.name);
             }
         }
     }
