@@ -208,6 +208,7 @@ impl State {
         if let (Some(first), Some(second)) = (head.get_mut(low), tail.first_mut())
             && first.ty == second.ty
             && let (Ok(first), Ok(second)) = (first.host_mut(), second.host_mut())
+            && first.ty() == second.ty()
         {
             // The values, not the memory: programs hold its address.
             first.bytes_mut().swap_with_slice(second.bytes_mut());
