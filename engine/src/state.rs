@@ -198,6 +198,23 @@ impl State {
         Ok(())
     }
 
+    /// Exchanges the values of two slots of one type; where there are no such two,
+    /// nothing. What is on a GPU only is fetched, and there it is out of date then.
+    pub fn exchange(&mut self, a: &str, b: &str) {
+        let place = |name: &str| self.slots.iter().position(|slot| slot.name == name);
+        let (Some(a), Some(b)) = (place(a), place(b)) else { return };
+        let (low, high) = (a.min(b), a.max(b));
+        let (head, tail) = self.slots.split_at_mut(high);
+        if let (Some(first), Some(second)) = (head.get_mut(low), tail.first_mut())
+            && first.ty == second.ty
+            && let (Ok(first), Ok(second)) = (first.host_mut(), second.host_mut())
+            && first.ty() == second.ty()
+        {
+            // The values, not the memory: programs hold its address.
+            first.bytes_mut().swap_with_slice(second.bytes_mut());
+        }
+    }
+
     pub(crate) fn layout(&self) -> u64 {
         self.layout
     }

@@ -11,7 +11,9 @@ mod cnn;
 use cnn::Training;
 use speck_engine::kernels::Choice;
 use speck_engine::kernels::gpu::{Gpu, GpuError};
-use speck_engine::{Options, check, compositions, ops};
+use speck_engine::{
+    DType, Graph, Options, Program, State, Tensor, TensorType, check, compositions, ops,
+};
 use std::sync::Arc;
 
 /// The first GPU, with all it has or with what every device has.
@@ -137,4 +139,35 @@ fn what_the_state_holds_goes_to_the_gpu_and_back() {
     let copy = training.state.clone();
     let values = copy.get(weight).expect("its value").to_f64();
     assert!(values.iter().all(|value| value.is_nan()), "what the GPU writes comes back");
+}
+
+#[test]
+fn eigenvalues_of_more_rows_than_a_workgroup_has_lanes() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: eigenvalues of larger matrices, for there is no GPU");
+        return;
+    };
+    let n = 70;
+    let graph = Graph::new(DType::F32);
+    let x = graph.input("x", DType::F32, &[2, n, n]).expect("an input");
+    let y = graph.symmetric_eigen(x).expect("a node");
+    graph.output("y", y).expect("an output");
+    let entry = |at: usize| {
+        let (i, j) = (at / n % n, at % n);
+        let diagonal = if i == j { i as f64 } else { 0.0 };
+        diagonal + (at * 37 % 101) as f64 / 1010.0
+    };
+    let values: Vec<_> = (0..2 * n * n).map(entry).collect();
+    let x = Tensor::new(&TensorType::new(DType::F32, &[2, n, n]), &values);
+    let [cpu, found] = [None, Some(gpu)].map(|device| {
+        let kernels = Choice::default().on(device);
+        let options = Options { kernels, poison: true, ..Options::default() };
+        let mut program = Program::compile(&graph, &options).expect("a program");
+        program.set_input("x", &x).expect("the input");
+        program.run(&mut State::default()).expect("a run");
+        program.output("y").expect("the output").to_f64()
+    });
+    for (at, (a, b)) in cpu.iter().zip(&found).enumerate() {
+        assert!((a - b).abs() <= 2e-4, "{at}: {b} instead of {a}");
+    }
 }

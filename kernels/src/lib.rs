@@ -14,6 +14,7 @@ pub mod attention;
 pub mod choice;
 pub mod convert;
 pub mod convolution;
+pub mod eigen;
 pub mod elementwise;
 pub mod gpu;
 pub mod isa;
@@ -59,6 +60,7 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(movement::kernels());
     kernels.extend(sort::kernels());
     kernels.extend(scan::kernels());
+    kernels.extend(eigen::kernels());
     kernels.extend(convert::kernels());
     kernels.extend(random::kernels());
     kernels.extend(render::kernels());

@@ -10,7 +10,7 @@
 use crate::batch::{Batches, SpeckBatch};
 use crate::predictor::{Predictor, Readout};
 use crate::rows::Rows;
-use crate::trainer::Trainer;
+use crate::trainer::{Stepper, Trainer};
 use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup, screen,
 };
@@ -91,7 +91,7 @@ impl Hebbian {
         }
         Ok(Hebbian {
             trainer: Trainer {
-                program,
+                steppers: vec![Stepper { program, clocks: Vec::new() }],
                 rows: Rows::new(Vec::new(), kernels.clone(), float),
                 predictor: Predictor::new(model, Readout::Share, kernels, float, mode),
                 state,
@@ -105,11 +105,11 @@ impl Hebbian {
 
 impl Learner for Hebbian {
     fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
-        self.trainer.learn(data, steps, |_, _| Ok(()))
+        self.trainer.learn(data, steps, &())
     }
 
     fn profile(&mut self, data: &dyn Batches) -> Result<Vec<StepTiming>, LearnerError> {
-        self.trainer.profile(data, |_, _| Ok(()))
+        self.trainer.profile(data, &())
     }
 
     fn steps(&self) -> u64 {

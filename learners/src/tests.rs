@@ -40,7 +40,9 @@ fn made(entry: &LearnerEntry, model: &str, given: &[(&str, Value)]) -> Box<dyn L
     let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
     let settings = resolve(entry.dimensions, &given).unwrap();
     let model = speck_models::find(model).unwrap();
-    let model = (model.make)(&resolve(model.dimensions, &[]).unwrap()).unwrap();
+    let small = ("hidden".to_owned(), list(&[24]));
+    let small = if model.name == "mlp" { vec![small] } else { Vec::new() };
+    let model = (model.make)(&resolve(model.dimensions, &small).unwrap()).unwrap();
     let setup = setup(model.into());
     (entry.make)(&settings, setup).unwrap()
 }
@@ -90,14 +92,51 @@ fn every_optimizer_schedule_and_loss_lowers_the_loss() {
     let entry = find("gradient").unwrap();
     let text = |value: &str| Value::Text(value.to_owned());
     let mut variants = Vec::new();
-    variants.extend(gradient::optimizers::NAMES.iter().map(|n| vec![("optimizer", text(n))]));
-    variants.extend(gradient::schedules::NAMES.iter().map(|n| vec![("schedule", text(n))]));
-    variants.extend(gradient::losses::NAMES.iter().map(|n| vec![("loss", text(n))]));
-    let regularized = |n: &&str| vec![("loss", text("coordinate")), ("heat_regularizer", text(n))];
+    // Rates at which each of them gets somewhere in so few steps.
+    let rate = |name: &str| match name {
+        "adadelta" | "lars" => 1.0,
+        "lion" => 1e-3,
+        _ => 0.01,
+    };
+    for name in gradient::optimizers::ALL.iter().map(|entry| entry.name) {
+        let mut given = vec![("optimizer", text(name)), ("rate", Value::Float(rate(name)))];
+        if ["shampoo", "soap"].contains(&name) {
+            given.push(("largest_dimension", Value::Int(40)));
+        }
+        if ["lbfgs", "newton_cg", "levenberg_marquardt"].contains(&name) {
+            given[1] = ("rate", Value::Float(0.5));
+        }
+        if ["newton_cg", "levenberg_marquardt"].contains(&name) {
+            given.push(("cg_iterations", Value::Int(3)));
+        }
+        if name == "lbfgs" {
+            given.extend([("max_iter", Value::Int(2)), ("history_size", Value::Int(5))]);
+            given.push(("line_search_fn", text("strong_wolfe")));
+        }
+        variants.push(given);
+    }
+    let with_rate = |key, name: &str| vec![(key, text(name)), ("rate", Value::Float(0.01))];
+    variants.extend(gradient::schedules::ALL.iter().map(|s| with_rate("schedule", s.name)));
+    variants.extend(gradient::losses::NAMES.iter().map(|n| with_rate("loss", n)));
+    let regularized =
+        |n: &&str| [with_rate("loss", "coordinate"), vec![("heat_regularizer", text(n))]].concat();
+    variants
+        .push([with_rate("average", "ema"), vec![("average_decay", Value::Float(0.9))]].concat());
+    for (key, value) in [
+        ("clip_norm", Value::Float(0.5)),
+        ("clip_value", Value::Float(0.01)),
+        ("clip_adaptive", Value::Float(0.1)),
+        ("accumulate", Value::Int(2)),
+        ("lookahead", Value::Int(5)),
+        ("average", text("swa")),
+        ("sam", Value::Float(0.05)),
+        ("warmup_steps", Value::Int(10)),
+    ] {
+        variants.push(vec![(key, value), ("rate", Value::Float(0.01))]);
+    }
     variants.extend(gradient::losses::REGULARIZERS.iter().map(regularized));
     for mut given in variants {
         given.push(("steps", Value::Int(64)));
-        given.push(("rate", Value::Float(0.01)));
         let mut learner = made(entry, "mlp", &given);
         let first = learner.learn(&Specks(SHAPE), 8).unwrap();
         learner.learn(&Specks(SHAPE), 48).unwrap();
@@ -109,12 +148,15 @@ fn every_optimizer_schedule_and_loss_lowers_the_loss() {
 #[test]
 fn cosine_falls_from_one_to_the_final_share() {
     let entry = find("gradient").unwrap();
-    let given = [("final_rate".to_owned(), Value::Float(0.1))];
+    let text = Value::Text("cosine".to_owned());
+    let given = [("schedule".to_owned(), text), ("final_rate".to_owned(), Value::Float(0.1))];
     let settings = resolve(entry.dimensions, &given).unwrap();
-    let cosine = (gradient::schedules::find("cosine").unwrap().make)(&settings);
-    assert_eq!(cosine.factor(0, 100), 1.0);
-    assert!((cosine.factor(50, 100) - 0.55).abs() < 1e-12);
-    assert!((cosine.factor(100, 100) - 0.1).abs() < 1e-12);
+    let cosine = gradient::schedules::make(&settings);
+    let rate =
+        |step| cosine.rate(gradient::schedules::Place { base: 2.0, step, total: 100 }, &[]) / 2.0;
+    assert_eq!(rate(0), 1.0);
+    assert!((rate(50) - 0.55).abs() < 1e-12);
+    assert!((rate(100) - 0.1).abs() < 1e-12);
 }
 
 #[test]

@@ -1,17 +1,49 @@
 //! What all learners share whose step is one program.
 
 use crate::batch::{Batches, SpeckBatch};
+use crate::gradient::Clock;
 use crate::predictor::Predictor;
 use crate::rows::Rows;
 use crate::{Description, LearnerError, STEP, port, screen};
 use speck_engine::{Program, RunError, State, StateError, StepTiming, Tensor, structure};
 use speck_models::SettingError;
 
-/// A program that makes one step, the state it works on, and the predictor
-/// that reads the same state. The program has the inputs of a screen and an
-/// output `loss`, and counts its steps in the slot [`STEP`].
-pub(crate) struct Trainer {
+/// A program that makes a step: it has the inputs of a screen and an output
+/// `loss`, and counts its steps in the slot [`STEP`].
+pub(crate) struct Stepper {
     pub program: Program,
+    /// Inputs that depend on the step alone.
+    pub clocks: Vec<Clock>,
+}
+
+/// What steers a trainer.
+pub(crate) trait Pace {
+    /// Which of the programs makes a step.
+    fn choose(&self, step: u64) -> usize {
+        let _ = step;
+        0
+    }
+
+    /// Sets what else the program needs.
+    fn prepare(&self, program: &mut Program, state: &State, step: u64) -> Result<(), RunError> {
+        let _ = (program, state, step);
+        Ok(())
+    }
+
+    /// Takes note of the loss of a step.
+    fn observe(&self, state: &mut State, step: u64, loss: f64) {
+        let _ = (state, step, loss);
+    }
+}
+
+/// The pace of a learner that needs no steering.
+impl Pace for () {}
+
+/// Programs that make steps, the state they work on, and the predictor that
+/// reads the same state.
+pub(crate) struct Trainer {
+    /// One at least.
+    pub steppers: Vec<Stepper>,
     pub predictor: Predictor,
     pub state: State,
     /// Parameters that the steps hold in rows.
@@ -34,19 +66,21 @@ impl Trainer {
         Ok(&self.state)
     }
 
-    /// Makes `steps` steps; `prepare` sets what else the program needs, given
-    /// the number of the step. Returns the mean loss.
+    /// Makes `steps` steps. Returns the mean loss.
     pub fn learn(
         &mut self,
         data: &dyn Batches,
         steps: u64,
-        prepare: impl Fn(&mut Program, u64) -> Result<(), RunError>,
+        pace: &dyn Pace,
     ) -> Result<f64, LearnerError> {
         let mut sum = 0.0;
         for _ in 0..steps {
-            self.feed(data, &prepare)?;
-            self.program.run(&mut self.state)?;
-            sum += port::read_number(&self.program, "loss")?;
+            let (step, chosen) = self.feed(data, pace)?;
+            let program = &mut self.steppers[chosen].program;
+            program.run(&mut self.state)?;
+            let loss = port::read_number(program, "loss")?;
+            pace.observe(&mut self.state, step, loss);
+            sum += loss;
         }
         Ok(sum / steps as f64)
     }
@@ -55,17 +89,14 @@ impl Trainer {
     pub fn profile(
         &mut self,
         data: &dyn Batches,
-        prepare: impl Fn(&mut Program, u64) -> Result<(), RunError>,
+        pace: &dyn Pace,
     ) -> Result<Vec<StepTiming>, LearnerError> {
-        self.feed(data, &prepare)?;
-        Ok(self.program.run_timed(&mut self.state)?)
+        let (_, chosen) = self.feed(data, pace)?;
+        Ok(self.steppers[chosen].program.run_timed(&mut self.state)?)
     }
 
-    fn feed(
-        &mut self,
-        data: &dyn Batches,
-        prepare: &impl Fn(&mut Program, u64) -> Result<(), RunError>,
-    ) -> Result<(), LearnerError> {
+    /// Makes the next step's batch; returns the step.
+    pub fn fill(&mut self, data: &dyn Batches) -> Result<u64, LearnerError> {
         if data.shape() != self.batch.shape {
             let message = format!(
                 "batches are {:?}, the learner is made for {:?}",
@@ -77,8 +108,28 @@ impl Trainer {
         self.rows.hold(&mut self.state)?;
         let step = self.steps();
         data.fill(step, &mut self.batch);
-        screen::feed(&mut self.program, &self.batch)?;
-        Ok(prepare(&mut self.program, step)?)
+        Ok(step)
+    }
+
+    /// Counts a step that was made otherwise.
+    pub fn count(&mut self) {
+        let counter = self.state.get_mut(STEP).and_then(|slot| slot.values_mut::<i32>());
+        if let Some([count]) = counter {
+            *count = count.wrapping_add(1);
+        }
+    }
+
+    /// Makes the next step's program ready; returns the step and the program.
+    fn feed(&mut self, data: &dyn Batches, pace: &dyn Pace) -> Result<(u64, usize), LearnerError> {
+        let step = self.fill(data)?;
+        let chosen = pace.choose(step);
+        let Stepper { program, clocks } = &mut self.steppers[chosen];
+        screen::feed(program, &self.batch)?;
+        for clock in clocks {
+            port::write_number(program, &clock.input, (clock.value)(step))?;
+        }
+        pace.prepare(program, &self.state, step)?;
+        Ok((step, chosen))
     }
 
     pub fn predict(
@@ -117,8 +168,8 @@ impl Trainer {
     pub fn describe(&self) -> Description {
         Description {
             parameters: self.parameters,
-            step: self.program.cost(),
-            program: self.program.to_string(),
+            step: self.steppers[0].program.cost(),
+            program: self.steppers[0].program.to_string(),
             plan: structure::Plan::default(),
             ledger: structure::Ledger::default(),
         }

@@ -81,6 +81,10 @@ pub enum Kind {
     },
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// One of the entries of a registry, which brings its own dimensions along.
+    Entry(&'static [Part]),
+    /// Several texts.
+    TextList,
     /// A colour that [`parse_colour`] reads, or one of some words.
     Colour {
         /// The words.
@@ -129,6 +133,16 @@ impl Kind {
                 true => Ok(value.clone()),
                 false => Err(unknown_word(word, of, self)),
             },
+            (Kind::Entry(of), Value::Text(word)) => match of.iter().any(|part| part.name == word) {
+                true => Ok(value.clone()),
+                false => Err(unknown_word(word, &names(of), self)),
+            },
+            (Kind::TextList, Value::List(values)) => {
+                match values.iter().all(|value| matches!(value, Value::Text(_))) {
+                    true => Ok(value.clone()),
+                    false => refused(),
+                }
+            }
             (Kind::Colour { also }, Value::Text(word)) => {
                 if also.contains(&word.as_str()) || parse_colour(word).is_some() {
                     return Ok(value.clone());
@@ -160,6 +174,8 @@ impl fmt::Display for Kind {
             Kind::Int { min, max } => write!(f, "a whole number from {min} to {max}"),
             Kind::Float { min, max } => write!(f, "a number from {min} to {max}"),
             Kind::Choice(of) => write!(f, "one of {}", of.join(", ")),
+            Kind::Entry(of) => write!(f, "one of {}", names(of).join(", ")),
+            Kind::TextList => write!(f, "a list of texts"),
             Kind::Colour { also } => {
                 let names: Vec<_> = COLOURS.iter().map(|colour| colour.0).collect();
                 write!(f, "a colour (\"#rrggbb\", {})", names.join(", "))?;
@@ -173,6 +189,10 @@ impl fmt::Display for Kind {
             }
         }
     }
+}
+
+fn names(parts: &[Part]) -> Vec<&'static str> {
+    parts.iter().map(|part| part.name).collect()
 }
 
 /// The message for a word that is none of `known`.
@@ -193,8 +213,10 @@ pub enum DefaultValue {
     Int(i64),
     /// For [`Kind::Float`].
     Float(f64),
-    /// For [`Kind::Choice`] and [`Kind::Colour`].
+    /// For [`Kind::Choice`], [`Kind::Entry`] and [`Kind::Colour`].
     Text(&'static str),
+    /// For [`Kind::TextList`].
+    TextList(&'static [&'static str]),
     /// For [`Kind::IntList`].
     IntList(&'static [i64]),
 }
@@ -209,6 +231,9 @@ impl DefaultValue {
             DefaultValue::Text(value) => Value::Text(value.to_string()),
             DefaultValue::IntList(values) => {
                 Value::List(values.iter().map(|&value| Value::Int(value)).collect())
+            }
+            DefaultValue::TextList(values) => {
+                Value::List(values.iter().map(|&value| Value::Text(value.to_string())).collect())
             }
         }
     }
@@ -225,6 +250,116 @@ pub struct Dimension {
     pub kind: Kind,
     /// The value where none is given.
     pub default: DefaultValue,
+}
+
+impl Dimension {
+    /// A number in a range.
+    pub const fn float(
+        name: &'static str,
+        doc: &'static str,
+        (min, max): (f64, f64),
+        default: f64,
+    ) -> Self {
+        let (kind, default) = (Kind::Float { min, max }, DefaultValue::Float(default));
+        Dimension { name, doc, kind, default }
+    }
+
+    /// A whole number in a range.
+    pub const fn int(
+        name: &'static str,
+        doc: &'static str,
+        (min, max): (i64, i64),
+        default: i64,
+    ) -> Self {
+        let (kind, default) = (Kind::Int { min, max }, DefaultValue::Int(default));
+        Dimension { name, doc, kind, default }
+    }
+
+    /// A truth value.
+    pub const fn bool(name: &'static str, doc: &'static str, default: bool) -> Self {
+        Dimension { name, doc, kind: Kind::Bool, default: DefaultValue::Bool(default) }
+    }
+
+    /// One of some words.
+    pub const fn choice(
+        name: &'static str,
+        doc: &'static str,
+        of: &'static [&'static str],
+        default: &'static str,
+    ) -> Self {
+        Dimension { name, doc, kind: Kind::Choice(of), default: DefaultValue::Text(default) }
+    }
+}
+
+/// An entry of a registry whose choice is a dimension of something larger: its
+/// dimensions are settings of the larger one while it is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Part {
+    /// The word that chooses it.
+    pub name: &'static str,
+    /// What can be varied about it.
+    pub dimensions: &'static [Dimension],
+}
+
+/// Every dimension that settings may have, those of parts that are not chosen
+/// too; two parts may have dimensions of one name.
+pub fn all_dimensions(
+    dimensions: &'static [Dimension],
+) -> impl Iterator<Item = &'static Dimension> + Clone {
+    let parts = dimensions.iter().flat_map(|dimension| match dimension.kind {
+        Kind::Entry(parts) => parts,
+        _ => &[],
+    });
+    dimensions.iter().chain(parts.flat_map(|part| part.dimensions))
+}
+
+/// The dimensions that go with the parts that are chosen, by what was given or
+/// by default.
+fn valid_dimensions(
+    dimensions: &'static [Dimension],
+    given: &[(String, Value)],
+) -> Vec<&'static Dimension> {
+    let mut valid: Vec<_> = dimensions.iter().collect();
+    for dimension in dimensions {
+        let Kind::Entry(parts) = dimension.kind else { continue };
+        let chosen = given.iter().find(|(key, _)| key == dimension.name);
+        let chosen = chosen.map_or_else(|| dimension.default.value(), |(_, value)| value.clone());
+        let part = parts.iter().find(|part| Value::Text(part.name.to_string()) == chosen);
+        valid.extend(part.map_or(&[][..], |part| part.dimensions));
+    }
+    valid
+}
+
+/// What was given without the settings of parts that are not chosen, for sweeps
+/// over the choice. What no part has stays, for [`resolve`] to refuse.
+pub fn applicable(
+    dimensions: &'static [Dimension],
+    given: &[(String, Value)],
+) -> Vec<(String, Value)> {
+    let valid = valid_dimensions(dimensions, given);
+    let kept = given.iter().filter(|(key, _)| {
+        valid.iter().any(|known| known.name == key)
+            || all_dimensions(dimensions).all(|known| known.name != key)
+    });
+    kept.cloned().collect()
+}
+
+/// The error for a setting of parts that are not chosen, if it is one.
+pub fn unchosen(dimensions: &'static [Dimension], key: &str) -> Option<SettingError> {
+    for dimension in dimensions {
+        let Kind::Entry(parts) = dimension.kind else { continue };
+        let has = |part: &&Part| part.dimensions.iter().any(|known| known.name == key);
+        let having: Vec<_> = parts.iter().filter(has).map(|part| part.name).collect();
+        if !having.is_empty() {
+            let message = format!(
+                "goes with `{}` = {} only, which is not chosen",
+                dimension.name,
+                having.join(" or ")
+            );
+            return Some(SettingError::new(key, message));
+        }
+    }
+    None
 }
 
 /// A valid value for every dimension of an entry, made by [`resolve`].
@@ -296,6 +431,21 @@ impl Settings {
         numbers.unwrap_or_else(|| panic!("`{name}` holds an entry that is no count"))
     }
 
+    /// The value of a [`Kind::TextList`] dimension.
+    pub fn text_list(&self, name: &str) -> Vec<&str> {
+        let Value::List(values) = self.value(name) else {
+            panic!("`{name}` holds {}, not a list", self.value(name).describe());
+        };
+        let mut texts = Vec::with_capacity(values.len());
+        for value in values {
+            let Value::Text(text) = value else {
+                panic!("`{name}` holds {}, not a text", value.describe());
+            };
+            texts.push(text.as_str());
+        }
+        texts
+    }
+
     /// The same settings with one value replaced. The value is not checked
     /// again; for input of a user go through [`resolve`].
     #[must_use]
@@ -351,20 +501,24 @@ impl SettingError {
 /// The first key that is unknown or given twice, or whose value has the wrong
 /// type or lies outside its range.
 pub fn resolve(
-    dimensions: &[Dimension],
+    dimensions: &'static [Dimension],
     given: &[(String, Value)],
 ) -> Result<Settings, SettingError> {
     let mut settings = BTreeMap::new();
+    let valid = valid_dimensions(dimensions, given);
     for (key, value) in given {
-        let Some(dimension) = dimensions.iter().find(|dimension| dimension.name == key) else {
-            return Err(SettingError::unknown(key, dimensions.iter().map(|known| known.name)));
+        let Some(dimension) = valid.iter().find(|dimension| dimension.name == key) else {
+            let known = valid.iter().map(|known| known.name);
+            return Err(
+                unchosen(dimensions, key).unwrap_or_else(|| SettingError::unknown(key, known))
+            );
         };
         let value = dimension.kind.check(value).map_err(|why| SettingError::new(key, why))?;
         if settings.insert(key.clone(), value).is_some() {
             return Err(SettingError::new(key, "given twice"));
         }
     }
-    for dimension in dimensions {
+    for dimension in valid {
         settings.entry(dimension.name.to_string()).or_insert_with(|| dimension.default.value());
     }
     Ok(Settings(settings))

@@ -2,6 +2,7 @@
 
 mod error;
 mod print;
+mod replay;
 
 pub use error::GraphError;
 pub(crate) use print::write_node;

@@ -82,6 +82,7 @@ mod square;
 mod straight_through;
 mod sub;
 mod sum;
+mod symmetric_eigen;
 mod tanh;
 mod to_index;
 mod unrender;
@@ -154,6 +155,7 @@ pub static ALL: &[&OpInfo] = &[
     &argmax::INFO,
     &argsort::INFO,
     &cumulative_sum::INFO,
+    &symmetric_eigen::INFO,
     &segment_max::INFO,
     &moments::INFO,
     &softmax::SOFTMAX.info,

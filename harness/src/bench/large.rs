@@ -12,7 +12,8 @@ use speck_engine::kernels::{Choice, peak::Copy};
 use speck_engine::{
     DType, Graph, GraphError, Initial, NodeId, Options, Program, RunningStatistics, State,
 };
-use speck_learners::gradient::optimizers::{self, Update};
+use speck_learners::LearnerError;
+use speck_learners::gradient::append_updates;
 use speck_models::settings::{Value, resolve};
 
 /// Values of an array: 50 million, as [rows, columns].
@@ -163,19 +164,21 @@ fn pulled(
 
 /// One step of an optimizer on a parameter whose gradient is given.
 fn update(graph: &Graph, name: &str) -> Result<(), GraphError> {
-    let float = graph.float();
     let parameter = graph.state("p", &[ROWS, COLUMNS], Initial::Constant(0.5))?;
     let gradient = rows(graph, "g")?;
-    let (rate, count) = (graph.input("rate", float, &[])?, graph.input("count", float, &[])?);
     let settings = speck_learners::find("gradient").and_then(|entry| {
         let given = [("optimizer".to_owned(), Value::Text(name.to_owned()))];
         resolve(entry.dimensions, &given).ok()
     });
-    let (Some(settings), Some(entry)) = (settings, optimizers::find(name)) else {
+    let Some(settings) = settings else {
         unreachable!("the optimizers of this list are in the registry");
     };
     let parameters = [("p".to_owned(), parameter)];
-    (entry.make)(&settings).build(&Update { graph, rate, count }, &parameters, &[gradient])
+    match append_updates(&settings, graph, &parameters, &[gradient]) {
+        Err(LearnerError::Graph(error)) => Err(error),
+        Err(error) => unreachable!("settings that fit any parameter: {error}"),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Times one of them, in turn with a copy.

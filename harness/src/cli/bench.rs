@@ -11,8 +11,7 @@ use crate::files::write_atomically;
 use clap::{Args, Subcommand};
 use speck_engine::OpInfo;
 use speck_engine::kernels::Choice;
-use speck_learners::drift::{Drift, measure};
-use speck_learners::gradient::optimizers::NAMES;
+use speck_learners::drift::{Drift, OPTIMIZERS, measure};
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -364,7 +363,7 @@ fn step_line(timing: &Timing) -> String {
 
 fn drift(arguments: &DriftArguments) -> Result<(), RunError> {
     let optimizers =
-        named(NAMES, &arguments.optimizer, "optimizer", |name| name)?.into_iter().copied();
+        named(OPTIMIZERS, &arguments.optimizer, "optimizer", |name| name)?.into_iter().copied();
     if !arguments.json {
         say(&format!(
             "distance from the dense program in f64 after {} steps, relative to the values\n\

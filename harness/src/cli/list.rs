@@ -7,7 +7,7 @@ use crate::{RunError, metrics, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
-use speck_learners::gradient::{losses, optimizers, schedules};
+use speck_learners::gradient::{initializers, losses, optimizers, schedules};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -30,6 +30,8 @@ pub(super) enum What {
     Optimizers,
     /// Schedules of the gradient learner.
     Schedules,
+    /// Initializations of the gradient learner.
+    Initializers,
     /// Losses of the gradient learner.
     Losses,
     /// Dimensions of the data.
@@ -74,8 +76,21 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
         What::Passes => pairs(passes::names()),
         What::Models => entries(&registries.models),
         What::Learners => entries(&registries.learners),
-        What::Optimizers => pairs(optimizers::ALL.iter().map(|o| (o.name, o.summary))),
-        What::Schedules => pairs(schedules::ALL.iter().map(|s| (s.name, s.summary))),
+        What::Optimizers => sourced(
+            optimizers::ALL
+                .iter()
+                .map(|o| (RegistryEntry::new(o.name, o.summary, o.dimensions), o.source)),
+        ),
+        What::Schedules => sourced(
+            schedules::ALL
+                .iter()
+                .map(|s| (RegistryEntry::new(s.name, s.summary, s.dimensions), s.source)),
+        ),
+        What::Initializers => sourced(
+            initializers::ALL
+                .iter()
+                .map(|i| (RegistryEntry::new(i.name, i.summary, i.dimensions), i.source)),
+        ),
         What::Losses => pairs(losses::ALL.iter().map(|l| (l.name, l.summary))),
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
@@ -101,18 +116,36 @@ fn entries(entries: &[RegistryEntry]) -> Listing {
     let mut text = String::new();
     for entry in entries {
         let _ = writeln!(text, "{}: {}", entry.name, entry.summary);
-        for dimension in entry.dimensions {
-            let _ = writeln!(
-                text,
-                "    {:16}{} [{}; default {}]",
-                dimension.name,
-                dimension.doc,
-                dimension.kind,
-                dimension.default.value()
-            );
-        }
+        dimensions(&mut text, entry);
     }
     (text, json!(entries))
+}
+
+/// Entries with where each is from.
+fn sourced(entries: impl Iterator<Item = (RegistryEntry, &'static str)>) -> Listing {
+    let mut text = String::new();
+    let mut values = Vec::new();
+    for (entry, source) in entries {
+        let _ = writeln!(text, "{}: {}\n    {source}", entry.name, entry.summary);
+        dimensions(&mut text, &entry);
+        let mut value = json!(entry);
+        value["source"] = json!(source);
+        values.push(value);
+    }
+    (text, Value::Array(values))
+}
+
+fn dimensions(text: &mut String, entry: &RegistryEntry) {
+    for dimension in entry.dimensions {
+        let _ = writeln!(
+            text,
+            "    {:16}{} [{}; default {}]",
+            dimension.name,
+            dimension.doc,
+            dimension.kind,
+            dimension.default.value()
+        );
+    }
 }
 
 fn catalogue_listing(entries: &[Entry]) -> Listing {

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use speck_models::settings::{SettingError, Settings, Value, nearest, resolve};
+use speck_models::settings::{
+    SettingError, Settings, Value, all_dimensions, applicable, nearest, resolve, unchosen,
+};
 use toml_edit::{Document, Item, TableLike};
 
 use super::runs::{self, Expanded, Learner, Model, Span};
@@ -230,9 +232,9 @@ impl Reader<'_> {
         let wrong = |error: SettingError| self.about(*table, &error.key, span, &error.message);
         let mut given = Vec::new();
         for (key, item) in table.iter().filter(|(key, _)| !reserved.contains(key)) {
-            let dimension = entry.dimensions.iter().find(|known| known.name == key);
+            let dimension = all_dimensions(entry.dimensions).find(|known| known.name == key);
             let Some(dimension) = dimension else {
-                let known = entry.dimensions.iter().map(|known| known.name);
+                let known = all_dimensions(entry.dimensions).map(|known| known.name);
                 return Err(wrong(SettingError::unknown(
                     key,
                     known.chain(reserved.iter().copied()),
@@ -254,10 +256,22 @@ impl Reader<'_> {
             return Err(self.error(span.clone(), message));
         }
         let mut settings = Vec::with_capacity(count);
+        let mut used = vec![false; given.len()];
         for one in expand(&given) {
+            // In a sweep over entries, each takes the settings that it has; two
+            // combinations that differ in nothing else are one.
+            let one = applicable(entry.dimensions, &one);
+            let has = |given: &Given| one.iter().any(|(key, _)| *key == given.key);
+            used.iter_mut().zip(&given).for_each(|(used, given)| *used |= has(given));
             let resolved = resolve(entry.dimensions, &one).map_err(wrong)?;
             (entry.check)(entry.name, &resolved).map_err(wrong)?;
-            settings.push(resolved);
+            if one.len() == given.len() || !settings.contains(&resolved) {
+                settings.push(resolved);
+            }
+        }
+        if let Some((_, given)) = used.iter().zip(&given).find(|(used, _)| !**used) {
+            let error = unchosen(entry.dimensions, &given.key);
+            return Err(error.map_or_else(|| self.error(span.clone(), "no combination"), wrong));
         }
         Ok(Expanded { kind: entry.name, settings })
     }

@@ -1,6 +1,7 @@
 //! Sweeps: lists of values become lists of settings.
 
 use speck_models::settings::{Kind, Settings, Value};
+use std::collections::BTreeSet;
 
 /// The values given for one key: one, or several for a sweep.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +15,7 @@ pub(super) struct Given {
 pub(super) fn swept_values(kind: &Kind, value: Value) -> Result<Vec<Value>, String> {
     let values = match value {
         Value::List(values) => match kind {
-            Kind::IntList { .. } => {
+            Kind::IntList { .. } | Kind::TextList => {
                 let all_lists = values.iter().all(|value| matches!(value, Value::List(_)));
                 if values.is_empty() || !all_lists {
                     return Ok(vec![Value::List(values)]);
@@ -66,26 +67,24 @@ pub(super) fn expand(given: &[Given]) -> Vec<Vec<(String, Value)>> {
 }
 
 /// The names of the dimensions that do not have the same value in all settings,
-/// sorted. All settings have the same dimensions.
+/// sorted. A dimension that goes with the choice of an entry may be missing from
+/// some.
 pub(super) fn varying(all: &[&Settings]) -> Vec<String> {
-    let Some((first, rest)) = all.split_first() else {
-        return Vec::new();
+    let names: BTreeSet<&str> =
+        all.iter().flat_map(|settings| settings.iter().map(|(name, _)| name)).collect();
+    let differs = |name: &&str| {
+        let mut values = all.iter().filter_map(|settings| settings.get(name));
+        let first = values.next();
+        values.any(|value| Some(value) != first)
     };
-    let differs = |(name, value): &(&str, &Value)| {
-        rest.iter().any(|settings| settings.get(name) != Some(*value))
-    };
-    let names = first.iter().filter(differs);
-    names.map(|(name, _)| name.to_string()).collect()
+    names.into_iter().filter(differs).map(str::to_string).collect()
 }
 
 /// A name with some of its settings: `mlp depth=2 width=64`.
 pub(super) fn label(name: &str, settings: &Settings, shown: &[String]) -> String {
-    let setting = |key: &String| {
-        let value = settings.get(key).map(Value::to_string).unwrap_or_default();
-        format!("{key}={value}")
-    };
+    let setting = |key: &String| settings.get(key).map(|value| format!("{key}={value}"));
     let name = Some(name.to_string()).filter(|name| !name.is_empty());
-    let parts: Vec<_> = name.into_iter().chain(shown.iter().map(setting)).collect();
+    let parts: Vec<_> = name.into_iter().chain(shown.iter().filter_map(setting)).collect();
     parts.join(" ")
 }
 

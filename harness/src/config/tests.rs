@@ -386,3 +386,23 @@ fn every_default_of_the_real_registries_is_valid() {
     let bad = settings.with("speck", Value::Text("black".to_string()));
     assert!((registries.data.check)("data", &bad).is_err());
 }
+
+#[test]
+fn a_sweep_over_entries_gives_each_the_settings_that_it_has() {
+    let all = crate::registries();
+    let runs = |learner: &str| {
+        let text = format!("[learner.gradient]\n{learner}\n[[model]]\nkind = \"linear\"\n");
+        Experiment::parse(&text, "sweep.toml", &all)
+    };
+    let found = runs("optimizer = [\"adam\", \"nesterov\"]\nmomentum = [0.8, 0.9]").unwrap();
+    let labels: Vec<_> = found.runs.iter().map(|run| run.learner_label.as_str()).collect();
+    let adam = "gradient optimizer=adam";
+    let nesterov = [0.8, 0.9].map(|share| format!("gradient momentum={share} optimizer=nesterov"));
+    assert_eq!(labels, [adam, &nesterov[0], &nesterov[1]]);
+    assert_eq!(found.runs[0].learner.1.get("momentum"), None);
+    let error = runs("optimizer = \"adam\"\nmomentum = 0.8").unwrap_err().to_string();
+    let message = "goes with `optimizer` = sgd or momentum or nesterov or rmsprop or";
+    assert!(error.starts_with("sweep.toml:3: `momentum`: ") && error.contains(message), "{error}");
+    let groups = "groups = [[\"a*: frozen\"], [\"b*: rate=0.1\", \"c*: ascend\"]]";
+    assert_eq!(runs(groups).unwrap().runs.len(), 2);
+}

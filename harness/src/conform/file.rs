@@ -78,12 +78,36 @@ pub(super) struct TrainSpec {
     pub steps: usize,
 }
 
+/// A trajectory of an optimizer as the file describes it.
+#[derive(Debug)]
+pub(super) struct OptimizerSpec {
+    pub optimizer: String,
+    pub hyper: Map<String, Value>,
+    pub steps: usize,
+    /// The function to minimise, where there are no recorded gradients.
+    pub objective: Option<String>,
+}
+
+/// A sequence of rates as the file describes it.
+#[derive(Debug, Deserialize)]
+pub(super) struct ScheduleSpec {
+    pub schedule: String,
+    pub base_lr: f64,
+    #[serde(default)]
+    pub hyper: Map<String, Value>,
+    #[serde(default)]
+    pub metric: Option<Vec<f64>>,
+    pub lr: Vec<f64>,
+}
+
 /// What a file is about, by its metadata.
 pub(super) enum Content {
     /// Cases of an operator: `op`, `cases`.
     Operator { op: String, cases: Vec<CaseSpec> },
     /// A training run: `kind` is `train`.
     Train(TrainSpec),
+    /// A trajectory: `optimizer`, `hyper`, `steps`.
+    Optimizer(OptimizerSpec),
     /// Something this version does not read.
     Other,
 }
@@ -120,6 +144,12 @@ pub(super) fn read(path: &Path) -> Result<File, FileError> {
             batch: parsed("batch", entry("batch")?).map_err(malformed)?,
             steps: parsed("steps", entry("steps")?).map_err(malformed)?,
         }),
+        (None, None) if metadata.contains_key("hyper") => Content::Optimizer(OptimizerSpec {
+            optimizer: entry("optimizer")?.clone(),
+            hyper: parsed("hyper", entry("hyper")?).map_err(malformed)?,
+            steps: parsed("steps", entry("steps")?).map_err(malformed)?,
+            objective: metadata.get("objective").cloned(),
+        }),
         (None, _) => return Ok(File { content: Content::Other, tensors: BTreeMap::new() }),
     };
     let stored = SafeTensors::deserialize(&bytes)
@@ -132,6 +162,21 @@ pub(super) fn read(path: &Path) -> Result<File, FileError> {
         tensors.insert(name, Stored { shape: view.shape().to_vec(), values, truth });
     }
     Ok(File { content, tensors })
+}
+
+/// The sequences of rates in a JSON file: a list of objects with `schedule` and
+/// `lr`. `None` if the file holds something else.
+pub(super) fn read_schedules(path: &Path) -> Result<Option<Vec<ScheduleSpec>>, FileError> {
+    let malformed = |message: String| FileError::Malformed { path: path.to_owned(), message };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
+    let text = quote_infinities(&text);
+    let Ok(Value::Array(all)) = serde_json::from_str(&text) else { return Ok(None) };
+    if all.is_empty() || all.iter().any(|one| one.get("schedule").is_none()) {
+        return Ok(None);
+    }
+    let specs: Result<_, _> = all.into_iter().map(serde_json::from_value).collect();
+    specs.map(Some).map_err(|error| malformed(error.to_string()))
 }
 
 /// Python writes numbers that JSON does not have as bare words: `Infinity`,

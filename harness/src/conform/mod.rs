@@ -12,11 +12,18 @@
 //! batches), `init/NAME`, `grad0/NAME`, `loss`, `final/NAME`, `eval/output` (of
 //! the final weights on the first batch). The run is repeated by the ordinary
 //! models and learner.
+//!
+//! Or it holds a trajectory of an optimizer: metadata `optimizer`, `hyper`
+//! (PyTorch's names), `steps`; tensors `pN/init`, `pN/grads`, `pN/params` (after
+//! every step). Or, as JSON, sequences of learning rates: a list of `schedule`,
+//! `base_lr`, `hyper`, `metric`, `lr` (before every step).
 
 mod adapters;
 mod arguments;
 mod case;
 mod file;
+mod optimizer;
+mod schedule;
 mod train;
 mod twister;
 
@@ -29,7 +36,7 @@ use std::path::{Path, PathBuf};
 
 /// The outcomes of all cases of one file.
 pub struct FileOutcome {
-    /// The operator, or `train/` and the name of a training run.
+    /// The operator; `train/` or `optim/` and the name of a run; `schedules`.
     pub op: String,
     /// One outcome a case, in the file's order.
     pub cases: Vec<Outcome>,
@@ -71,7 +78,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), FileError> {
 /// The file cannot be read or is not of this format.
 pub fn run(path: &Path, kernels: &Kernels) -> Result<Option<FileOutcome>, FileError> {
     if path.extension().is_some_and(|extension| extension == "json") {
-        return Ok(None);
+        return schedule::run_file(path, kernels);
     }
     let file = file::read(path)?;
     Ok(match &file.content {
@@ -83,6 +90,12 @@ pub fn run(path: &Path, kernels: &Kernels) -> Result<Option<FileOutcome>, FileEr
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             let op = format!("train/{name}");
             let cases = vec![train::run(&file, &op, spec, kernels)];
+            Some(FileOutcome { op, cases })
+        }
+        Content::Optimizer(spec) => {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let op = format!("optim/{name}");
+            let cases = vec![optimizer::run(&file, &op, spec, kernels)];
             Some(FileOutcome { op, cases })
         }
         Content::Other => None,

@@ -183,8 +183,6 @@ fn learner_settings(spec: &TrainSpec) -> Result<Settings, Failed> {
 /// An optimizer under PyTorch's names, in the learner's settings.
 fn optimizer(spec: &Map<String, Json>) -> Result<Vec<(String, Value)>, Failed> {
     let name = spec.get("name").and_then(Json::as_str).unwrap_or_default();
-    // PyTorch has one class for gradient descent with and without momentum.
-    let name = if name == "sgd" && spec.contains_key("momentum") { "momentum" } else { name };
     let mut given = vec![("optimizer".to_owned(), Value::Text(name.to_owned()))];
     for (key, value) in spec.iter().filter(|(key, _)| *key != "name") {
         match (key.as_str(), value) {
@@ -200,12 +198,12 @@ fn optimizer(spec: &Map<String, Json>) -> Result<Vec<(String, Value)>, Failed> {
     Ok(given)
 }
 
-fn setting(key: &str, value: &Json) -> Result<Value, Failed> {
+pub(super) fn setting(key: &str, value: &Json) -> Result<Value, Failed> {
     let value = serde_json::from_value(value.clone());
     value.map_err(|_| unsupported(format!("`{key}` is no setting")))
 }
 
-fn unsupported(message: String) -> Failed {
+pub(super) fn unsupported(message: String) -> Failed {
     Failed { status: Status::Unsupported, message, worst: None }
 }
 
@@ -291,7 +289,11 @@ fn compare(
     agree(name, &found.to_f64(), &expected.reals(), |i, _| limit(i))
 }
 
-fn stored<'a>(file: &'a File, name: &str, shape: &[usize]) -> Result<&'a Stored, Failed> {
+pub(super) fn stored<'a>(
+    file: &'a File,
+    name: &str,
+    shape: &[usize],
+) -> Result<&'a Stored, Failed> {
     let tensor =
         file.tensors.get(name).ok_or_else(|| failed(format!("the file has no tensor `{name}`")))?;
     if tensor.shape != shape {

@@ -1,27 +1,41 @@
 //! Gradient descent: a step is one program that renders the batch, runs the
 //! model, takes the loss, its gradient, and the optimizer's update.
 
+pub mod initializers;
 pub mod losses;
 pub mod optimizers;
+mod recorded;
 pub mod schedules;
+mod search;
 mod step;
+mod training;
+mod update;
 
+pub use recorded::{Minimizer, Recorded, append_updates};
 pub use step::Step;
+pub(crate) use update::Clock;
 
 use crate::batch::{BatchShape, Batches, SpeckBatch};
 use crate::predictor::Predictor;
 use crate::rows::Rows;
-use crate::trainer::Trainer;
+use crate::trainer::{Pace, Stepper, Trainer};
 use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEPS, Setup, port,
+    screen,
 };
-use schedules::Schedule;
+use schedules::Place;
+use search::{Loss, Objective, Search, Searcher};
 use speck_engine::kernels::Choice;
 use speck_engine::structure::{self, Ledger, Mode};
-use speck_engine::{DType, Graph, Options, Program, RunError, State, StepTiming, Tensor};
+use speck_engine::{
+    DType, Graph, GraphError, Initial, Options, Program, RunError, State, StepTiming, Tensor,
+    TensorType,
+};
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Dimension, Model, Settings};
 use std::sync::Arc;
+use step::Parts;
+use training::{Due, Group, Training};
 
 pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
     name: "gradient",
@@ -33,69 +47,43 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         Dimension {
             name: "optimizer",
             doc: "how a gradient becomes an update",
-            kind: Kind::Choice(optimizers::NAMES),
+            kind: Kind::Entry(optimizers::PARTS),
             default: DefaultValue::Text("adam"),
         },
         Dimension {
-            name: "rate",
-            doc: "learning rate",
-            kind: Kind::Float { min: 0.0, max: 1e6 },
-            default: DefaultValue::Float(0.003),
-        },
-        Dimension {
-            name: "momentum",
-            doc: "share of the last update that is kept (optimizer momentum)",
-            kind: Kind::Float { min: 0.0, max: 0.9999 },
-            default: DefaultValue::Float(0.9),
-        },
-        Dimension {
-            name: "beta1",
-            doc: "decay of the mean gradient (optimizers adam, adamw, lion)",
-            kind: Kind::Float { min: 0.0, max: 0.9999 },
-            default: DefaultValue::Float(0.9),
-        },
-        Dimension {
-            name: "beta2",
-            doc: "decay of the mean squared gradient (optimizers adam, adamw; lion: of the mean gradient that is kept)",
-            kind: Kind::Float { min: 0.0, max: 0.999_999 },
-            default: DefaultValue::Float(0.999),
-        },
-        Dimension {
-            name: "epsilon",
-            doc: "added to the root of the mean squared gradient (optimizers adam, adamw, rmsprop)",
-            kind: Kind::Float { min: 1e-12, max: 1.0 },
-            default: DefaultValue::Float(1e-8),
-        },
-        Dimension {
-            name: "alpha",
-            doc: "decay of the mean squared gradient (optimizer rmsprop)",
-            kind: Kind::Float { min: 0.0, max: 0.999_999 },
-            default: DefaultValue::Float(0.99),
-        },
-        Dimension {
-            name: "weight_decay",
-            doc: "share of a weight taken away in a step, times the rate (optimizers adamw, lion)",
-            kind: Kind::Float { min: 0.0, max: 1e6 },
-            default: DefaultValue::Float(0.01),
-        },
-        Dimension {
-            name: "l2",
-            doc: "share of a weight added to its gradient (optimizers sgd, momentum, adam, rmsprop; adam and rmsprop then update all rows in every step: see rows)",
-            kind: Kind::Float { min: 0.0, max: 1e6 },
-            default: DefaultValue::Float(0.0),
+            name: "initialization",
+            doc: "what weights of two dimensions and more are before the first step",
+            kind: Kind::Entry(initializers::PARTS),
+            default: DefaultValue::Text("model"),
         },
         Dimension {
             name: "schedule",
             doc: "how the rate changes over the steps",
-            kind: Kind::Choice(schedules::NAMES),
+            kind: Kind::Entry(schedules::PARTS),
             default: DefaultValue::Text("constant"),
         },
+        schedules::WARM_UP[0],
+        schedules::WARM_UP[1],
+        schedules::WARM_UP[2],
         Dimension {
-            name: "final_rate",
-            doc: "rate at the last step, as a share of the first (schedule cosine)",
-            kind: Kind::Float { min: 0.0, max: 1.0 },
-            default: DefaultValue::Float(0.0),
+            name: "groups",
+            doc: "parameters with settings of their own: \"PATTERN: rate=0.1, weight_decay=0\", \"PATTERN: frozen\", \"PATTERN: ascend\" (up the loss); the first pattern that fits, `*` standing for anything",
+            kind: Kind::TextList,
+            default: DefaultValue::TextList(&[]),
         },
+        Dimension::bool("maximize", "whether weights climb the loss", false),
+        training::GRADIENTS[0],
+        training::GRADIENTS[1],
+        training::GRADIENTS[2],
+        training::GRADIENTS[3],
+        training::SHARPNESS[0],
+        training::SHARPNESS[1],
+        training::WEIGHTS[0],
+        training::WEIGHTS[1],
+        training::WEIGHTS[2],
+        training::WEIGHTS[3],
+        training::WEIGHTS[4],
+        training::WEIGHTS[5],
         Dimension {
             name: "rows",
             doc: "what becomes of weights without a gradient where a layer is updated by rows: all rows in every step, brought up to date when next read (the same numbers to rounding), or left as they are",
@@ -133,9 +121,10 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
 
 struct Gradient {
     trainer: Trainer,
-    schedule: Arc<dyn Schedule>,
-    rate: f64,
-    total: u64,
+    pace: Steering,
+    /// What makes the steps instead of the trainer's programs, if the optimizer
+    /// searches.
+    search: Option<(Box<dyn Search>, Searcher)>,
     plan: structure::Plan,
     /// The step, and what it was made of.
     graph: Graph,
@@ -146,11 +135,63 @@ struct Gradient {
     kernels: Choice,
 }
 
+/// What steers the steps: rates, and which program makes a step.
+struct Steering {
+    training: Training,
+    /// What each of the trainer's programs does.
+    made: Vec<Due>,
+    total: u64,
+}
+
+impl Steering {
+    fn rate(&self, group: &Group, state: &State, step: u64) -> f64 {
+        let place = Place { base: group.rate, step, total: self.total };
+        let memory = match &group.memory {
+            Some(name) => state.get(name).and_then(|slot| slot.values::<f64>()),
+            None => None,
+        };
+        group.schedule.rate(place, memory.unwrap_or_default())
+    }
+}
+
+impl Pace for Steering {
+    fn choose(&self, step: u64) -> usize {
+        let due = self.training.due(step);
+        self.made.iter().position(|made| *made == due).unwrap_or(0)
+    }
+
+    fn prepare(&self, program: &mut Program, state: &State, step: u64) -> Result<(), RunError> {
+        for group in &self.training.groups {
+            port::write_number(program, &group.input, self.rate(group, state, step))?;
+        }
+        Ok(())
+    }
+
+    fn observe(&self, state: &mut State, step: u64, loss: f64) {
+        for group in &self.training.groups {
+            let Some(name) = &group.memory else { continue };
+            let place = Place { base: group.rate, step, total: self.total };
+            let slot = state.get_mut(name);
+            if let Some(memory) = slot.and_then(|slot| slot.values_mut::<f64>()) {
+                group.schedule.observe(place, loss, memory);
+            }
+        }
+    }
+}
+
 impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
         let Setup { model, shape, seed, kernels, float, mode } = setup;
-        let step = Step::training(settings, &*model, shape, float, mode)?;
-        let Step { graph, parameters, rows, plan, .. } = step;
+        let training = Training::new(settings)?;
+        let search = training.search()?;
+        let all = training.all();
+        let parts =
+            Parts { settings, training: &training, model: &*model, shape, float, rows: true };
+        let Step { graph, parameters, rows, plan, clocks, .. } = match &search {
+            None => parts.step(all, mode)?,
+            Some(_) => parts.gradient(mode)?,
+        };
+        training.check(parameters.iter().map(|(name, _)| name.as_str()))?;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
@@ -158,10 +199,39 @@ impl Gradient {
         let mut state = State::initialise(&graph, seed);
         let words = vec![seed as u32 as i32, (seed >> 32) as u32 as i32];
         state.set(SEED, Tensor::from_i32(&[2], words))?;
-        let schedule = schedules::find(settings.text("schedule")).map(|entry| entry.make);
+        for (name, node) in &parameters {
+            let ty = graph.ty(*node);
+            if ty.rank() > 1
+                && let Some(values) = training.initial(name, &ty.shape, seed)
+            {
+                state.set(name, Tensor::new(&ty, &values))?;
+            }
+        }
+        for group in &training.groups {
+            let Some(name) = &group.memory else { continue };
+            let memory = group.schedule.memory();
+            let slot = Graph::new(float);
+            let ty = TensorType::new(DType::F64, &[memory.len()]);
+            slot.state_of(name, &ty, Initial::Constant(0.0))?;
+            state.extend(&slot, seed);
+            state.set(name, Tensor::from_f64(&[memory.len()], memory))?;
+        }
+        let total = settings.usize("steps") as u64;
+        let search = match search {
+            None => None,
+            Some(search) => {
+                let batch = SpeckBatch::new(shape);
+                let structured = plan.structured;
+                let objective = OnBatch { parts: Some(&parts), structured, batch: &batch };
+                let searcher =
+                    Searcher::new(&*search, &objective, float, &kernels, &mut state, seed)?;
+                Some((search, searcher))
+            }
+        };
         Ok(Gradient {
+            search,
             trainer: Trainer {
-                program,
+                steppers: vec![Stepper { program, clocks }],
                 rows: Rows::new(rows, kernels.clone(), float),
                 predictor: Predictor::new(
                     model.clone(),
@@ -174,9 +244,7 @@ impl Gradient {
                 batch: SpeckBatch::new(shape),
                 parameters: parameters.iter().map(|(_, node)| graph.ty(*node).elements()).sum(),
             },
-            schedule: schedule.unwrap_or(schedules::ALL[0].make)(settings).into(),
-            rate: settings.float("rate"),
-            total: settings.usize("steps") as u64,
+            pace: Steering { training, made: vec![all], total },
             plan,
             graph,
             settings: settings.clone(),
@@ -186,37 +254,118 @@ impl Gradient {
             kernels,
         })
     }
-}
 
-impl Gradient {
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            settings: &self.settings,
+            training: &self.pace.training,
+            model: &*self.model,
+            shape: self.shape,
+            float: self.float,
+            rows: true,
+        }
+    }
+
+    /// Compiles the programs that the next steps want and that are not there.
+    fn ready(&mut self, steps: u64) -> Result<(), LearnerError> {
+        let now = self.steps();
+        for step in now..now + steps {
+            let due = self.pace.training.due(step);
+            if !self.pace.made.contains(&due) {
+                let Step { graph, clocks, .. } = self.parts().step(due, self.mode())?;
+                let options = Options { kernels: self.kernels.clone(), ..Options::default() };
+                let program = Program::compile(&graph, &options)?;
+                self.trainer.steppers.push(Stepper { program, clocks });
+                self.pace.made.push(due);
+            }
+        }
+        Ok(())
+    }
+
+    /// The mode that was chosen for the first program, for all others.
+    fn mode(&self) -> Mode {
+        if self.plan.structured { Mode::Structured } else { Mode::Dense }
+    }
+
     /// The work of a step against that of the dense one.
     fn ledger(&self) -> Result<Ledger, LearnerError> {
         if !self.plan.structured {
             return Ok(Ledger::new(&self.graph, &self.graph, &self.kernels)?);
         }
-        let Gradient { settings, model, shape, float, .. } = self;
-        let dense = Step::training(settings, &**model, *shape, *float, Mode::Dense)?;
+        let parts = self.parts();
+        let dense = match &self.search {
+            None => parts.step(self.pace.training.all(), Mode::Dense)?,
+            Some(_) => parts.gradient(Mode::Dense)?,
+        };
         Ok(Ledger::new(&dense.graph, &self.graph, &self.kernels)?)
     }
 
-    /// Sets the rate of a step.
-    fn prepare(&self) -> impl Fn(&mut Program, u64) -> Result<(), RunError> + use<> {
-        let (rate, total, schedule) = (self.rate, self.total, self.schedule.clone());
-        move |program, step| {
-            port::write_number(program, "rate", rate * schedule.factor(step, total))
+    /// Exchanges the weights and their means, where those are to predict.
+    fn exchange(&mut self) {
+        if !self.pace.training.averaged(self.steps()) {
+            return;
         }
+        let state = &mut self.trainer.state;
+        let names: Vec<_> = state.iter().map(|(name, _)| name.to_owned()).collect();
+        for name in &names {
+            state.exchange(name, &Training::averaged_slot(name));
+        }
+    }
+}
+
+/// The loss on a batch. The parts are wanted to build it only.
+struct OnBatch<'a> {
+    parts: Option<&'a Parts<'a>>,
+    structured: bool,
+    batch: &'a SpeckBatch,
+}
+
+impl Objective for OnBatch<'_> {
+    fn build(&self, graph: &Graph) -> Result<Loss, GraphError> {
+        match self.parts {
+            Some(parts) => parts.objective(graph, self.structured),
+            None => Ok(Loss { value: graph.scalar(0.0)?, outputs: None, parameters: Vec::new() }),
+        }
+    }
+
+    fn feed(&self, program: &mut Program) -> Result<(), RunError> {
+        screen::feed(program, self.batch)
+    }
+}
+
+impl Gradient {
+    /// Steps of an optimizer that searches.
+    fn searched(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
+        let mut sum = 0.0;
+        for _ in 0..steps {
+            let step = self.trainer.fill(data)?;
+            let rate = self.rate();
+            let Gradient { search: Some((search, searcher)), trainer, pace, .. } = self else {
+                break;
+            };
+            let Trainer { state, batch, .. } = trainer;
+            let objective = OnBatch { parts: None, structured: false, batch };
+            let loss = searcher.step(&**search, &objective, state, rate)?;
+            pace.observe(state, step, loss);
+            trainer.count();
+            sum += loss;
+        }
+        Ok(sum / steps as f64)
     }
 }
 
 impl Learner for Gradient {
     fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
-        let prepare = self.prepare();
-        self.trainer.learn(data, steps, prepare)
+        if self.search.is_some() {
+            return self.searched(data, steps);
+        }
+        self.ready(steps)?;
+        self.trainer.learn(data, steps, &self.pace)
     }
 
     fn profile(&mut self, data: &dyn Batches) -> Result<Vec<StepTiming>, LearnerError> {
-        let prepare = self.prepare();
-        self.trainer.profile(data, prepare)
+        self.ready(1)?;
+        self.trainer.profile(data, &self.pace)
     }
 
     fn steps(&self) -> u64 {
@@ -224,11 +373,16 @@ impl Learner for Gradient {
     }
 
     fn rate(&self) -> f64 {
-        self.rate * self.schedule.factor(self.steps(), self.total)
+        let groups = &self.pace.training.groups;
+        // The last group is that of all which no other one takes.
+        self.pace.rate(&groups[groups.len() - 1], &self.trainer.state, self.steps())
     }
 
     fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError> {
-        self.trainer.predict(batch, brightness)
+        self.exchange();
+        let result = self.trainer.predict(batch, brightness);
+        self.exchange();
+        result
     }
 
     fn state(&mut self) -> Result<&State, LearnerError> {

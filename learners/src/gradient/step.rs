@@ -1,9 +1,11 @@
 //! The graph of one training step.
 
-use super::{losses, optimizers};
+use super::losses;
+use super::search::Loss;
+use super::training::{Due, Place, Training};
+use super::update::{Clock, moment};
 use crate::batch::BatchShape;
-use crate::{SEED, STEP, screen};
-use optimizers::Update;
+use crate::{LearnerError, SEED, STEP, screen};
 use speck_engine::structure::{RowMode, RowPlan, RowStore};
 use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType, structure};
 use speck_models::{Builder, Mode, Model, Settings};
@@ -23,6 +25,20 @@ pub struct Step {
     pub rows: Vec<(RowStore, Vec<String>)>,
     /// Whether it is rewritten, and why.
     pub plan: structure::Plan,
+    /// Inputs that depend on the step alone.
+    pub(super) clocks: Vec<Clock>,
+}
+
+/// What a step is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub settings: &'a Settings,
+    pub training: &'a Training,
+    pub model: &'a dyn Model,
+    pub shape: BatchShape,
+    pub float: DType,
+    /// Whether weights are held by rows, where that is possible.
+    pub rows: bool,
 }
 
 impl Step {
@@ -31,81 +47,109 @@ impl Step {
     /// whether every pixel is computed or what differs.
     ///
     /// # Errors
-    /// A model that cannot be built.
+    /// A model that cannot be built, or settings that do not fit it.
     pub fn new(
         settings: &Settings,
         model: &dyn Model,
         shape: BatchShape,
         float: DType,
         mode: structure::Mode,
-    ) -> Result<Self, GraphError> {
-        Step::chosen(settings, model, shape, float, mode, None)
+    ) -> Result<Self, LearnerError> {
+        let training = Training::new(settings)?;
+        let parts = Parts { settings, training: &training, model, shape, float, rows: false };
+        Ok(parts.step(training.all(), mode)?)
     }
+}
 
-    /// The same step as it is trained: with weights held by rows where that is
-    /// possible and the settings want it.
-    ///
-    /// # Errors
-    /// As [`Step::new`].
-    pub fn training(
-        settings: &Settings,
-        model: &dyn Model,
-        shape: BatchShape,
-        float: DType,
-        mode: structure::Mode,
-    ) -> Result<Self, GraphError> {
-        let rows = match settings.text("rows") {
-            "dense" => RowMode::Dense,
-            "masked" => RowMode::Masked,
-            _ => RowMode::Exact,
-        };
-        Step::chosen(settings, model, shape, float, mode, Some(rows))
-    }
+/// The nodes of a loss.
+struct Built {
+    value: NodeId,
+    outputs: NodeId,
+    parameters: Vec<(String, NodeId)>,
+    seed: NodeId,
+    step: NodeId,
+}
 
-    fn chosen(
-        settings: &Settings,
-        model: &dyn Model,
-        shape: BatchShape,
-        float: DType,
-        mode: structure::Mode,
-        rows: Option<RowMode>,
-    ) -> Result<Self, GraphError> {
-        let (step, plan) = mode.choose(
-            |structured| Step::build(settings, model, shape, float, structured, rows),
-            |step| &step.graph,
-        )?;
-        let mut plan = plan;
-        let optimizer = optimizers::find(settings.text("optimizer")).unwrap_or(&optimizers::ALL[0]);
-        if plan.structured && rows.is_some() && (optimizer.make)(settings).rows().is_none() {
-            plan.why += "; no weights are held by rows: with l2, what this optimizer does to a \
-                         weight without a gradient has no closed form";
+impl Parts<'_> {
+    /// The step that does what is due.
+    pub fn step(&self, due: Due, mode: structure::Mode) -> Result<Step, GraphError> {
+        let build = |structured| self.build(structured, due);
+        let (step, mut plan) = mode.choose(build, |step| &step.graph)?;
+        let wanted = self.settings.text("rows");
+        if plan.structured && self.rows && wanted != "dense" && self.training.rows().is_none() {
+            let name = self.settings.text("optimizer");
+            plan.why.push_str(&format!(
+                "; all rows of weights in every step: there is no way for {name} with these \
+                 settings to catch up"
+            ));
         }
         Ok(Step { plan, ..step })
     }
 
-    fn build(
-        settings: &Settings,
-        model: &dyn Model,
-        shape: BatchShape,
-        float: DType,
-        structured: bool,
-        rows: Option<RowMode>,
-    ) -> Result<structure::Built<Self>, GraphError> {
-        let graph = Graph::new(float);
-        let screen = screen::declare(&graph, shape)?;
+    /// A program of the loss and its gradient alone, for optimizers that search:
+    /// the gradients are outputs, so that nothing of it is dead.
+    pub fn gradient(&self, mode: structure::Mode) -> Result<Step, GraphError> {
+        let build = |structured: bool| {
+            let graph = Graph::new(self.float);
+            let Built { mut value, parameters, .. } = self.losses(&graph)?;
+            graph.output("loss", value)?;
+            let mut notes = Vec::new();
+            if structured {
+                let (roots, found) = structure::rewrite_noted(&graph, &[value])?;
+                (value, notes) = (roots[0], found);
+            }
+            let nodes: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
+            let gradients = graph.gradient(value, &nodes)?;
+            for ((name, _), gradient) in parameters.iter().zip(&gradients) {
+                graph.output(&format!("gradient of {name}"), *gradient)?;
+            }
+            let (rows, plan) = (Vec::new(), structure::Plan::default());
+            Ok((Step { graph, parameters, gradients, rows, plan, clocks: Vec::new() }, notes))
+        };
+        let (step, plan) = mode.choose(build, |step| &step.graph)?;
+        Ok(Step { plan, ..step })
+    }
+
+    fn row_mode(&self) -> RowMode {
+        match self.settings.text("rows") {
+            "dense" => RowMode::Dense,
+            "masked" => RowMode::Masked,
+            _ => RowMode::Exact,
+        }
+    }
+
+    /// The loss of a batch, and what the model puts out, as they are built.
+    fn losses(&self, graph: &Graph) -> Result<Built, GraphError> {
+        let Parts { settings, model, shape, .. } = *self;
+        let screen = screen::declare(graph, shape)?;
         let words = TensorType::new(DType::I32, &[2]);
         let counter = TensorType::new(DType::I32, &[]);
         let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
-        let builder = Builder::new(&graph, Mode::Training { seed, step });
+        let builder = Builder::new(graph, Mode::Training { seed, step });
         let outputs = model.append(&builder, screen.image)?;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
+        Ok(Built { value, outputs, parameters: builder.parameters(), seed, step })
+    }
+
+    /// The loss for a search.
+    pub fn objective(&self, graph: &Graph, structured: bool) -> Result<Loss, GraphError> {
+        let Built { mut value, mut outputs, parameters, .. } = self.losses(graph)?;
+        if structured {
+            let (roots, _) = structure::rewrite_noted(graph, &[value, outputs])?;
+            (value, outputs) = (roots[0], roots[1]);
+        }
+        Ok(Loss { value, outputs: Some(outputs), parameters })
+    }
+
+    fn build(&self, structured: bool, due: Due) -> Result<structure::Built<Step>, GraphError> {
+        let Parts { training, float, .. } = *self;
+        let graph = Graph::new(float);
+        let Built { value, parameters, seed, step, .. } = self.losses(&graph)?;
         graph.output("loss", value)?;
-        let parameters = builder.parameters();
-        let optimizer = optimizers::find(settings.text("optimizer")).unwrap_or(&optimizers::ALL[0]);
-        let optimizer = (optimizer.make)(settings);
-        let by_rows = optimizer.rows().zip(rows).map(|((rule, kinds), mode)| {
+        let by_rows = training.rows().filter(|_| self.rows).map(|(rule, kinds)| {
+            let mode = self.row_mode();
             (RowPlan { rule, mode, step, parameters: parameters.clone() }, kinds)
         });
         let (value, layers, notes) = match &by_rows {
@@ -121,45 +165,44 @@ impl Step {
         };
 
         // The gradients of parameters, and of what stands for those held by rows.
-        let mut nodes: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
+        let own: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
+        let mut nodes = own.clone();
         nodes.extend(layers.iter().flat_map(|layer| layer.wanted));
-        let mut gradients = graph.gradient(value, &nodes)?;
+        let mut gradients = training.gradients(&graph, value, &nodes)?;
         let of_layers = gradients.split_off(parameters.len());
         let kinds = by_rows.as_ref().map_or(&[][..], |(_, kinds)| kinds);
-        graph.scoped("optimizer", |g| {
-            let rate = g.input("rate", float, &[])?;
+        let clocks = graph.scoped("optimizer", |g| {
             let next = g.increment(step)?;
-            let count = g.cast(next)?;
-            let update = Update { graph: g, rate, count };
-            if layers.is_empty() {
-                optimizer.build(&update, &parameters, &gradients)?;
-                return g.update(step, next);
-            }
-            // One by one: the slots come in the order of the parameters.
-            for (parameter, gradient) in parameters.iter().zip(&gradients) {
+            let curvature = |vectors: &[NodeId]| g.hessian_vector_product(value, &own, vectors);
+            let place = Place {
+                graph: g,
+                parameters: &parameters,
+                gradients: &gradients,
+                next,
+                random: Some([seed, step]),
+                curvature: Some(&curvature),
+                due,
+            };
+            let clocks = training.append_each(&place, |index, update| {
+                let (name, parameter) = &parameters[index];
                 let mut layers = layers.iter().zip(of_layers.as_chunks().0);
-                match layers.find(|(layer, _)| layer.parameter == parameter.1) {
-                    Some((layer, gradients)) => {
-                        // Slots that others know; the step itself works on rows.
-                        for kind in kinds {
-                            update.moment(kind, &parameter.0, parameter.1)?;
-                        }
-                        layer.update(g, *gradients, rate)?;
-                    }
-                    None => {
-                        let one = std::slice::from_ref(parameter);
-                        optimizer.build(&update, one, &[*gradient])?;
-                    }
+                let found = layers.find(|(layer, _)| layer.parameter == *parameter);
+                let Some((layer, gradients)) = found else { return Ok(false) };
+                // Slots that others know; the step itself works on rows.
+                for kind in kinds {
+                    update.moment(kind, name, *parameter)?;
                 }
-            }
-            g.update(step, next)
+                layer.update(g, *gradients, update.rate)?;
+                Ok(true)
+            })?;
+            g.update(step, next)?;
+            Ok(clocks)
         })?;
         let rows = layers.into_iter().map(|layer| {
-            let slots = kinds.iter().map(|kind| optimizers::moment(kind, &layer.store.name));
-            let slots = slots.collect();
+            let slots = kinds.iter().map(|kind| moment(kind, &layer.store.name)).collect();
             (layer.store, slots)
         });
         let (rows, plan) = (rows.collect(), structure::Plan::default());
-        Ok((Step { graph, parameters, gradients, rows, plan }, notes))
+        Ok((Step { graph, parameters, gradients, rows, plan, clocks }, notes))
     }
 }

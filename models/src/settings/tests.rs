@@ -169,3 +169,68 @@ fn nearest_needs_some_likeness() {
     assert_eq!(nearest("mpl", ["cnn", "mlp"].into_iter()), Some("mlp"));
     assert_eq!(nearest("xyz", ["sgd", "adam"].into_iter()), None);
 }
+
+const CHOICES: &[Dimension] = &[
+    Dimension {
+        name: "optimizer",
+        doc: "",
+        kind: Kind::Entry(&[
+            Part {
+                name: "adam",
+                dimensions: &[
+                    Dimension::float("rate", "", (0.0, 1.0), 0.1),
+                    Dimension::float("beta", "", (0.0, 1.0), 0.9),
+                ],
+            },
+            Part { name: "sgd", dimensions: &[Dimension::float("rate", "", (0.0, 10.0), 2.0)] },
+        ]),
+        default: DefaultValue::Text("sgd"),
+    },
+    Dimension::int("steps", "", (1, 9), 3),
+    Dimension {
+        name: "groups",
+        doc: "",
+        kind: Kind::TextList,
+        default: DefaultValue::TextList(&["a"]),
+    },
+];
+
+#[test]
+fn an_entry_brings_its_own_dimensions() {
+    let given = |pairs: &[(&str, Value)]| -> Vec<(String, Value)> {
+        pairs.iter().map(|(key, value)| (key.to_string(), value.clone())).collect()
+    };
+    let text = |text: &str| Value::Text(text.to_string());
+    let adam = ("optimizer", text("adam"));
+    let settings = resolve(CHOICES, &[]).unwrap();
+    assert_eq!((settings.text("optimizer"), settings.float("rate")), ("sgd", 2.0));
+    assert_eq!((settings.get("beta"), settings.text_list("groups")), (None, vec!["a"]));
+    let settings = resolve(CHOICES, &given(std::slice::from_ref(&adam))).unwrap();
+    assert_eq!((settings.float("rate"), settings.float("beta")), (0.1, 0.9));
+
+    let refused =
+        |pairs: &[(&str, Value)]| resolve(CHOICES, &given(pairs)).unwrap_err().to_string();
+    // One range of the two of that name, by the choice.
+    let rate = ("rate", Value::Float(5.0));
+    assert!(resolve(CHOICES, &given(std::slice::from_ref(&rate))).is_ok());
+    assert!(
+        refused(&[adam.clone(), rate.clone()]).contains("`rate`: expected a number from 0 to 1")
+    );
+    let beta = ("beta", Value::Float(0.5));
+    let message = "`beta`: goes with `optimizer` = adam only, which is not chosen";
+    assert_eq!(refused(std::slice::from_ref(&beta)), message);
+    assert!(refused(&[("bata", Value::Int(1))]).contains("`bata`: no such setting"));
+    let message = refused(&[("optimizer", text("adan"))]);
+    assert!(message.contains("one of adam, sgd; did you mean \"adam\"?"), "{message}");
+    let numbers = Value::List(vec![Value::Int(1)]);
+    assert!(refused(&[("groups", numbers)]).contains("expected a list of texts"));
+
+    // In a sweep each entry takes what it has; what none has stays to be refused.
+    let all =
+        given(&[("optimizer", text("sgd")), beta, ("steps", Value::Int(2)), ("bata", text("x"))]);
+    let kept = applicable(CHOICES, &all);
+    let keys: Vec<_> = kept.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["optimizer", "steps", "bata"]);
+    let names: Vec<_> = all_dimensions(CHOICES).map(|known| known.name).collect();
+    assert_eq!(names, ["optimizer", "steps", "groups", "rate", "beta", "rate"]);
+}

@@ -1,19 +1,34 @@
-//! RMSprop (Hinton, lecture 6 of "Neural Networks for Machine Learning", 2012), in
-//! PyTorch's form: epsilon is added to the root.
+//! RMSprop, in PyTorch's form: epsilon is added to the root.
 
-use super::{Optimizer, OptimizerEntry, Update};
+use super::sgd::momentum;
+use super::{BELOW_ONE, Optimizer, OptimizerEntry, Update, coupled, epsilon, rate};
 use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{GraphError, NodeId};
-use speck_models::Settings;
+use speck_models::Dimension;
 
 pub(super) const ENTRY: OptimizerEntry = OptimizerEntry {
     name: "rmsprop",
-    summary: "v ← α v + (1-α) g², p ← p - rate · g / (√v + ε), l2 · p added to g",
-    make: |settings: &Settings| {
+    summary: "v ← α v + (1-α) g², s = g / (√v + ε), p ← p - rate · s; centered: a ← α a + (1-α) g, √(v - a²) in place of √v; momentum: b ← momentum · b + s, p ← p - rate · b",
+    source: "Hinton, lecture 6 of \"Neural Networks for Machine Learning\", 2012; centered: Graves, \"Generating Sequences With Recurrent Neural Networks\", 2013",
+    dimensions: &[
+        rate(1e-2),
+        Dimension::float("alpha", "decay of the mean squared gradient", BELOW_ONE, 0.99),
+        epsilon(1e-8),
+        coupled(0.0),
+        momentum(0.0),
+        Dimension::bool(
+            "centered",
+            "whether the square of the mean gradient is taken off the mean square",
+            false,
+        ),
+    ],
+    make: |settings| {
         Box::new(Rmsprop {
             alpha: settings.float("alpha"),
             epsilon: settings.float("epsilon"),
-            coupled: settings.float("l2"),
+            decay: settings.float("weight_decay"),
+            momentum: settings.float("momentum"),
+            centered: settings.bool("centered"),
         })
     },
 };
@@ -21,36 +36,44 @@ pub(super) const ENTRY: OptimizerEntry = OptimizerEntry {
 struct Rmsprop {
     alpha: f64,
     epsilon: f64,
-    coupled: f64,
+    decay: f64,
+    momentum: f64,
+    centered: bool,
 }
 
 impl Optimizer for Rmsprop {
     fn build(
         &self,
         update: &Update<'_>,
-        parameters: &[(String, NodeId)],
-        gradients: &[NodeId],
-    ) -> Result<(), GraphError> {
+        name: &str,
+        parameter: NodeId,
+        gradient: NodeId,
+    ) -> Result<NodeId, GraphError> {
         let graph = update.graph;
-        for ((name, parameter), gradient) in parameters.iter().zip(gradients) {
-            let square = update.moment("square_avg", name, *parameter)?;
-            let kept = graph.scale(square, self.alpha)?;
-            let gradient = update.coupled(*gradient, *parameter, self.coupled)?;
-            let squared = graph.square(gradient)?;
-            let share = graph.scale(squared, 1.0 - self.alpha)?;
-            let new = graph.add(kept, share)?;
-            let root = graph.sqrt(new)?;
-            let below = graph.offset(root, self.epsilon)?;
-            let ratio = graph.div(gradient, below)?;
-            let change = graph.mul(ratio, update.rate)?;
-            graph.update(square, new)?;
-            graph.update(*parameter, graph.sub(*parameter, change)?)?;
+        let gradient = update.coupled(gradient, parameter, self.decay)?;
+        let square = update.moment("square_avg", name, parameter)?;
+        let new = update.blend(square, graph.square(gradient)?, self.alpha)?;
+        graph.update(square, new)?;
+        let mut variance = new;
+        if self.centered {
+            let mean = update.moment("grad_avg", name, parameter)?;
+            let new_mean = update.blend(mean, gradient, self.alpha)?;
+            graph.update(mean, new_mean)?;
+            variance = graph.sub(new, graph.square(new_mean)?)?;
         }
-        Ok(())
+        let below = graph.offset(graph.sqrt(variance)?, self.epsilon)?;
+        let mut step = graph.div(gradient, below)?;
+        if self.momentum > 0.0 {
+            let buffer = update.moment("momentum_buffer", name, parameter)?;
+            step = graph.add(graph.scale(buffer, self.momentum)?, step)?;
+            graph.update(buffer, step)?;
+        }
+        graph.sub(parameter, graph.mul(step, update.rate)?)
     }
 
     fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
-        let Rmsprop { alpha, epsilon, coupled } = *self;
-        (coupled == 0.0).then_some((Rule::Rmsprop { alpha, epsilon }, &["square_avg"]))
+        let Rmsprop { alpha, epsilon, decay, momentum, centered } = *self;
+        let known = decay == 0.0 && momentum == 0.0 && !centered;
+        known.then_some((Rule::Rmsprop { alpha, epsilon }, &["square_avg"]))
     }
 }
