@@ -8,7 +8,27 @@ pub fn entries() -> Vec<Entry> {
     all.extend(segments());
     all.extend(sorting());
     all.extend(scans());
+    all.extend(eigenvalues());
     all
+}
+
+fn eigenvalues() -> Vec<Entry> {
+    vec![
+        entry(
+            "symmetric_eigen",
+            "the lower triangle is not read",
+            vec![f(&[2, 2], &[2.0, 0.0, NAN, 1.0])],
+            |g, x| g.symmetric_eigen(x[0]),
+            &[1.0, 2.0, 0.0, 1.0, 1.0, 0.0],
+        ),
+        entry(
+            "symmetric_eigen",
+            "the largest component of a vector is positive",
+            vec![f(&[2, 2], &[-4.0, 0.0, 0.0, -9.0])],
+            |g, x| g.symmetric_eigen(x[0]),
+            &[-9.0, -4.0, 0.0, 1.0, 1.0, 0.0],
+        ),
+    ]
 }
 
 fn slices() -> Vec<Entry> {
