@@ -5,7 +5,7 @@
 /// most rows of a register tile, and the packing of its matrix product.
 macro_rules! compiled {
     ($vector:ty, $rows:literal, $tile:ty, $features:literal) => {
-        use super::lanes::{self, Operands, Region};
+        use super::lanes::{self, Operands, Region, Tiles, WeightTile};
         use super::{Correlation, Routine};
         use crate::matmul::PackedTile;
         use std::ops::Range;
@@ -76,7 +76,23 @@ macro_rules! compiled {
         #[target_feature(enable = $features)]
         unsafe fn weight_tiles(c: &Correlation, region: Region, operands: &Operands) {
             // SAFETY: as above.
-            unsafe { lanes::weight_tiles::<$vector, $rows>(c, region, operands) };
+            unsafe { lanes::weight_tiles::<$vector, Compiled, $rows>(c, region, operands) };
+        }
+
+        struct Compiled;
+
+        impl Tiles for Compiled {
+            unsafe fn weight<const R: usize, const N: usize>(job: &WeightTile<'_>) {
+                // SAFETY: as above.
+                unsafe { weight_tile::<R, N>(job) };
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline(never)]
+        unsafe fn weight_tile<const R: usize, const N: usize>(job: &WeightTile<'_>) {
+            // SAFETY: as above.
+            unsafe { lanes::weight_tile::<$vector, R, N>(job) };
         }
     };
 }

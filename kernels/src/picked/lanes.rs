@@ -491,9 +491,27 @@ pub unsafe fn weight_gradient<L: Lanes, const ROWS: usize>(
     });
 }
 
+/// The tiles of the weights' gradient, each size a function of its own.
+///
+/// With all sizes in one function what the compiler did with the sums depended on how
+/// it cut the crate: in an ordinary release build it put them aside at every image,
+/// and 64 → 128 channels on 4 × 4 took 7.2 instead of 2.5 ms.
+pub trait Tiles {
+    /// [`weight_tile`], not inlined.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn weight<const R: usize, const N: usize>(job: &WeightTile<'_>);
+}
+
+#[inline(always)]
+unsafe fn compiled_tile<T: Tiles, const R: usize, const N: usize>(job: &WeightTile<'_>) {
+    T::weight::<R, N>(job);
+}
+
 /// Sums over some images for some tiles of the weights.
 #[inline(always)]
-pub unsafe fn weight_tiles<L: Lanes, const ROWS: usize>(
+pub unsafe fn weight_tiles<L: Lanes, T: Tiles, const ROWS: usize>(
     c: &Correlation,
     region: Region,
     operands: &Operands,
@@ -525,12 +543,13 @@ pub unsafe fn weight_tiles<L: Lanes, const ROWS: usize>(
                 begins: start == region.images.start,
             };
             let rows = each.min(channels - first);
-            for_size!(L, ROWS, rows, columns.div_ceil(L::WIDTH), weight_tile(&job));
+            for_size!(T, ROWS, rows, columns.div_ceil(L::WIDTH), compiled_tile(&job));
         }
     }
 }
 
-struct WeightTile<'a> {
+/// A register tile of the weights' gradient, and what it is summed over.
+pub struct WeightTile<'a> {
     c: &'a Correlation,
     images: Range<usize>,
     tap: usize,
@@ -541,8 +560,9 @@ struct WeightTile<'a> {
     begins: bool,
 }
 
+/// Sums over the positions of the job's images.
 #[inline(always)]
-unsafe fn weight_tile<L: Lanes, const R: usize, const N: usize>(job: &WeightTile<'_>) {
+pub unsafe fn weight_tile<L: Lanes, const R: usize, const N: usize>(job: &WeightTile<'_>) {
     let c = job.c;
     let (positions, taps, outputs) = (c.positions(), c.taps(), c.outputs);
     let rest = job.columns % L::WIDTH;
