@@ -59,12 +59,20 @@ pub struct Builder<'a> {
     /// Training or evaluation.
     pub mode: Mode,
     parameters: RefCell<Vec<(String, NodeId)>>,
+    layers: RefCell<Vec<(String, NodeId)>>,
+    units: RefCell<Vec<(String, NodeId)>>,
 }
 
 impl<'a> Builder<'a> {
     /// A builder on `graph`.
     pub fn new(graph: &'a Graph, mode: Mode) -> Self {
-        Builder { graph, mode, parameters: RefCell::default() }
+        Builder {
+            graph,
+            mode,
+            parameters: RefCell::default(),
+            layers: RefCell::default(),
+            units: RefCell::default(),
+        }
     }
 
     /// Declares a tensor that is learned.
@@ -86,6 +94,30 @@ impl<'a> Builder<'a> {
     /// The parameters declared so far, in order.
     pub fn parameters(&self) -> Vec<(String, NodeId)> {
         self.parameters.borrow().clone()
+    }
+
+    /// Gives what a hidden layer hands on a name, the layer's own: what belongs to
+    /// one sample stands together, whatever its dimensions.
+    pub(crate) fn layer(&self, name: &str, output: NodeId) -> NodeId {
+        self.layers.borrow_mut().push((name.to_owned(), output));
+        output
+    }
+
+    /// The hidden layers named so far, in order.
+    pub fn layers(&self) -> Vec<(String, NodeId)> {
+        self.layers.borrow().clone()
+    }
+
+    /// Gives what comes out of a non-linearity a name: its units are counted along
+    /// the second dimension.
+    pub(crate) fn units(&self, name: &str, output: NodeId) -> NodeId {
+        self.units.borrow_mut().push((name.to_owned(), output));
+        output
+    }
+
+    /// The non-linearities named so far, in order.
+    pub fn activations(&self) -> Vec<(String, NodeId)> {
+        self.units.borrow().clone()
     }
 }
 
