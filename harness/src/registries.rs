@@ -1,10 +1,10 @@
 //! The registries of all crates, as experiment files and listings see them.
 
 use crate::config::{Registries, RegistryEntry};
-use crate::{batteries, data, protocols};
+use crate::{batteries, data, diagnostics, ensembles, protocols};
 use speck_models::{SettingError, Settings};
 
-/// Every model, learner, data dimension, battery and protocol.
+/// Every model, learner, data dimension, battery, protocol, diagnostic and ensemble.
 pub fn registries() -> Registries {
     let models = speck_models::ALL
         .iter()
@@ -23,6 +23,8 @@ pub fn registries() -> Registries {
         protocols: protocols::entries(),
         data: data::entry(),
         batteries: batteries::entries(),
+        diagnostics: diagnostics::entries(),
+        ensembles: ensembles::entries(),
     }
 }
 

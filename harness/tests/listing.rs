@@ -30,6 +30,8 @@ fn listings() -> Vec<(&'static str, Vec<&'static str>)> {
         ("data", vec![all.data.name]),
         ("batteries", names(&all.batteries)),
         ("protocols", names(&all.protocols)),
+        ("diagnostics", names(&all.diagnostics)),
+        ("ensembles", names(&all.ensembles)),
         ("metrics", metrics::LIST.iter().map(|metric| metric.name).collect()),
     ]
 }

@@ -3,7 +3,7 @@
 use super::{device, say};
 use crate::catalogue::{self, Entry, KernelEntry};
 use crate::config::RegistryEntry;
-use crate::{RunError, metrics, registries};
+use crate::{RunError, diagnostics, ensembles, metrics, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
@@ -40,6 +40,10 @@ pub(super) enum What {
     Batteries,
     /// Protocols of retraining.
     Protocols,
+    /// What is measured about a network while it is trained.
+    Diagnostics,
+    /// Networks that answer together.
+    Ensembles,
     /// Metrics.
     Metrics,
 }
@@ -95,6 +99,16 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
         What::Protocols => entries(&registries.protocols),
+        What::Diagnostics => sourced(
+            diagnostics::ALL
+                .iter()
+                .map(|d| (RegistryEntry::new(d.name, d.summary, d.dimensions), d.source)),
+        ),
+        What::Ensembles => sourced(
+            ensembles::ALL
+                .iter()
+                .map(|e| (RegistryEntry::new(e.name, e.summary, e.dimensions), e.source)),
+        ),
         What::Metrics => pairs(metrics::LIST.iter().map(|m| (m.name, m.summary))),
     };
     if as_json { say(&format!("{value:#}\n")) } else { say(&text) }

@@ -52,6 +52,8 @@ fn registries() -> Registries {
         ],
         data: crate::data::entry(),
         batteries: crate::batteries::entries(),
+        diagnostics: crate::diagnostics::entries(),
+        ensembles: crate::ensembles::entries(),
     }
 }
 

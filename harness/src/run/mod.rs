@@ -3,6 +3,7 @@
 
 pub mod evaluate;
 mod job;
+mod members;
 mod progress;
 mod setup;
 pub mod stage;

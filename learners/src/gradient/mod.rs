@@ -2,6 +2,7 @@
 //! model, takes the loss, its gradient, and the optimizer's update.
 
 pub mod initializers;
+pub mod landscape;
 pub mod losses;
 pub mod optimizers;
 mod recorded;
