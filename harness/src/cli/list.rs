@@ -91,7 +91,11 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
                 .iter()
                 .map(|i| (RegistryEntry::new(i.name, i.summary, i.dimensions), i.source)),
         ),
-        What::Losses => pairs(losses::ALL.iter().map(|l| (l.name, l.summary))),
+        What::Losses => sourced(
+            losses::ALL
+                .iter()
+                .map(|l| (RegistryEntry::new(l.name, l.summary, l.dimensions), l.source)),
+        ),
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
         What::Protocols => entries(&registries.protocols),

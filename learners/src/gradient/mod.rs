@@ -92,27 +92,9 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         },
         Dimension {
             name: "loss",
-            doc: "softmax cross-entropy of each axis, binary cross-entropy, squared error, or squared distance of the coordinates",
-            kind: Kind::Choice(losses::NAMES),
+            doc: "what is minimised",
+            kind: Kind::Entry(losses::PARTS),
             default: DefaultValue::Text("cross-entropy"),
-        },
-        Dimension {
-            name: "heat_regularizer",
-            doc: "what draws the softmax of each axis together: its variance, or a divergence from a Gaussian around the target (loss coordinate)",
-            kind: Kind::Choice(losses::REGULARIZERS),
-            default: DefaultValue::Text("none"),
-        },
-        Dimension {
-            name: "heat_weight",
-            doc: "what the heat regularizer is multiplied by (loss coordinate)",
-            kind: Kind::Float { min: 0.0, max: 1e6 },
-            default: DefaultValue::Float(1.0),
-        },
-        Dimension {
-            name: "heat_deviation",
-            doc: "standard deviation in pixels that the heat regularizer wants (loss coordinate)",
-            kind: Kind::Float { min: 0.01, max: 64.0 },
-            default: DefaultValue::Float(1.0),
         },
     ],
     models: &[],
@@ -192,7 +174,7 @@ impl Gradient {
             Some(_) => parts.gradient(mode)?,
         };
         training.check(parameters.iter().map(|(name, _)| name.as_str()))?;
-        let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+        let loss = losses::chosen(settings);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
         let program = Program::compile(&graph, &options)?;

@@ -128,7 +128,7 @@ impl Parts<'_> {
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
         let builder = Builder::new(graph, Mode::Training { seed, step });
         let outputs = model.append(&builder, screen.image)?;
-        let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+        let loss = losses::chosen(settings);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         Ok(Built { value, outputs, parameters: builder.parameters(), seed, step })
     }
