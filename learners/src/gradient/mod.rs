@@ -5,11 +5,13 @@ pub mod initializers;
 pub mod losses;
 pub mod optimizers;
 mod recorded;
+pub mod regularizers;
 pub mod schedules;
 mod search;
 mod step;
 mod training;
 mod update;
+mod uphill;
 
 pub use recorded::{Minimizer, Recorded, append_updates};
 pub use step::Step;
@@ -37,9 +39,8 @@ use std::sync::Arc;
 use step::Parts;
 use training::{Due, Group, Training};
 
-pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
-    name: "gradient",
-    summary: "gradient descent on a loss, by reverse-mode differentiation",
+/// The dimensions that are read outside of the registries' files.
+const OWN: Own = Own {
     dimensions: &[
         STEPS,
         BATCH,
@@ -97,6 +98,19 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             default: DefaultValue::Text("cross-entropy"),
         },
     ],
+};
+
+struct Own {
+    dimensions: &'static [Dimension],
+}
+
+const DIMENSIONS: [Dimension; OWN.dimensions.len() + regularizers::COUNT] =
+    regularizers::behind(OWN.dimensions);
+
+pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
+    name: "gradient",
+    summary: "gradient descent on a loss, by reverse-mode differentiation",
+    dimensions: &DIMENSIONS,
     models: &[],
     make: |settings, setup| Ok(Box::new(Gradient::new(settings, setup)?)),
 };

@@ -4,9 +4,11 @@
 use super::ENTRY;
 use super::initializers::{self, Initializer, Weights};
 use super::optimizers::{self, Optimizer, Update};
+use super::regularizers::Regularizers;
 use super::schedules::{self, Schedule};
 use super::search::Search;
 use super::update::{Clock, Curvature, Site, moment};
+use super::uphill::uphill;
 use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, Initial, NodeId};
 use speck_models::settings::{Value, all_dimensions, applicable, resolve, unchosen};
@@ -114,6 +116,7 @@ pub(super) struct Due {
 /// Training as the settings want it.
 pub(super) struct Training {
     pub groups: Vec<Group>,
+    pub regularizers: Regularizers,
     clip: [f64; 3],
     accumulate: u64,
     lookahead: u64,
@@ -154,6 +157,7 @@ impl Training {
         }
         Ok(Training {
             groups,
+            regularizers: Regularizers::new(settings)?,
             clip: ["clip_norm", "clip_value", "clip_adaptive"].map(|name| settings.float(name)),
             accumulate: settings.usize("accumulate") as u64,
             lookahead: settings.usize("lookahead") as u64,
@@ -208,9 +212,11 @@ impl Training {
     pub fn search(&self) -> Result<Option<Box<dyn Search>>, SettingError> {
         let mut searches = self.groups.iter().filter_map(|group| group.optimizer.search());
         let Some(search) = searches.next_back() else { return Ok(None) };
-        if self.groups.len() > 1 || self.groups[0].ascend || !self.plain() {
+        let plain = self.plain() && self.regularizers.are_of_the_loss();
+        if self.groups.len() > 1 || self.groups[0].ascend || !plain {
             let message = "searches for the loss's minimum by itself: no groups, maximize, \
-                           clip_*, accumulate, lookahead, average or sam go with it";
+                           clip_*, accumulate, lookahead, average, sam, gradient_noise or \
+                           *_norm go with it";
             return Err(SettingError::new("optimizer", message));
         }
         Ok(Some(search))
@@ -219,7 +225,9 @@ impl Training {
     /// How weights are updated by rows, if that is the same as what is done here.
     pub fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
         match self.groups.as_slice() {
-            [only] if self.plain() && !only.ascend => only.optimizer.rows(),
+            [only] if self.plain() && !only.ascend && self.regularizers.leave_rows() => {
+                only.optimizer.rows()
+            }
             _ => None,
         }
     }
@@ -309,6 +317,9 @@ impl Training {
         }
         self.directed(&site, &mut gradients)?;
         self.clipped(&site, &mut gradients)?;
+        for gradient in &mut gradients {
+            *gradient = self.regularizers.gradient(&site, *gradient)?;
+        }
         let site = Site { gradients: &gradients, ..site };
         for (index, ((name, parameter), gradient)) in parameters.iter().zip(&gradients).enumerate()
         {
@@ -321,6 +332,7 @@ impl Training {
                 continue;
             }
             let mut new = group.optimizer.build(&update, name, *parameter, *gradient)?;
+            new = self.regularizers.constrained(&update, name, new)?;
             if place.due.lookahead {
                 new = self.looked_ahead(&update, name, *parameter, new)?;
             }
@@ -486,12 +498,15 @@ impl Group {
                     return Err(wrong(format!("{word:?} is none of frozen, ascend, KEY=VALUE")));
                 }
                 Some((key, value)) => {
-                    let own = |known: &Dimension| known.name == key;
-                    let part = !dimensions.iter().any(own)
-                        || ["schedule", "initialization"].contains(&key)
-                        || key.starts_with("warmup");
-                    let known = all_dimensions(dimensions).any(|known| known.name == key);
-                    if !part || !known {
+                    let of_group = |known: &&Dimension| {
+                        ["optimizer", "schedule", "initialization"].contains(&known.name)
+                            || known.name.starts_with("warmup")
+                    };
+                    let known = dimensions.iter().filter(of_group).any(|known| {
+                        let known = std::slice::from_ref(known);
+                        key != "optimizer" && all_dimensions(known).any(|known| known.name == key)
+                    });
+                    if !known {
                         let message = "is no setting of the optimizer, schedule or initialization";
                         return Err(wrong(format!("`{key}` {message}")));
                     }
@@ -512,41 +527,6 @@ impl Group {
         }
         Ok(Group { frozen, ascend, ..Group::new(pattern.trim(), number, &resolved) })
     }
-}
-
-/// The gradients at a place a given distance uphill: the loss is computed again
-/// there, with what is random as it was.
-fn uphill(
-    graph: &Graph,
-    value: NodeId,
-    parameters: &[NodeId],
-    gradients: &[NodeId],
-    distance: f64,
-    adaptive: bool,
-) -> Result<Vec<NodeId>, GraphError> {
-    let mut directions = Vec::new();
-    let mut sum = graph.scalar(0.0)?;
-    for (parameter, gradient) in parameters.iter().zip(gradients) {
-        // Adaptive: ‖w g‖ and w² g in place of ‖g‖ and g.
-        let (measured, direction) = match adaptive {
-            true => {
-                let scaled = graph.mul(*parameter, *gradient)?;
-                (scaled, graph.mul(*parameter, scaled)?)
-            }
-            false => (*gradient, *gradient),
-        };
-        sum = graph.add(sum, graph.sum_all(graph.square(measured)?)?)?;
-        directions.push(direction);
-    }
-    let norm = graph.offset(graph.sqrt(sum)?, 1e-12)?;
-    let step = graph.div(graph.scalar(distance)?, norm)?;
-    let mut moved = Vec::new();
-    for (parameter, direction) in parameters.iter().zip(directions) {
-        moved.push(graph.add(*parameter, graph.mul(direction, step)?)?);
-    }
-    let pairs: Vec<_> = parameters.iter().copied().zip(moved.iter().copied()).collect();
-    let value = graph.replay(value, &pairs)?;
-    graph.gradient(value, &moved)
 }
 
 /// A value as a user writes it in a group.
