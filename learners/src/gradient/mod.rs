@@ -159,6 +159,7 @@ impl Pace for Steering {
     fn prepare(&self, program: &mut Program, state: &State, step: u64) -> Result<(), RunError> {
         for group in &self.training.groups {
             port::write_number(program, &group.input, self.rate(group, state, step))?;
+            group.write_momentum(program, Place { base: group.rate, step, total: self.total })?;
         }
         Ok(())
     }

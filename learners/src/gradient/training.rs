@@ -9,8 +9,9 @@ use super::schedules::{self, Schedule};
 use super::search::Search;
 use super::update::{Clock, Curvature, Site, moment};
 use super::uphill::uphill;
+use crate::port;
 use speck_engine::kernels::rows::rule::Rule;
-use speck_engine::{Graph, GraphError, Initial, NodeId};
+use speck_engine::{Graph, GraphError, Initial, NodeId, Program, RunError};
 use speck_models::settings::{Value, all_dimensions, applicable, resolve, unchosen};
 use speck_models::{Dimension, SettingError, Settings};
 use std::cell::{OnceCell, RefCell};
@@ -92,6 +93,8 @@ pub(super) struct Group {
     pub schedule: Box<dyn Schedule>,
     /// The slot of what the schedule remembers of the losses, if it does.
     pub memory: Option<String>,
+    /// The input of the momentum, if the schedule sets it.
+    pub momentum: Option<String>,
     /// Empty, or ends with a slash.
     prefix: String,
 }
@@ -147,6 +150,12 @@ impl Training {
             groups.push(Group::parse(text, number + 1, settings)?);
         }
         groups.push(Group::new(EVERYTHING, 0, settings));
+        if groups.iter().any(|group| group.momentum.is_some() && !group.optimizer.takes_momentum())
+        {
+            let message = "is for optimizers whose momentum can be set from step to step: sgd, \
+                           momentum, nesterov, rmsprop, adam, adamw and amsgrad";
+            return Err(SettingError::new("cycle_momentum", message));
+        }
         let average = match settings.text("average") {
             "ema" => Average::Exponential(settings.float("average_decay")),
             "swa" => Average::Equal,
@@ -225,8 +234,9 @@ impl Training {
     /// How weights are updated by rows, if that is the same as what is done here.
     pub fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
         match self.groups.as_slice() {
-            [only] if self.plain() && !only.ascend && self.regularizers.leave_rows() => {
-                only.optimizer.rows()
+            [only] if !only.ascend && only.momentum.is_none() => {
+                let plain = self.plain() && self.regularizers.leave_rows();
+                only.optimizer.rows().filter(|_| plain)
             }
             _ => None,
         }
@@ -292,13 +302,15 @@ impl Training {
         let float = graph.float();
         let mut rates = Vec::new();
         for group in &self.groups {
-            rates.push(graph.input(&group.input, float, &[])?);
+            let momentum = group.momentum.as_ref();
+            let momentum = momentum.map(|input| graph.input(input, float, &[])).transpose()?;
+            rates.push((graph.input(&group.input, float, &[])?, momentum));
         }
         let mut site = Site {
             graph,
             parameters,
             gradients: &[],
-            count: rates[0],
+            count: rates[0].0,
             accumulate: self.accumulate,
             random: place.random,
             curvature: place.curvature,
@@ -325,9 +337,9 @@ impl Training {
         {
             let group = self.group_of(name);
             let number = self.groups.iter().position(|other| std::ptr::eq(other, group));
-            let rate = rates[number.unwrap_or(0)];
-            let due = place.due.optimizer;
-            let update = Update { graph, rate, due, site: &site, group: &group.prefix, index };
+            let (rate, momentum) = rates[number.unwrap_or(0)];
+            let (due, prefix) = (place.due.optimizer, &group.prefix);
+            let update = Update { graph, rate, due, momentum, site: &site, group: prefix, index };
             if group.frozen || other(index, &update)? {
                 continue;
             }
@@ -456,6 +468,18 @@ impl Training {
 }
 
 impl Group {
+    /// Sets the input of the momentum, if there is one.
+    pub fn write_momentum(
+        &self,
+        program: &mut Program,
+        place: schedules::Place,
+    ) -> Result<(), RunError> {
+        match (&self.momentum, self.schedule.momentum(place)) {
+            (Some(input), Some(momentum)) => port::write_number(program, input, momentum),
+            _ => Ok(()),
+        }
+    }
+
     fn new(pattern: &str, number: usize, settings: &Settings) -> Self {
         let (input, prefix) = match number {
             0 => ("rate".to_owned(), String::new()),
@@ -470,6 +494,9 @@ impl Group {
             initializer: initializers::make(settings),
             rate: settings.float("rate"),
             memory: (!schedule.memory().is_empty()).then(|| moment("schedule", &input)),
+            momentum: schedule
+                .momentum(schedules::Place { base: 1.0, step: 0, total: 1 })
+                .map(|_| input.replace("rate", "momentum")),
             schedule,
             input,
             prefix,

@@ -108,13 +108,14 @@ mod tests {
             let wanted = (std::f64::consts::FRAC_PI_2 * i as f64 / TABLE as f64).sin().powi(2);
             assert!((value - wanted).abs() < 1e-12, "{i}: {value}, {wanted}");
         }
-        // The variance of Beta(α, α) is 1 / (8 α + 4).
+        // The variance of Beta(α, α) is 1 / (8 α + 4). The lines in front of the
+        // first and behind the last tabulated place are too far out for large α.
         for alpha in [0.2, 2.0, 7.3, MOST] {
             let values = quantiles(alpha);
             let middles = values.windows(2).map(|pair| 0.5 * (pair[0] + pair[1]) - 0.5);
             let variance = middles.map(|x| x * x).sum::<f64>() / TABLE as f64;
             let wanted = 1.0 / (8.0 * alpha + 4.0);
-            assert!((variance / wanted - 1.0).abs() < 3e-3, "{alpha}: {variance}, {wanted}");
+            assert!((variance / wanted - 1.0).abs() < 1e-2, "{alpha}: {variance}, {wanted}");
             assert!(values.windows(2).all(|pair| pair[0] <= pair[1]));
         }
     }
