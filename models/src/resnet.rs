@@ -121,6 +121,7 @@ impl Resnet {
         let y = self.activation.apply(graph, y)?;
         let y = builder.dropout_layer(y, self.dropout)?;
         let y = self.convolution(builder, &name("conv2"), &name("bn2"), y)?;
+        let y = builder.drop_path_layer(y, graph.shape(x)[0])?;
         let y = self.activation.apply(graph, graph.add(x, y)?)?;
         self.pool.apply(graph, y)
     }

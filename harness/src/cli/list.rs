@@ -7,7 +7,7 @@ use crate::{RunError, metrics, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
-use speck_learners::gradient::{initializers, losses, optimizers, schedules};
+use speck_learners::gradient::{initializers, losses, optimizers, regularizers, schedules};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -34,6 +34,8 @@ pub(super) enum What {
     Initializers,
     /// Losses of the gradient learner.
     Losses,
+    /// Regularizers of the gradient learner.
+    Regularizers,
     /// Dimensions of the data.
     Data,
     /// Test batteries.
@@ -91,7 +93,16 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
                 .iter()
                 .map(|i| (RegistryEntry::new(i.name, i.summary, i.dimensions), i.source)),
         ),
-        What::Losses => pairs(losses::ALL.iter().map(|l| (l.name, l.summary))),
+        What::Losses => sourced(
+            losses::ALL
+                .iter()
+                .map(|l| (RegistryEntry::new(l.name, l.summary, l.dimensions), l.source)),
+        ),
+        What::Regularizers => sourced(
+            regularizers::ALL
+                .iter()
+                .map(|r| (RegistryEntry::new(r.name, r.summary, r.dimensions), r.source)),
+        ),
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
         What::Protocols => entries(&registries.protocols),

@@ -1,6 +1,7 @@
 //! The graph of one training step.
 
 use super::losses;
+use super::regularizers::{Learned, Scene};
 use super::search::Loss;
 use super::training::{Due, Place, Training};
 use super::update::{Clock, moment};
@@ -8,7 +9,7 @@ use crate::batch::BatchShape;
 use crate::{LearnerError, SEED, STEP, screen};
 use speck_engine::structure::{RowMode, RowPlan, RowStore};
 use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType, structure};
-use speck_models::{Builder, Mode, Model, Settings};
+use speck_models::{Builder, Mode, Model, Regularization, Settings};
 
 /// A training step: its graph has the inputs of a screen and `rate`, the output
 /// `loss`, and updates the model, the optimizer's slots and the count of steps.
@@ -120,17 +121,25 @@ impl Parts<'_> {
 
     /// The loss of a batch, and what the model puts out, as they are built.
     fn losses(&self, graph: &Graph) -> Result<Built, GraphError> {
-        let Parts { settings, model, shape, .. } = *self;
+        let Parts { settings, training, model, shape, .. } = *self;
+        let regularizers = &training.regularizers;
         let screen = screen::declare(graph, shape)?;
         let words = TensorType::new(DType::I32, &[2]);
         let counter = TensorType::new(DType::I32, &[]);
         let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
-        let builder = Builder::new(graph, Mode::Training { seed, step });
+        let scene = Scene { graph, random: [seed, step] };
+        let screen = graph.scoped("screen", |_| regularizers.screen(&scene, screen))?;
+        let weights = |_: &Graph, _: &str, weight| regularizers.weight(&scene, weight);
+        let mut builder = Builder::new(graph, Mode::Training { seed, step });
+        builder.regularization = Regularization { weights: Some(&weights), ..regularizers.model() };
         let outputs = model.append(&builder, screen.image)?;
-        let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+        let loss = losses::chosen(settings);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
-        Ok(Built { value, outputs, parameters: builder.parameters(), seed, step })
+        let (image, parameters) = (screen.image, builder.parameters());
+        let of = Learned { image, outputs, branches: builder.branches(), parameters: &parameters };
+        let value = graph.scoped("loss", |_| regularizers.value(&scene, &of, value))?;
+        Ok(Built { value, outputs, parameters, seed, step })
     }
 
     /// The loss for a search.
