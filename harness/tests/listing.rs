@@ -30,6 +30,7 @@ fn listings() -> Vec<(&'static str, Vec<&'static str>)> {
         ("data", vec![all.data.name]),
         ("batteries", names(&all.batteries)),
         ("protocols", names(&all.protocols)),
+        ("regimens", names(&all.regimens)),
         ("metrics", metrics::LIST.iter().map(|metric| metric.name).collect()),
     ]
 }

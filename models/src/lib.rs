@@ -59,12 +59,33 @@ pub struct Builder<'a> {
     /// Training or evaluation.
     pub mode: Mode,
     parameters: RefCell<Vec<(String, NodeId)>>,
+    prefix: &'a str,
 }
 
 impl<'a> Builder<'a> {
     /// A builder on `graph`.
     pub fn new(graph: &'a Graph, mode: Mode) -> Self {
-        Builder { graph, mode, parameters: RefCell::default() }
+        Builder::prefixed(graph, mode, "")
+    }
+
+    /// A builder whose slots have names that begin with `prefix`: a second network
+    /// of the same kind on one graph.
+    pub fn prefixed(graph: &'a Graph, mode: Mode, prefix: &'a str) -> Self {
+        Builder { graph, mode, parameters: RefCell::default(), prefix }
+    }
+
+    /// Declares a tensor that is kept but not learned.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    #[track_caller]
+    pub fn slot(
+        &self,
+        name: &str,
+        shape: &[usize],
+        initial: Initial,
+    ) -> Result<NodeId, GraphError> {
+        self.graph.state(&format!("{}{name}", self.prefix), shape, initial)
     }
 
     /// Declares a tensor that is learned.
@@ -78,7 +99,7 @@ impl<'a> Builder<'a> {
         shape: &[usize],
         initial: Initial,
     ) -> Result<NodeId, GraphError> {
-        let node = self.graph.state(name, shape, initial)?;
+        let node = self.slot(name, shape, initial)?;
         self.parameters.borrow_mut().push((name.to_owned(), node));
         Ok(node)
     }

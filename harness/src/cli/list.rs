@@ -3,7 +3,7 @@
 use super::{device, say};
 use crate::catalogue::{self, Entry, KernelEntry};
 use crate::config::RegistryEntry;
-use crate::{RunError, metrics, registries};
+use crate::{RunError, metrics, regimens, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
@@ -40,6 +40,8 @@ pub(super) enum What {
     Batteries,
     /// Protocols of retraining.
     Protocols,
+    /// Regimens: how a network is trained over a whole run.
+    Regimens,
     /// Metrics.
     Metrics,
 }
@@ -95,6 +97,11 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
         What::Protocols => entries(&registries.protocols),
+        What::Regimens => sourced(
+            regimens::ALL
+                .iter()
+                .map(|r| (RegistryEntry::new(r.name, r.summary, r.dimensions), r.source)),
+        ),
         What::Metrics => pairs(metrics::LIST.iter().map(|m| (m.name, m.summary))),
     };
     if as_json { say(&format!("{value:#}\n")) } else { say(&text) }

@@ -1,5 +1,7 @@
 //! The graph of one training step.
 
+use super::adapters::{self, Adapters};
+use super::guidance::{self, Task};
 use super::losses;
 use super::search::Loss;
 use super::training::{Due, Place, Training};
@@ -17,6 +19,8 @@ pub struct Step {
     pub graph: Graph,
     /// What is learned, by name.
     pub parameters: Vec<(String, NodeId)>,
+    /// The model's parameters: the same but where adapters are learned.
+    pub weights: Vec<(String, NodeId)>,
     /// The loss's gradient for each of the parameters.
     pub gradients: Vec<NodeId>,
     /// The parameters whose weights are held by rows, and the slots of what the
@@ -92,6 +96,7 @@ impl Parts<'_> {
         let build = |structured: bool| {
             let graph = Graph::new(self.float);
             let Built { mut value, parameters, .. } = self.losses(&graph)?;
+            value = guidance::bound(self.settings, &graph, value, &parameters)?;
             graph.output("loss", value)?;
             let mut notes = Vec::new();
             if structured {
@@ -104,7 +109,9 @@ impl Parts<'_> {
                 graph.output(&format!("gradient of {name}"), *gradient)?;
             }
             let (rows, plan) = (Vec::new(), structure::Plan::default());
-            Ok((Step { graph, parameters, gradients, rows, plan, clocks: Vec::new() }, notes))
+            let weights = parameters.clone();
+            let clocks = Vec::new();
+            Ok((Step { graph, parameters, weights, gradients, rows, plan, clocks }, notes))
         };
         let (step, plan) = mode.choose(build, |step| &step.graph)?;
         Ok(Step { plan, ..step })
@@ -130,6 +137,8 @@ impl Parts<'_> {
         let outputs = model.append(&builder, screen.image)?;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
+        let task = Task { graph, image: screen.image, outputs, value, loss };
+        let value = guidance::taught(settings, model, &task)?;
         Ok(Built { value, outputs, parameters: builder.parameters(), seed, step })
     }
 
@@ -140,6 +149,7 @@ impl Parts<'_> {
             let (roots, _) = structure::rewrite_noted(graph, &[value, outputs])?;
             (value, outputs) = (roots[0], roots[1]);
         }
+        value = guidance::bound(self.settings, graph, value, &parameters)?;
         Ok(Loss { value, outputs: Some(outputs), parameters })
     }
 
@@ -147,7 +157,10 @@ impl Parts<'_> {
         let Parts { training, float, .. } = *self;
         let graph = Graph::new(float);
         let Built { value, parameters, seed, step, .. } = self.losses(&graph)?;
-        graph.output("loss", value)?;
+        let adapted = adapters::wanted(self.settings);
+        if !adapted {
+            graph.output("loss", value)?;
+        }
         let by_rows = training.rows().filter(|_| self.rows).map(|(rule, kinds)| {
             let mode = self.row_mode();
             (RowPlan { rule, mode, step, parameters: parameters.clone() }, kinds)
@@ -163,6 +176,16 @@ impl Parts<'_> {
                 (roots[0], layers, notes)
             }
         };
+
+        // Neither has windows of its own, so both come after the rewrite.
+        let value = guidance::bound(self.settings, &graph, value, &parameters)?;
+        let weights = parameters;
+        let adapters = Adapters::new(self.settings, &graph, &weights)?;
+        let value = adapters.adapted(&graph, value)?;
+        if adapted {
+            graph.output("loss", value)?;
+        }
+        let parameters = adapters.learned.clone();
 
         // The gradients of parameters, and of what stands for those held by rows.
         let own: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
@@ -195,6 +218,7 @@ impl Parts<'_> {
                 layer.update(g, *gradients, update.rate)?;
                 Ok(true)
             })?;
+            adapters.write(g)?;
             g.update(step, next)?;
             Ok(clocks)
         })?;
@@ -203,6 +227,6 @@ impl Parts<'_> {
             (layer.store, slots)
         });
         let (rows, plan) = (rows.collect(), structure::Plan::default());
-        Ok((Step { graph, parameters, gradients, rows, plan, clocks }, notes))
+        Ok((Step { graph, parameters, weights, gradients, rows, plan, clocks }, notes))
     }
 }

@@ -1,12 +1,12 @@
 //! What the settings say about training, apart from the loss: optimizers for
 //! groups of parameters, what is done to gradients before and to weights after.
 
-use super::ENTRY;
 use super::initializers::{self, Initializer, Weights};
 use super::optimizers::{self, Optimizer, Update};
 use super::schedules::{self, Schedule};
 use super::search::Search;
 use super::update::{Clock, Curvature, Site, moment};
+use super::{ENTRY, adapters, guidance};
 use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, Initial, NodeId};
 use speck_models::settings::{Value, all_dimensions, applicable, resolve, unchosen};
@@ -123,6 +123,9 @@ pub(super) struct Training {
     average_every: u64,
     sam: f64,
     sam_adaptive: bool,
+    /// Whether a step looks at all weights, or moves them by adapters.
+    bound: bool,
+    adapted: bool,
 }
 
 /// Where updates are appended.
@@ -163,6 +166,8 @@ impl Training {
             average_every: settings.usize("average_every") as u64,
             sam: settings.float("sam"),
             sam_adaptive: settings.bool("sam_adaptive"),
+            bound: guidance::binds_weights(settings),
+            adapted: adapters::wanted(settings),
         })
     }
 
@@ -210,7 +215,7 @@ impl Training {
         let Some(search) = searches.next_back() else { return Ok(None) };
         if self.groups.len() > 1 || self.groups[0].ascend || !self.plain() {
             let message = "searches for the loss's minimum by itself: no groups, maximize, \
-                           clip_*, accumulate, lookahead, average or sam go with it";
+                           clip_*, accumulate, lookahead, average, sam or adapters go with it";
             return Err(SettingError::new("optimizer", message));
         }
         Ok(Some(search))
@@ -219,7 +224,7 @@ impl Training {
     /// How weights are updated by rows, if that is the same as what is done here.
     pub fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
         match self.groups.as_slice() {
-            [only] if self.plain() && !only.ascend => only.optimizer.rows(),
+            [only] if self.plain() && !only.ascend && !self.bound => only.optimizer.rows(),
             _ => None,
         }
     }
@@ -227,7 +232,8 @@ impl Training {
     /// Whether gradients go to the optimizer as they are, and weights stay as it
     /// leaves them.
     fn plain(&self) -> bool {
-        let bare = self.clip == [0.0; 3] && self.accumulate == 1 && self.lookahead == 0;
+        let bare =
+            !self.adapted && self.clip == [0.0; 3] && self.accumulate == 1 && self.lookahead == 0;
         bare && matches!(self.average, Average::None) && self.sam == 0.0
     }
 
