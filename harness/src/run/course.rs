@@ -233,3 +233,6 @@ impl Learner for Course {
         self.learner.describe()
     }
 }
+
+#[cfg(test)]
+mod tests;
