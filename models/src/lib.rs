@@ -59,6 +59,8 @@ pub struct Builder<'a> {
     /// Training or evaluation.
     pub mode: Mode,
     parameters: RefCell<Vec<(String, NodeId)>>,
+    layers: RefCell<Vec<(String, NodeId)>>,
+    units: RefCell<Vec<(String, NodeId)>>,
     prefix: &'a str,
 }
 
@@ -71,7 +73,8 @@ impl<'a> Builder<'a> {
     /// A builder whose slots have names that begin with `prefix`: a second network
     /// of the same kind on one graph.
     pub fn prefixed(graph: &'a Graph, mode: Mode, prefix: &'a str) -> Self {
-        Builder { graph, mode, parameters: RefCell::default(), prefix }
+        let (parameters, layers, units) = Default::default();
+        Builder { graph, mode, parameters, layers, units, prefix }
     }
 
     /// Declares a tensor that is kept but not learned.
@@ -107,6 +110,30 @@ impl<'a> Builder<'a> {
     /// The parameters declared so far, in order.
     pub fn parameters(&self) -> Vec<(String, NodeId)> {
         self.parameters.borrow().clone()
+    }
+
+    /// Gives what a hidden layer hands on a name, the layer's own: what belongs to
+    /// one sample stands together, whatever its dimensions.
+    pub(crate) fn layer(&self, name: &str, output: NodeId) -> NodeId {
+        self.layers.borrow_mut().push((name.to_owned(), output));
+        output
+    }
+
+    /// The hidden layers named so far, in order.
+    pub fn layers(&self) -> Vec<(String, NodeId)> {
+        self.layers.borrow().clone()
+    }
+
+    /// Gives what comes out of a non-linearity a name: its units are counted along
+    /// the second dimension.
+    pub(crate) fn units(&self, name: &str, output: NodeId) -> NodeId {
+        self.units.borrow_mut().push((name.to_owned(), output));
+        output
+    }
+
+    /// The non-linearities named so far, in order.
+    pub fn activations(&self) -> Vec<(String, NodeId)> {
+        self.units.borrow().clone()
     }
 }
 
