@@ -182,6 +182,11 @@ impl dyn Learner + '_ {
                 learned(of)?
             } else if let Some(of) = name.strip_prefix(ORIGIN) {
                 if keeps(of) { learned(of)? } else { Tensor::zeros(own.ty()) }
+            } else if let Some(of) = name.strip_prefix(gradient::pretexts::TARGET)
+                && !private
+            {
+                let known = keeps(of) && from.iter().any(|(other, _)| other == of);
+                if known { learned(of)? } else { own.clone() }
             } else if name.starts_with(PRIVATE) {
                 let same = from.iter().find(|(other, old)| other == name && old.ty() == own.ty());
                 same.filter(|_| private).map_or_else(|| own.clone(), |(_, old)| old.clone())

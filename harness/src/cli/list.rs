@@ -7,7 +7,7 @@ use crate::{RunError, metrics, regimens, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
-use speck_learners::gradient::{initializers, losses, optimizers, schedules};
+use speck_learners::gradient::{initializers, losses, optimizers, pretexts, schedules};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -34,6 +34,8 @@ pub(super) enum What {
     Initializers,
     /// Losses of the gradient learner.
     Losses,
+    /// What the gradient learner can learn in place of the task.
+    Pretexts,
     /// Dimensions of the data.
     Data,
     /// Test batteries.
@@ -94,6 +96,11 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
                 .map(|i| (RegistryEntry::new(i.name, i.summary, i.dimensions), i.source)),
         ),
         What::Losses => pairs(losses::ALL.iter().map(|l| (l.name, l.summary))),
+        What::Pretexts => sourced(
+            pretexts::ALL
+                .iter()
+                .map(|p| (RegistryEntry::new(p.name, p.summary, p.dimensions), p.source)),
+        ),
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
         What::Protocols => entries(&registries.protocols),

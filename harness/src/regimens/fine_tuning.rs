@@ -5,11 +5,12 @@ use super::unfreezing::staged;
 use super::{Regimen, Start, Stretch, layers, needs, share_of};
 use crate::config::RunConfig;
 use crate::data::DataSettings;
+use speck_learners::gradient::pretexts;
 use speck_models::settings::{DefaultValue, Dimension, Kind, Part, SettingError, Settings, Value};
 
 pub(super) const REGIMEN: Regimen = Regimen {
     name: "fine_tuning",
-    summary: "pretraining on other data for a share of the steps, then fine-tuning on the run's own by one of several methods",
+    summary: "pretraining for a share of the steps, on other data or on a pretext without labels, then fine-tuning on the run's own by one of several methods",
     source: "Yosinski et al., \"How Transferable Are Features in Deep Neural Networks?\", 2014; of the methods: probing_then_all Kumar et al., \"Fine-Tuning Can Distort Pretrained Features\", 2022; unfreezing Howard, Ruder, 2018; l2_sp Li et al., 2018; adapters Hu et al., \"LoRA\", 2021",
     dimensions: &[
         Dimension::float("share", "share of the steps that is pretraining", (0.0, 1.0), 0.5),
@@ -27,6 +28,12 @@ pub(super) const REGIMEN: Regimen = Regimen {
             (0, 16),
             0,
         ),
+        Dimension {
+            name: "pretext",
+            doc: "what is learned in the pretraining: none for the task itself",
+            kind: Kind::Entry(pretexts::PARTS),
+            default: DefaultValue::Text(pretexts::NONE),
+        },
         Dimension {
             name: "method",
             doc: "what is trained on the run's data: all layers, the last one, first the last one and then all, one layer more after the other, all with a penalty on the way from the pretrained weights, updates of low rank",
@@ -89,7 +96,11 @@ fn stretches(run: &RunConfig, settings: &Settings) -> Result<Vec<Stretch>, Setti
     let mut stretches = Vec::new();
     if before > 0 {
         let stretch = Stretch::of(run, "pretraining", before).scheduled(before, 0);
-        stretches.push(Stretch { data: other_data(run, settings)?, ..stretch });
+        let stretch = Stretch { data: other_data(run, settings)?, ..stretch };
+        stretches.push(match settings.text("pretext") {
+            pretexts::NONE => stretch,
+            _ => stretch.changed(run, pretext(settings))?,
+        });
     }
     if after == 0 {
         return Ok(stretches);
@@ -141,6 +152,14 @@ fn stretches(run: &RunConfig, settings: &Settings) -> Result<Vec<Stretch>, Setti
     }
     stretches.extend(tuning);
     Ok(stretches)
+}
+
+/// The pretext with its settings, as the learner wants them.
+fn pretext(settings: &Settings) -> Vec<(String, Value)> {
+    let name = settings.text("pretext");
+    let dimensions = pretexts::find(name).map_or(&[][..], |entry| entry.dimensions);
+    let keys = ["pretext"].into_iter().chain(dimensions.iter().map(|dimension| dimension.name));
+    keys.filter_map(|key| Some((key.to_owned(), settings.get(key)?.clone()))).collect()
 }
 
 /// What is learned first.

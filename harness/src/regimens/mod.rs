@@ -18,7 +18,7 @@ mod probing;
 mod unfreezing;
 
 use crate::config::{RegistryEntry, RunConfig};
-use speck_models::settings::{Dimension, SettingError, Settings, Value};
+use speck_models::settings::{Dimension, SettingError, Settings, Value, applicable, resolve};
 
 pub use layers::{Layer, layers};
 
@@ -81,6 +81,25 @@ impl Stretch {
             self.learner = self.learner.with("schedule_offset", Value::Int(offset as i64));
         }
         self
+    }
+
+    /// With other settings of the learner, some of which bring settings along.
+    ///
+    /// # Errors
+    /// Settings that the learner does not have.
+    pub fn changed(
+        mut self,
+        run: &RunConfig,
+        changes: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<Self, SettingError> {
+        let changes: Vec<_> = changes.into_iter().collect();
+        let kept = self.learner.iter().filter(|(key, _)| changes.iter().all(|(new, _)| new != key));
+        let mut given: Vec<_> = kept.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+        given.extend(changes);
+        let entry = speck_learners::find(&run.learner.0);
+        let dimensions = entry.map_or(&[][..], |entry| entry.dimensions);
+        self.learner = resolve(dimensions, &applicable(dimensions, &given))?;
+        Ok(self)
     }
 
     /// With groups of parameters before those of the run.

@@ -168,6 +168,19 @@ fn fine_tuning_sets_what_its_method_needs() {
 }
 
 #[test]
+fn pretraining_without_labels_has_the_pretext_and_its_settings() {
+    let text = "kind = \"fine_tuning\"\npretext = \"masked\"\npatch = \"4\"\n";
+    let stretches = of(text);
+    let first = &stretches[0].learner;
+    assert_eq!((first.text("pretext"), first.text("patch")), ("masked", "4"));
+    assert_eq!((first.usize("code"), first.usize("steps")), (64, 52));
+    assert_eq!(stretches[1].learner.text("pretext"), "none");
+    assert!(stretches[1].learner.get("patch").is_none());
+    let error = runs("kind = \"fine_tuning\"\npatch = \"4\"\n").unwrap_err();
+    assert!(error.contains("goes with `pretext` = masked only"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_what_could() {
     let cases = [
         ("kind = \"seall\"\n", "did you mean \"seal\"?"),

@@ -6,6 +6,7 @@ mod guidance;
 pub mod initializers;
 pub mod losses;
 pub mod optimizers;
+pub mod pretexts;
 mod recorded;
 pub mod schedules;
 mod search;
@@ -92,6 +93,12 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         training::WEIGHTS[3],
         training::WEIGHTS[4],
         training::WEIGHTS[5],
+        Dimension {
+            name: "pretext",
+            doc: "what is learned in place of the task: none for the task itself",
+            kind: Kind::Entry(pretexts::PARTS),
+            default: DefaultValue::Text(pretexts::NONE),
+        },
         guidance::DIMENSIONS[0],
         guidance::DIMENSIONS[1],
         guidance::DIMENSIONS[2],
@@ -229,10 +236,12 @@ impl Gradient {
         }
         // Training that is bound to where it began begins here.
         for (name, _) in &weights {
-            if let Some(began) = state.get(name).cloned()
-                && state.get(&format!("{ORIGIN}{name}")).is_some()
-            {
-                state.set(&format!("{ORIGIN}{name}"), began)?;
+            for slot in [ORIGIN, pretexts::TARGET].map(|prefix| format!("{prefix}{name}")) {
+                if let Some(began) = state.get(name).cloned()
+                    && state.get(&slot).is_some()
+                {
+                    state.set(&slot, began)?;
+                }
             }
         }
         for group in &training.groups {

@@ -2,10 +2,10 @@
 
 use super::adapters::{self, Adapters};
 use super::guidance::{self, Task};
-use super::losses;
 use super::search::Loss;
 use super::training::{Due, Place, Training};
 use super::update::{Clock, moment};
+use super::{losses, pretexts};
 use crate::batch::BatchShape;
 use crate::{LearnerError, SEED, STEP, screen};
 use speck_engine::structure::{RowMode, RowPlan, RowStore};
@@ -72,6 +72,8 @@ struct Built {
     parameters: Vec<(String, NodeId)>,
     seed: NodeId,
     step: NodeId,
+    /// Slots that follow a parameter, each with its parameter.
+    following: Vec<(NodeId, NodeId)>,
 }
 
 impl Parts<'_> {
@@ -133,13 +135,20 @@ impl Parts<'_> {
         let counter = TensorType::new(DType::I32, &[]);
         let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
+        if pretexts::wanted(settings) {
+            let built = pretexts::build(graph, settings, model, screen.image, [seed, step])?;
+            let (value, pretexts::Parameters { learned, following }) = built;
+            // No search looks at the outputs: it is refused.
+            return Ok(Built { value, outputs: value, parameters: learned, seed, step, following });
+        }
         let builder = Builder::new(graph, Mode::Training { seed, step });
         let outputs = model.append(&builder, screen.image)?;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         let task = Task { graph, image: screen.image, outputs, value, loss };
         let value = guidance::taught(settings, model, &task)?;
-        Ok(Built { value, outputs, parameters: builder.parameters(), seed, step })
+        let (parameters, following) = (builder.parameters(), Vec::new());
+        Ok(Built { value, outputs, parameters, seed, step, following })
     }
 
     /// The loss for a search.
@@ -156,7 +165,7 @@ impl Parts<'_> {
     fn build(&self, structured: bool, due: Due) -> Result<structure::Built<Step>, GraphError> {
         let Parts { training, float, .. } = *self;
         let graph = Graph::new(float);
-        let Built { value, parameters, seed, step, .. } = self.losses(&graph)?;
+        let Built { value, parameters, seed, step, following, .. } = self.losses(&graph)?;
         let adapted = adapters::wanted(self.settings);
         if !adapted {
             graph.output("loss", value)?;
@@ -219,6 +228,7 @@ impl Parts<'_> {
                 Ok(true)
             })?;
             adapters.write(g)?;
+            pretexts::follow(g, self.settings, &following)?;
             g.update(step, next)?;
             Ok(clocks)
         })?;

@@ -6,7 +6,7 @@ use super::optimizers::{self, Optimizer, Update};
 use super::schedules::{self, Schedule};
 use super::search::Search;
 use super::update::{Clock, Curvature, Site, moment};
-use super::{ENTRY, adapters, guidance};
+use super::{ENTRY, adapters, guidance, pretexts};
 use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, Initial, NodeId};
 use speck_models::settings::{Value, all_dimensions, applicable, resolve, unchosen};
@@ -123,7 +123,8 @@ pub(super) struct Training {
     average_every: u64,
     sam: f64,
     sam_adaptive: bool,
-    /// Whether a step looks at all weights, or moves them by adapters.
+    /// Whether a step looks at all weights; whether it moves them by adapters, or
+    /// for something else than the task.
     bound: bool,
     adapted: bool,
 }
@@ -167,7 +168,7 @@ impl Training {
             sam: settings.float("sam"),
             sam_adaptive: settings.bool("sam_adaptive"),
             bound: guidance::binds_weights(settings),
-            adapted: adapters::wanted(settings),
+            adapted: adapters::wanted(settings) || pretexts::wanted(settings),
         })
     }
 
@@ -215,7 +216,7 @@ impl Training {
         let Some(search) = searches.next_back() else { return Ok(None) };
         if self.groups.len() > 1 || self.groups[0].ascend || !self.plain() {
             let message = "searches for the loss's minimum by itself: no groups, maximize, \
-                           clip_*, accumulate, lookahead, average, sam or adapters go with it";
+                           clip_*, accumulate, lookahead, average, sam, adapters or pretext go with it";
             return Err(SettingError::new("optimizer", message));
         }
         Ok(Some(search))

@@ -79,6 +79,7 @@ fn every_regimen_resumes_to_the_same_bits_wherever_it_was_cut() {
         regimens::ALL.iter().map(|regimen| format!("kind = \"{}\"", regimen.name)).collect();
     let tuning = "kind = \"fine_tuning\"\nnew_head = true\nmethod";
     kinds.extend(["l2_sp", "adapters"].map(|method| format!("{tuning} = \"{method}\"")));
+    kinds.push("kind = \"fine_tuning\"\npretext = \"byol\"".to_owned());
     for kind in kinds {
         // Moments and a schedule that a wrong step would show in.
         let mut run = run(NORMED, &kind);
