@@ -1,5 +1,6 @@
 //! The phases of one run.
 
+use super::course::{Course, Making};
 use super::evaluate::{Probe, headline, scores, seed_for};
 use super::progress::Bar;
 use super::setup::{learner, unknown};
@@ -11,7 +12,8 @@ use crate::config::{EntryConfig, Experiment, RunConfig};
 use crate::data::{DataSettings, Source};
 use crate::protocols::{self, Leg, Measurement, Outcome, Start};
 use crate::store::{PhaseResults, Store};
-use crate::{RunError, files};
+use crate::{RunError, files, regimens};
+use serde_json::{Value, json};
 use speck_engine::Tensor;
 use speck_learners::{BatchShape, Batches, Learner};
 use speck_models::settings::Settings;
@@ -20,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The phase in which the network is trained.
-const TRAIN: &str = "train";
+pub(super) const TRAIN: &str = "train";
 
 /// One run with its phases prepared.
 pub(super) struct Job<'a> {
@@ -63,6 +65,9 @@ impl<'a> Job<'a> {
         if experiment.seeds.first() == Some(&run.seed) {
             let data = DataSettings::new(&run.data)?;
             job.learner(&run.learner.1, data.shape(job.batch(&run.learner.1)))?;
+            if !job.is_plain() {
+                Course::check(run, &job.making())?;
+            }
         }
         Ok(job)
     }
@@ -75,6 +80,22 @@ impl<'a> Job<'a> {
 
     fn batch(&self, settings: &Settings) -> usize {
         settings.usize("batch")
+    }
+
+    fn is_plain(&self) -> bool {
+        self.run.regimen.0 == regimens::DEFAULT
+    }
+
+    fn making(&self) -> Making {
+        Making { kernels: self.options.kernels.clone(), mode: self.options.mode }
+    }
+
+    /// The learner that is trained: as the run's regimen wants it.
+    fn pupil(&self, shape: BatchShape) -> Result<Box<dyn Learner>, RunError> {
+        match self.is_plain() {
+            true => self.learner(&self.run.learner.1, shape),
+            false => Ok(Box::new(Course::new(self.run, &self.making())?)),
+        }
     }
 
     fn learner(
@@ -130,11 +151,34 @@ impl<'a> Job<'a> {
         let seed = self.run.seed;
         let source = training::source(&self.run.data, self.batch(settings), seed, TRAIN)?;
         let watches = training::watches(&data, seed);
-        let mut learner = self.learner(settings, source.shape())?;
+        let mut learner = self.pupil(source.shape())?;
         let record = self.stage(TRAIN, settings, &source, &watches, &mut *learner, bar)?;
-        let results = training::results(&mut *learner, &self.run.data, &record, seed)?;
+        let mut results = training::results(&mut *learner, &self.run.data, &record, seed)?;
+        results.artefacts.extend(self.regimen()?);
         guard(store).finish_phase(&self.id, TRAIN, &results)?;
         weights(&mut *learner)
+    }
+
+    /// What the regimen made of the training, where that is more than one stretch.
+    fn regimen(&self) -> Result<Option<(String, Value)>, RunError> {
+        if self.is_plain() {
+            return Ok(None);
+        }
+        let mut from = 0;
+        let mut list = Vec::new();
+        for stretch in regimens::stretches(self.run)? {
+            list.push(json!({
+                "name": stretch.name,
+                "from": from,
+                "steps": stretch.steps,
+                "learner": stretch.learner,
+                "data": stretch.data,
+            }));
+            from += stretch.steps;
+        }
+        let (kind, settings) = &self.run.regimen;
+        let value = json!({ "kind": kind, "settings": settings, "stretches": list });
+        Ok(Some(("regimen".to_owned(), value)))
     }
 
     fn stage(

@@ -1,6 +1,9 @@
 //! The graph of one training step.
 
+use super::adapters::{self, Adapters};
+use super::guidance::{self, Task};
 use super::losses;
+use super::pretexts;
 use super::regularizers::{Learned, Scene};
 use super::search::Loss;
 use super::training::{Due, Place, Training};
@@ -18,6 +21,8 @@ pub struct Step {
     pub graph: Graph,
     /// What is learned, by name.
     pub parameters: Vec<(String, NodeId)>,
+    /// The model's parameters: the same but where adapters are learned.
+    pub weights: Vec<(String, NodeId)>,
     /// The loss's gradient for each of the parameters.
     pub gradients: Vec<NodeId>,
     /// The parameters whose weights are held by rows, and the slots of what the
@@ -69,6 +74,8 @@ struct Built {
     parameters: Vec<(String, NodeId)>,
     seed: NodeId,
     step: NodeId,
+    /// Slots that follow a parameter, each with its parameter.
+    following: Vec<(NodeId, NodeId)>,
 }
 
 impl Parts<'_> {
@@ -93,6 +100,7 @@ impl Parts<'_> {
         let build = |structured: bool| {
             let graph = Graph::new(self.float);
             let Built { mut value, parameters, .. } = self.losses(&graph)?;
+            value = guidance::bound(self.settings, &graph, value, &parameters)?;
             graph.output("loss", value)?;
             let mut notes = Vec::new();
             if structured {
@@ -105,7 +113,9 @@ impl Parts<'_> {
                 graph.output(&format!("gradient of {name}"), *gradient)?;
             }
             let (rows, plan) = (Vec::new(), structure::Plan::default());
-            Ok((Step { graph, parameters, gradients, rows, plan, clocks: Vec::new() }, notes))
+            let weights = parameters.clone();
+            let clocks = Vec::new();
+            Ok((Step { graph, parameters, weights, gradients, rows, plan, clocks }, notes))
         };
         let (step, plan) = mode.choose(build, |step| &step.graph)?;
         Ok(Step { plan, ..step })
@@ -130,16 +140,24 @@ impl Parts<'_> {
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
         let scene = Scene { graph, random: [seed, step] };
         let screen = graph.scoped("screen", |_| regularizers.screen(&scene, screen))?;
+        if pretexts::wanted(settings) {
+            let built = pretexts::build(graph, settings, model, screen.image, [seed, step])?;
+            let (value, pretexts::Parameters { learned, following }) = built;
+            // No search looks at the outputs: it is refused.
+            return Ok(Built { value, outputs: value, parameters: learned, seed, step, following });
+        }
         let weights = |_: &Graph, _: &str, weight| regularizers.weight(&scene, weight);
         let mut builder = Builder::new(graph, Mode::Training { seed, step });
         builder.regularization = Regularization { weights: Some(&weights), ..regularizers.model() };
         let outputs = model.append(&builder, screen.image)?;
         let loss = losses::chosen(settings);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
+        let task = Task { graph, image: screen.image, outputs, value, loss };
+        let value = guidance::taught(settings, model, &task)?;
         let (image, parameters) = (screen.image, builder.parameters());
         let of = Learned { image, outputs, branches: builder.branches(), parameters: &parameters };
         let value = graph.scoped("loss", |_| regularizers.value(&scene, &of, value))?;
-        Ok(Built { value, outputs, parameters, seed, step })
+        Ok(Built { value, outputs, parameters, seed, step, following: Vec::new() })
     }
 
     /// The loss for a search.
@@ -149,14 +167,18 @@ impl Parts<'_> {
             let (roots, _) = structure::rewrite_noted(graph, &[value, outputs])?;
             (value, outputs) = (roots[0], roots[1]);
         }
+        value = guidance::bound(self.settings, graph, value, &parameters)?;
         Ok(Loss { value, outputs: Some(outputs), parameters })
     }
 
     fn build(&self, structured: bool, due: Due) -> Result<structure::Built<Step>, GraphError> {
         let Parts { training, float, .. } = *self;
         let graph = Graph::new(float);
-        let Built { value, parameters, seed, step, .. } = self.losses(&graph)?;
-        graph.output("loss", value)?;
+        let Built { value, parameters, seed, step, following, .. } = self.losses(&graph)?;
+        let adapted = adapters::wanted(self.settings);
+        if !adapted {
+            graph.output("loss", value)?;
+        }
         let by_rows = training.rows().filter(|_| self.rows).map(|(rule, kinds)| {
             let mode = self.row_mode();
             (RowPlan { rule, mode, step, parameters: parameters.clone() }, kinds)
@@ -172,6 +194,16 @@ impl Parts<'_> {
                 (roots[0], layers, notes)
             }
         };
+
+        // Neither has windows of its own, so both come after the rewrite.
+        let value = guidance::bound(self.settings, &graph, value, &parameters)?;
+        let weights = parameters;
+        let adapters = Adapters::new(self.settings, &graph, &weights)?;
+        let value = adapters.adapted(&graph, value)?;
+        if adapted {
+            graph.output("loss", value)?;
+        }
+        let parameters = adapters.learned.clone();
 
         // The gradients of parameters, and of what stands for those held by rows.
         let own: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
@@ -204,6 +236,8 @@ impl Parts<'_> {
                 layer.update(g, *gradients, update.rate)?;
                 Ok(true)
             })?;
+            adapters.write(g)?;
+            pretexts::follow(g, self.settings, &following)?;
             g.update(step, next)?;
             Ok(clocks)
         })?;
@@ -212,6 +246,6 @@ impl Parts<'_> {
             (layer.store, slots)
         });
         let (rows, plan) = (rows.collect(), structure::Plan::default());
-        Ok((Step { graph, parameters, gradients, rows, plan, clocks }, notes))
+        Ok((Step { graph, parameters, weights, gradients, rows, plan, clocks }, notes))
     }
 }
