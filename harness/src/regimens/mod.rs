@@ -13,6 +13,7 @@ mod fine_tuning;
 mod forgetting;
 mod freezing;
 mod layers;
+mod learning_to_learn;
 mod plain;
 mod probing;
 mod unfreezing;
@@ -59,6 +60,8 @@ pub struct Stretch {
     pub data: Settings,
     /// How it begins; of no meaning for the first one, which begins anew.
     pub start: Start,
+    /// Tasks of a batch; 1 where there is one for all of its samples.
+    pub tasks: usize,
 }
 
 impl Stretch {
@@ -70,6 +73,7 @@ impl Stretch {
             learner: run.learner.1.clone(),
             data: run.data.clone(),
             start: Start::weights(),
+            tasks: 1,
         }
     }
 
@@ -137,6 +141,8 @@ pub static ALL: &[Regimen] = &[
     freezing::REGIMEN,
     probing::REGIMEN,
     fine_tuning::REGIMEN,
+    learning_to_learn::MAML,
+    learning_to_learn::REPTILE,
 ];
 
 /// The regimen called `name`.

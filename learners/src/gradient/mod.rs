@@ -5,6 +5,7 @@ mod adapters;
 mod guidance;
 pub mod initializers;
 pub mod losses;
+pub mod meta;
 pub mod optimizers;
 pub mod pretexts;
 mod recorded;
@@ -98,6 +99,12 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             doc: "what is learned in place of the task: none for the task itself",
             kind: Kind::Entry(pretexts::PARTS),
             default: DefaultValue::Text(pretexts::NONE),
+        },
+        Dimension {
+            name: "meta",
+            doc: "what is learned from the tasks that the samples of a batch belong to; none: there is one task",
+            kind: Kind::Entry(meta::PARTS),
+            default: DefaultValue::Text(meta::NONE),
         },
         guidance::DIMENSIONS[0],
         guidance::DIMENSIONS[1],
@@ -210,6 +217,7 @@ impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
         let Setup { model, shape, seed, kernels, float, mode } = setup;
         let training = Training::new(settings)?;
+        meta::check(settings, shape.samples)?;
         let search = training.search()?;
         let all = training.all();
         let parts =

@@ -5,7 +5,7 @@ use super::guidance::{self, Task};
 use super::search::Loss;
 use super::training::{Due, Place, Training};
 use super::update::{Clock, moment};
-use super::{losses, pretexts};
+use super::{losses, meta, pretexts};
 use crate::batch::BatchShape;
 use crate::{LearnerError, SEED, STEP, screen};
 use speck_engine::structure::{RowMode, RowPlan, RowStore};
@@ -74,12 +74,16 @@ struct Built {
     step: NodeId,
     /// Slots that follow a parameter, each with its parameter.
     following: Vec<(NodeId, NodeId)>,
+    /// What is reported as the loss, if not the value.
+    reported: Option<NodeId>,
 }
 
 impl Parts<'_> {
     /// The step that does what is due.
     pub fn step(&self, due: Due, mode: structure::Mode) -> Result<Step, GraphError> {
         let build = |structured| self.build(structured, due);
+        // The rewrite comes before differentiation; here the loss holds gradients.
+        let mode = if meta::wanted(self.settings) { structure::Mode::Dense } else { mode };
         let (step, mut plan) = mode.choose(build, |step| &step.graph)?;
         let wanted = self.settings.text("rows");
         if plan.structured && self.rows && wanted != "dense" && self.training.rows().is_none() {
@@ -139,16 +143,27 @@ impl Parts<'_> {
             let built = pretexts::build(graph, settings, model, screen.image, [seed, step])?;
             let (value, pretexts::Parameters { learned, following }) = built;
             // No search looks at the outputs: it is refused.
-            return Ok(Built { value, outputs: value, parameters: learned, seed, step, following });
+            let (outputs, parameters) = (value, learned);
+            return Ok(Built { value, outputs, parameters, seed, step, following, reported: None });
         }
-        let builder = Builder::new(graph, Mode::Training { seed, step });
+        let mode = Mode::Training { seed, step };
+        if meta::wanted(settings) {
+            let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+            let loss = |outputs, targets| (loss.build)(settings, graph, outputs, targets);
+            let (image, targets, loss) = (screen.image, screen.targets, &loss);
+            let site = meta::Site { graph, settings, model, image, targets, mode, loss };
+            let meta::Built { value, reported, parameters } = meta::build(&site)?;
+            let (outputs, following, reported) = (value, Vec::new(), Some(reported));
+            return Ok(Built { value, outputs, parameters, seed, step, following, reported });
+        }
+        let builder = Builder::new(graph, mode);
         let outputs = model.append(&builder, screen.image)?;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         let task = Task { graph, image: screen.image, outputs, value, loss };
         let value = guidance::taught(settings, model, &task)?;
         let (parameters, following) = (builder.parameters(), Vec::new());
-        Ok(Built { value, outputs, parameters, seed, step, following })
+        Ok(Built { value, outputs, parameters, seed, step, following, reported: None })
     }
 
     /// The loss for a search.
@@ -165,10 +180,11 @@ impl Parts<'_> {
     fn build(&self, structured: bool, due: Due) -> Result<structure::Built<Step>, GraphError> {
         let Parts { training, float, .. } = *self;
         let graph = Graph::new(float);
-        let Built { value, parameters, seed, step, following, .. } = self.losses(&graph)?;
+        let Built { value, parameters, seed, step, following, reported, .. } =
+            self.losses(&graph)?;
         let adapted = adapters::wanted(self.settings);
         if !adapted {
-            graph.output("loss", value)?;
+            graph.output("loss", reported.unwrap_or(value))?;
         }
         let by_rows = training.rows().filter(|_| self.rows).map(|(rule, kinds)| {
             let mode = self.row_mode();

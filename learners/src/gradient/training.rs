@@ -6,7 +6,7 @@ use super::optimizers::{self, Optimizer, Update};
 use super::schedules::{self, Schedule};
 use super::search::Search;
 use super::update::{Clock, Curvature, Site, moment};
-use super::{ENTRY, adapters, guidance, pretexts};
+use super::{ENTRY, adapters, guidance, meta, pretexts};
 use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, Initial, NodeId};
 use speck_models::settings::{Value, all_dimensions, applicable, resolve, unchosen};
@@ -168,7 +168,9 @@ impl Training {
             sam: settings.float("sam"),
             sam_adaptive: settings.bool("sam_adaptive"),
             bound: guidance::binds_weights(settings),
-            adapted: adapters::wanted(settings) || pretexts::wanted(settings),
+            adapted: adapters::wanted(settings)
+                || pretexts::wanted(settings)
+                || meta::wanted(settings),
         })
     }
 
@@ -216,7 +218,7 @@ impl Training {
         let Some(search) = searches.next_back() else { return Ok(None) };
         if self.groups.len() > 1 || self.groups[0].ascend || !self.plain() {
             let message = "searches for the loss's minimum by itself: no groups, maximize, \
-                           clip_*, accumulate, lookahead, average, sam, adapters or pretext go with it";
+                           clip_*, accumulate, lookahead, average, sam, adapters, pretext or meta go with it";
             return Err(SettingError::new("optimizer", message));
         }
         Ok(Some(search))
