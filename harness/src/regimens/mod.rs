@@ -187,6 +187,18 @@ fn parts(run: &RunConfig, key: &str, count: usize) -> Result<Vec<u64>, SettingEr
     Ok((0..count).map(|i| total * (i + 1) / count - total * i / count).collect())
 }
 
+/// Whether a run has the usual regimen, for what knows no other; `why` says why.
+///
+/// # Errors
+/// It has another one.
+pub fn only_plain(run: &RunConfig, why: &str) -> Result<(), SettingError> {
+    if run.regimen.0 == DEFAULT {
+        return Ok(());
+    }
+    let message = format!("{why}: it goes with the regimen `{DEFAULT}`, not `{}`", run.regimen.0);
+    Err(SettingError::new("kind", message))
+}
+
 /// A share of the steps, and the rest.
 fn share_of(run: &RunConfig, share: f64) -> [u64; 2] {
     let first = (total(run) as f64 * share).round() as u64;

@@ -4,6 +4,7 @@
 mod adapters;
 mod guidance;
 pub mod initializers;
+pub mod landscape;
 pub mod losses;
 pub mod meta;
 pub mod optimizers;
