@@ -9,6 +9,8 @@ pub mod cli;
 pub mod config;
 pub mod conform;
 pub mod data;
+pub mod diagnostics;
+pub mod ensembles;
 mod error;
 mod files;
 mod ledger;

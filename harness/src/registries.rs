@@ -1,10 +1,11 @@
 //! The registries of all crates, as experiment files and listings see them.
 
 use crate::config::{Registries, RegistryEntry};
-use crate::{batteries, data, protocols, regimens};
+use crate::{batteries, data, diagnostics, ensembles, protocols, regimens};
 use speck_models::{SettingError, Settings};
 
-/// Every model, learner, data dimension, battery, protocol and regimen.
+/// Every model, learner, data dimension, battery, protocol, regimen, diagnostic and
+/// ensemble.
 pub fn registries() -> Registries {
     let models = speck_models::ALL
         .iter()
@@ -25,6 +26,8 @@ pub fn registries() -> Registries {
         regimens: regimens::entries(),
         data: data::entry(),
         batteries: batteries::entries(),
+        diagnostics: diagnostics::entries(),
+        ensembles: ensembles::entries(),
     }
 }
 

@@ -35,6 +35,8 @@ fn listings() -> Vec<(&'static str, Vec<&'static str>)> {
         ("batteries", names(&all.batteries)),
         ("protocols", names(&all.protocols)),
         ("regimens", names(&all.regimens)),
+        ("diagnostics", names(&all.diagnostics)),
+        ("ensembles", names(&all.ensembles)),
         ("metrics", metrics::LIST.iter().map(|metric| metric.name).collect()),
     ]
 }

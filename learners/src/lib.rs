@@ -8,6 +8,7 @@ mod batch;
 pub mod drift;
 pub mod gradient;
 mod hebbian;
+pub mod layers;
 mod port;
 mod predictor;
 mod rows;

@@ -3,7 +3,7 @@
 use super::{device, say};
 use crate::catalogue::{self, Entry, KernelEntry};
 use crate::config::RegistryEntry;
-use crate::{RunError, metrics, regimens, registries};
+use crate::{RunError, diagnostics, ensembles, metrics, regimens, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
@@ -48,6 +48,10 @@ pub(super) enum What {
     Protocols,
     /// Regimens: how a network is trained over a whole run.
     Regimens,
+    /// What is measured about a network while it is trained.
+    Diagnostics,
+    /// Networks that answer together.
+    Ensembles,
     /// Metrics.
     Metrics,
 }
@@ -121,6 +125,16 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
             regimens::ALL
                 .iter()
                 .map(|r| (RegistryEntry::new(r.name, r.summary, r.dimensions), r.source)),
+        ),
+        What::Diagnostics => sourced(
+            diagnostics::ALL
+                .iter()
+                .map(|d| (RegistryEntry::new(d.name, d.summary, d.dimensions), d.source)),
+        ),
+        What::Ensembles => sourced(
+            ensembles::ALL
+                .iter()
+                .map(|e| (RegistryEntry::new(e.name, e.summary, e.dimensions), e.source)),
         ),
         What::Metrics => pairs(metrics::LIST.iter().map(|m| (m.name, m.summary))),
     };

@@ -62,7 +62,8 @@ pub struct RegistryEntry {
     /// Whether resolved settings go together; given the entry's name.
     #[serde(skip)]
     pub check: fn(&str, &Settings) -> Result<(), SettingError>,
-    /// For a protocol or a regimen: whether it can be applied to a run.
+    /// For a protocol, a regimen, a diagnostic or an ensemble: whether it can be
+    /// applied to a run.
     #[serde(skip)]
     pub applies: fn(&str, &Settings, &RunConfig) -> Result<(), SettingError>,
 }
@@ -106,9 +107,14 @@ pub struct Registries {
     pub data: RegistryEntry,
     /// Test batteries.
     pub batteries: Vec<RegistryEntry>,
+    /// What is measured about a network while it is trained.
+    pub diagnostics: Vec<RegistryEntry>,
+    /// Networks that answer together.
+    pub ensembles: Vec<RegistryEntry>,
 }
 
-/// A registry entry with its settings: a battery or a protocol of an experiment.
+/// A registry entry with its settings: a battery, a protocol, a diagnostic or an
+/// ensemble of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EntryConfig {
     /// Name of the registry entry.
@@ -238,6 +244,10 @@ pub struct Experiment {
     pub batteries: Vec<BatteryConfig>,
     /// The protocols, in the order of the file.
     pub protocols: Vec<ProtocolConfig>,
+    /// The diagnostics, in the order of the file.
+    pub diagnostics: Vec<EntryConfig>,
+    /// The ensembles, in the order of the file.
+    pub ensembles: Vec<EntryConfig>,
     /// The runs: data × model × learners × regimens × seeds, the last varying fastest.
     pub runs: Vec<RunConfig>,
 }

@@ -53,6 +53,8 @@ fn registries() -> Registries {
         regimens: vec![RegistryEntry::new("plain", "", &[])],
         data: crate::data::entry(),
         batteries: crate::batteries::entries(),
+        diagnostics: crate::diagnostics::entries(),
+        ensembles: crate::ensembles::entries(),
     }
 }
 

@@ -13,6 +13,7 @@ mod fine_tuning;
 mod forgetting;
 mod freezing;
 mod layers;
+mod learning_to_learn;
 mod plain;
 mod probing;
 mod unfreezing;
@@ -59,6 +60,8 @@ pub struct Stretch {
     pub data: Settings,
     /// How it begins; of no meaning for the first one, which begins anew.
     pub start: Start,
+    /// Tasks of a batch; 1 where there is one for all of its samples.
+    pub tasks: usize,
 }
 
 impl Stretch {
@@ -70,6 +73,7 @@ impl Stretch {
             learner: run.learner.1.clone(),
             data: run.data.clone(),
             start: Start::weights(),
+            tasks: 1,
         }
     }
 
@@ -137,6 +141,8 @@ pub static ALL: &[Regimen] = &[
     freezing::REGIMEN,
     probing::REGIMEN,
     fine_tuning::REGIMEN,
+    learning_to_learn::MAML,
+    learning_to_learn::REPTILE,
 ];
 
 /// The regimen called `name`.
@@ -179,6 +185,18 @@ fn parts(run: &RunConfig, key: &str, count: usize) -> Result<Vec<u64>, SettingEr
         return Err(SettingError::new(key, message));
     }
     Ok((0..count).map(|i| total * (i + 1) / count - total * i / count).collect())
+}
+
+/// Whether a run has the usual regimen, for what knows no other; `why` says why.
+///
+/// # Errors
+/// It has another one.
+pub fn only_plain(run: &RunConfig, why: &str) -> Result<(), SettingError> {
+    if run.regimen.0 == DEFAULT {
+        return Ok(());
+    }
+    let message = format!("{why}: it goes with the regimen `{DEFAULT}`, not `{}`", run.regimen.0);
+    Err(SettingError::new("kind", message))
 }
 
 /// A share of the steps, and the rest.

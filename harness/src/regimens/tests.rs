@@ -3,12 +3,15 @@ use crate::config::Experiment;
 use crate::registries;
 
 const BASE: &str = "[data]\nspeck = \"near\"\ncount = 3\n\
-    [learner.gradient]\nsteps = 103\nbatch = 4\nrate = 0.02\nweight_decay = 0.1\n\
+    [learner.gradient]\nsteps = 103\nbatch = 8\nrate = 0.02\nweight_decay = 0.1\n\
     groups = [\"head.*: rate=0.5\"]\n\
     [[model]]\nkind = \"cnn\"\nchannels = [2, 3]\nnorm = \"batch\"\n";
 
 fn runs(regimen: &str) -> Result<Vec<RunConfig>, String> {
-    let text = format!("{BASE}[[regimen]]\n{regimen}");
+    // Tasks have to differ.
+    let meta = ["\"maml\"", "\"reptile\""].iter().any(|kind| regimen.contains(kind));
+    let base = if meta { BASE.replace("near", "random-batch") } else { BASE.to_owned() };
+    let text = format!("{base}[[regimen]]\n{regimen}");
     let experiment = Experiment::parse(&text, "test.toml", &registries());
     experiment.map(|experiment| experiment.runs).map_err(|error| error.to_string())
 }
@@ -37,7 +40,7 @@ fn every_regimen_spends_the_steps_of_the_run() {
         assert_eq!(lengths(&stretches).iter().sum::<u64>(), 103, "{}", regimen.name);
         assert!(stretches.iter().all(|stretch| stretch.steps > 0), "{}", regimen.name);
         assert!(!regimen.source.is_empty() && !regimen.summary.is_empty());
-        let plain = regimen.name == DEFAULT;
+        let plain = [DEFAULT, "maml", "reptile"].contains(&regimen.name);
         assert_eq!(stretches.len() == 1, plain, "{}", regimen.name);
     }
 }
@@ -178,6 +181,21 @@ fn pretraining_without_labels_has_the_pretext_and_its_settings() {
     assert!(stretches[1].learner.get("patch").is_none());
     let error = runs("kind = \"fine_tuning\"\npatch = \"4\"\n").unwrap_err();
     assert!(error.contains("goes with `pretext` = masked only"), "{error}");
+}
+
+#[test]
+fn tasks_are_parts_of_a_batch_that_differ() {
+    let [stretch] = &of("kind = \"maml\"\ntasks = 2\norder = \"first\"\n")[..] else {
+        panic!("one stretch")
+    };
+    let learner = &stretch.learner;
+    assert_eq!((stretch.tasks, learner.usize("tasks")), (2, 2));
+    assert_eq!((learner.text("meta"), learner.usize("inner_steps")), ("first_order_maml", 1));
+    let error = runs("kind = \"maml\"\ntasks = 3\n").unwrap_err();
+    assert!(error.contains("`batch`: 8 samples") && error.contains("6 or 12 can"), "{error}");
+    let same = format!("{BASE}[[regimen]]\nkind = \"reptile\"\n");
+    let error = Experiment::parse(&same, "test.toml", &registries()).unwrap_err().to_string();
+    assert!(error.contains("speck = \"random-batch\""), "{error}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::setup::learner;
 use super::training;
 use crate::RunError;
 use crate::config::RunConfig;
-use crate::data::Source;
+use crate::data::{Background, Source};
 use crate::regimens::{self, Start, Stretch};
 use speck_engine::kernels::Choice;
 use speck_engine::structure::Mode;
@@ -38,16 +38,66 @@ pub(super) struct Course {
     /// The stretch that the learner is in.
     current: usize,
     learner: Box<dyn Learner>,
-    source: Source,
+    lessons: Lessons,
     /// Steps of all stretches.
     steps: u64,
     /// The learner's state and the count, as last asked for.
     state: State,
 }
 
-/// A source from a later step on.
+/// Batches of one task, or of several that a source draws one after the other.
+struct Lessons {
+    /// Of the samples of a task.
+    source: Source,
+    tasks: usize,
+    /// Whether each sample has its own background.
+    own: bool,
+}
+
+impl Lessons {
+    fn new(run: &RunConfig, stretch: &Stretch) -> Result<Self, RunError> {
+        let tasks = stretch.tasks.max(1);
+        let samples = stretch.learner.usize("batch") / tasks;
+        let source = training::source(&stretch.data, samples, run.seed, super::job::TRAIN)?;
+        // A background of the batch is one of the task, so each sample has its own.
+        let own = tasks > 1 && !matches!(source.data().background, Background::Fixed(_));
+        Ok(Lessons { source: source.padded(1, own), tasks, own })
+    }
+}
+
+impl Batches for Lessons {
+    fn shape(&self) -> BatchShape {
+        let shape = self.source.shape();
+        BatchShape {
+            samples: shape.samples * self.tasks,
+            backgrounds: shape.backgrounds * if self.own { self.tasks } else { 1 },
+            ..shape
+        }
+    }
+
+    fn fill(&self, step: u64, batch: &mut SpeckBatch) {
+        if self.tasks == 1 {
+            return self.source.fill(step, batch);
+        }
+        let mut part = SpeckBatch::new(self.source.shape());
+        batch.clear();
+        let count = self.tasks as u64;
+        for task in 0..self.tasks {
+            self.source.fill(step.wrapping_mul(count).wrapping_add(task as u64), &mut part);
+            let into = |all: usize| all * task..all * (task + 1);
+            batch.positions[into(part.positions.len())].copy_from_slice(&part.positions);
+            batch.colours[into(part.colours.len())].copy_from_slice(&part.colours);
+            // One for all is the same for all tasks.
+            let place =
+                if self.own { into(part.background.len()) } else { 0..part.background.len() };
+            batch.background[place].copy_from_slice(&part.background);
+        }
+    }
+}
+
+/// Batches from a later step on.
 struct Later<'a> {
-    source: &'a Source,
+    source: &'a Lessons,
     offset: u64,
 }
 
@@ -64,10 +114,10 @@ impl Batches for Later<'_> {
 impl Course {
     pub fn new(run: &RunConfig, making: &Making) -> Result<Self, RunError> {
         let stretches = regimens::stretches(run)?;
-        let (learner, source) = made(run, making, &stretches, 0)?;
+        let (learner, lessons) = made(run, making, &stretches, 0)?;
         let (run, making) = (run.clone(), making.clone());
         let state = State::default();
-        Ok(Course { run, making, stretches, current: 0, learner, source, steps: 0, state })
+        Ok(Course { run, making, stretches, current: 0, learner, lessons, steps: 0, state })
     }
 
     /// Makes the learner of every stretch that is not like one before it.
@@ -96,7 +146,7 @@ impl Course {
         {
             let next = self.current + 1;
             let before: Vec<_> = slots(self.learner.state()?);
-            let (mut learner, source) = made(&self.run, &self.making, &self.stretches, next)?;
+            let (mut learner, lessons) = made(&self.run, &self.making, &self.stretches, next)?;
             match &self.stretches[next].start {
                 Start::Everything => learner.inherit(&Inheritance {
                     from: &before,
@@ -114,7 +164,7 @@ impl Course {
                     })?;
                 }
             }
-            (self.learner, self.source, self.current) = (learner, source, next);
+            (self.learner, self.lessons, self.current) = (learner, lessons, next);
         }
         Ok(())
     }
@@ -139,18 +189,17 @@ fn made(
     making: &Making,
     stretches: &[Stretch],
     index: usize,
-) -> Result<(Box<dyn Learner>, Source), RunError> {
+) -> Result<(Box<dyn Learner>, Lessons), RunError> {
     let stretch = &stretches[index];
-    let batch = stretch.learner.usize("batch");
-    let source = training::source(&stretch.data, batch, run.seed, super::job::TRAIN)?;
+    let lessons = Lessons::new(run, stretch)?;
     let seed = match index {
         0 => run.seed,
         _ => seed_for(run.seed, &format!("stretch {index}")),
     };
     let run = RunConfig { seed, ..run.clone() };
     let Making { kernels, mode } = making;
-    let learner = learner(&run, &stretch.learner, source.shape(), kernels, *mode)?;
-    Ok((learner, source))
+    let learner = learner(&run, &stretch.learner, lessons.shape(), kernels, *mode)?;
+    Ok((learner, lessons))
 }
 
 fn slots(state: &State) -> Vec<(String, Tensor)> {
@@ -172,7 +221,7 @@ impl Learner for Course {
         while left > 0 {
             self.proceed().map_err(as_learner)?;
             let part = left.min(self.left());
-            let data = Later { source: &self.source, offset: self.offset() };
+            let data = Later { source: &self.lessons, offset: self.offset() };
             sum += self.learner.learn(&data, part)? * part as f64;
             self.steps += part;
             left -= part;
@@ -182,7 +231,7 @@ impl Learner for Course {
 
     fn profile(&mut self, _: &dyn Batches) -> Result<Vec<StepTiming>, LearnerError> {
         self.proceed().map_err(as_learner)?;
-        let data = Later { source: &self.source, offset: self.offset() };
+        let data = Later { source: &self.lessons, offset: self.offset() };
         let timings = self.learner.profile(&data)?;
         self.steps += 1;
         Ok(timings)
@@ -220,10 +269,10 @@ impl Learner for Course {
             self.learner.restore(saved)?;
         } else {
             let made = made(&self.run, &self.making, &self.stretches, current);
-            let (mut learner, source) = made.map_err(as_learner)?;
+            let (mut learner, lessons) = made.map_err(as_learner)?;
             // Where it does not fit, all stays as it is.
             learner.restore(saved)?;
-            (self.learner, self.source, self.current) = (learner, source, current);
+            (self.learner, self.lessons, self.current) = (learner, lessons, current);
         }
         self.steps = steps;
         Ok(())

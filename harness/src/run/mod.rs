@@ -4,6 +4,7 @@
 mod course;
 pub mod evaluate;
 mod job;
+mod members;
 mod progress;
 mod setup;
 pub mod stage;

@@ -4,7 +4,9 @@
 mod adapters;
 mod guidance;
 pub mod initializers;
+pub mod landscape;
 pub mod losses;
+pub mod meta;
 pub mod optimizers;
 pub mod pretexts;
 mod recorded;
@@ -99,6 +101,12 @@ const OWN: Own = Own {
             doc: "what is learned in place of the task: none for the task itself",
             kind: Kind::Entry(pretexts::PARTS),
             default: DefaultValue::Text(pretexts::NONE),
+        },
+        Dimension {
+            name: "meta",
+            doc: "what is learned from the tasks that the samples of a batch belong to; none: there is one task",
+            kind: Kind::Entry(meta::PARTS),
+            default: DefaultValue::Text(meta::NONE),
         },
         guidance::DIMENSIONS[0],
         guidance::DIMENSIONS[1],
@@ -207,6 +215,7 @@ impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
         let Setup { model, shape, seed, kernels, float, mode } = setup;
         let training = Training::new(settings)?;
+        meta::check(settings, shape.samples)?;
         let search = training.search()?;
         let all = training.all();
         let parts =

@@ -2,12 +2,11 @@
 
 use super::adapters::{self, Adapters};
 use super::guidance::{self, Task};
-use super::losses;
-use super::pretexts;
 use super::regularizers::{Learned, Scene};
 use super::search::Loss;
 use super::training::{Due, Place, Training};
 use super::update::{Clock, moment};
+use super::{losses, meta, pretexts};
 use crate::batch::BatchShape;
 use crate::{LearnerError, SEED, STEP, screen};
 use speck_engine::structure::{RowMode, RowPlan, RowStore};
@@ -76,12 +75,16 @@ struct Built {
     step: NodeId,
     /// Slots that follow a parameter, each with its parameter.
     following: Vec<(NodeId, NodeId)>,
+    /// What is reported as the loss, if not the value.
+    reported: Option<NodeId>,
 }
 
 impl Parts<'_> {
     /// The step that does what is due.
     pub fn step(&self, due: Due, mode: structure::Mode) -> Result<Step, GraphError> {
         let build = |structured| self.build(structured, due);
+        // The rewrite comes before differentiation; here the loss holds gradients.
+        let mode = if meta::wanted(self.settings) { structure::Mode::Dense } else { mode };
         let (step, mut plan) = mode.choose(build, |step| &step.graph)?;
         let wanted = self.settings.text("rows");
         if plan.structured && self.rows && wanted != "dense" && self.training.rows().is_none() {
@@ -144,10 +147,21 @@ impl Parts<'_> {
             let built = pretexts::build(graph, settings, model, screen.image, [seed, step])?;
             let (value, pretexts::Parameters { learned, following }) = built;
             // No search looks at the outputs: it is refused.
-            return Ok(Built { value, outputs: value, parameters: learned, seed, step, following });
+            let (outputs, parameters) = (value, learned);
+            return Ok(Built { value, outputs, parameters, seed, step, following, reported: None });
+        }
+        let mode = Mode::Training { seed, step };
+        if meta::wanted(settings) {
+            let loss = losses::chosen(settings);
+            let loss = |outputs, targets| (loss.build)(settings, graph, outputs, targets);
+            let (image, targets, loss) = (screen.image, screen.targets, &loss);
+            let site = meta::Site { graph, settings, model, image, targets, mode, loss };
+            let meta::Built { value, reported, parameters } = meta::build(&site)?;
+            let (outputs, following, reported) = (value, Vec::new(), Some(reported));
+            return Ok(Built { value, outputs, parameters, seed, step, following, reported });
         }
         let weights = |_: &Graph, _: &str, weight| regularizers.weight(&scene, weight);
-        let mut builder = Builder::new(graph, Mode::Training { seed, step });
+        let mut builder = Builder::new(graph, mode);
         builder.regularization = Regularization { weights: Some(&weights), ..regularizers.model() };
         let outputs = model.append(&builder, screen.image)?;
         let loss = losses::chosen(settings);
@@ -157,7 +171,8 @@ impl Parts<'_> {
         let (image, parameters) = (screen.image, builder.parameters());
         let of = Learned { image, outputs, branches: builder.branches(), parameters: &parameters };
         let value = graph.scoped("loss", |_| regularizers.value(&scene, &of, value))?;
-        Ok(Built { value, outputs, parameters, seed, step, following: Vec::new() })
+        let (following, reported) = (Vec::new(), None);
+        Ok(Built { value, outputs, parameters, seed, step, following, reported })
     }
 
     /// The loss for a search.
@@ -174,10 +189,11 @@ impl Parts<'_> {
     fn build(&self, structured: bool, due: Due) -> Result<structure::Built<Step>, GraphError> {
         let Parts { training, float, .. } = *self;
         let graph = Graph::new(float);
-        let Built { value, parameters, seed, step, following, .. } = self.losses(&graph)?;
+        let Built { value, parameters, seed, step, following, reported, .. } =
+            self.losses(&graph)?;
         let adapted = adapters::wanted(self.settings);
         if !adapted {
-            graph.output("loss", value)?;
+            graph.output("loss", reported.unwrap_or(value))?;
         }
         let by_rows = training.rows().filter(|_| self.rows).map(|(rule, kinds)| {
             let mode = self.row_mode();

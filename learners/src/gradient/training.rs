@@ -8,7 +8,7 @@ use super::schedules::{self, Schedule};
 use super::search::Search;
 use super::update::{Clock, Curvature, Site, moment};
 use super::uphill::uphill;
-use super::{ENTRY, adapters, guidance, pretexts};
+use super::{ENTRY, adapters, guidance, meta, pretexts};
 use crate::port;
 use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, Initial, NodeId, Program, RunError};
@@ -181,7 +181,9 @@ impl Training {
             sam: settings.float("sam"),
             sam_adaptive: settings.bool("sam_adaptive"),
             bound: guidance::binds_weights(settings),
-            adapted: adapters::wanted(settings) || pretexts::wanted(settings),
+            adapted: adapters::wanted(settings)
+                || pretexts::wanted(settings)
+                || meta::wanted(settings),
         })
     }
 
@@ -231,7 +233,7 @@ impl Training {
         if self.groups.len() > 1 || self.groups[0].ascend || !plain {
             let message = "searches for the loss's minimum by itself: no groups, maximize, \
                            clip_*, accumulate, lookahead, average, sam, gradient_noise, \
-                           *_norm, adapters or pretext go with it";
+                           *_norm, adapters, pretext or meta go with it";
             return Err(SettingError::new("optimizer", message));
         }
         Ok(Some(search))

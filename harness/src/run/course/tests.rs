@@ -9,9 +9,12 @@ const RATE: f64 = 0.05;
 
 /// A run of 12 steps by stochastic gradient descent, without a schedule.
 fn run(model: &str, regimen: &str) -> RunConfig {
+    // Tasks have to differ.
+    let meta = ["\"maml\"", "\"reptile\""].iter().any(|kind| regimen.contains(kind));
+    let speck = if meta { "random-batch" } else { "near" };
     let text = format!(
-        "[data]\nspeck = \"near\"\ncount = 2\n\
-         [learner.gradient]\nsteps = 12\nbatch = 4\noptimizer = \"sgd\"\nrate = {RATE}\n\
+        "[data]\nspeck = \"{speck}\"\ncount = 2\n\
+         [learner.gradient]\nsteps = 12\nbatch = 8\noptimizer = \"sgd\"\nrate = {RATE}\n\
          [[model]]\n{model}\n[[regimen]]\n{regimen}\n"
     );
     let experiment = Experiment::parse(&text, "test.toml", &registries()).unwrap();
@@ -54,7 +57,15 @@ fn stepped(run: &RunConfig, before: &[(String, Tensor)], step: u64) -> Vec<(Stri
     let Making { kernels, mode } = making();
     let mut plain = learner(run, &run.learner.1, source.shape(), &kernels, mode).unwrap();
     plain.adopt(before).unwrap();
-    plain.learn(&Later { source: &source, offset: step }, 1).unwrap();
+    plain
+        .learn(
+            &Later {
+                source: &Lessons { source: source.clone(), tasks: 1, own: false },
+                offset: step,
+            },
+            1,
+        )
+        .unwrap();
     state(&mut *plain)
 }
 
@@ -203,4 +214,26 @@ fn a_state_of_another_course_is_refused_and_changes_nothing() {
     let before = state(&mut course);
     assert!(course.restore(saved).is_err());
     assert_eq!((state(&mut course), course.current), (before, 0));
+}
+
+#[test]
+fn each_task_of_a_batch_has_a_colour_of_its_own() {
+    let run = run(BARE, "kind = \"reptile\"");
+    let course = Course::new(&run, &making()).unwrap();
+    assert_eq!(course.lessons.shape().samples, 8);
+    let batch = |step: u64| {
+        let mut batch = SpeckBatch::new(course.lessons.shape());
+        course.lessons.fill(step, &mut batch);
+        batch
+    };
+    let one = batch(3);
+    // Four tasks of two samples with two specks each.
+    let colours: Vec<_> = one.colours.chunks(12).collect();
+    for (task, colours) in colours.iter().enumerate() {
+        assert!(colours.chunks(3).all(|colour| colour == &colours[..3]), "task {task}");
+    }
+    assert!((1..4).all(|task| colours[task] != colours[0]));
+    assert!(one.positions.iter().all(|at| *at >= 0));
+    assert_eq!(batch(3), one);
+    assert_ne!(batch(4).colours, one.colours);
 }
