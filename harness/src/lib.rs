@@ -16,6 +16,7 @@ mod files;
 mod ledger;
 pub mod metrics;
 pub mod protocols;
+pub mod regimens;
 mod registries;
 pub mod report;
 pub mod run;

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The keys at the top of a file.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "name",
     "summary",
     "seeds",
@@ -28,6 +28,7 @@ const KEYS: [&str; 13] = [
     "learner",
     "model",
     "protocol",
+    "regimen",
 ];
 
 /// Where errors come from.
@@ -65,13 +66,15 @@ pub(super) fn experiment(
     let data = reader.data(top, &registries.data)?;
     let learners = reader.learners(top, &registries.learners)?;
     let models = reader.models(top, registries, &learners)?;
-    let runs = runs::expand(&data, &models, &learners, &seeds)
+    let regimens = reader.regimens(top, &registries.regimens)?;
+    let runs = runs::expand(&data, &models, &learners, &regimens, &seeds)
         .map_err(|(span, message)| reader.error(span, message))?;
     reader.check_applicable(top, "protocol", &registries.protocols, &runs)?;
     reader.check_applicable(top, "diagnostic", &registries.diagnostics, &runs)?;
     reader.check_named(top, "diagnostics", &registries.diagnostics, &runs)?;
     reader.check_applicable(top, "ensemble", &registries.ensembles, &runs)?;
     reader.check_named(top, "ensembles", &registries.ensembles, &runs)?;
+    reader.check_regimens(top, &registries.regimens, &runs)?;
     Ok(Experiment { name, summary, seeds, batteries, protocols, diagnostics, ensembles, runs })
 }
 
@@ -326,6 +329,47 @@ impl Reader<'_> {
             return Err(self.error(span.clone(), message));
         }
         all.push(entry);
+        Ok(())
+    }
+
+    /// The regimens of all runs; the usual one where none is named.
+    fn regimens(
+        &self,
+        top: &dyn TableLike,
+        known: &[RegistryEntry],
+    ) -> Result<Vec<Expanded>, ConfigError> {
+        let mut all = Vec::new();
+        for table in self.tables(top, "regimen")? {
+            let entry = self.kind(&table, "regimen", None, known)?;
+            all.push(self.expand(&table, entry, &["kind"])?);
+        }
+        if all.is_empty() {
+            all.push(Expanded {
+                kind: crate::regimens::DEFAULT,
+                settings: vec![Settings::default()],
+            });
+        }
+        Ok(all)
+    }
+
+    /// Whether every regimen can train every run that names it.
+    fn check_regimens(
+        &self,
+        top: &dyn TableLike,
+        known: &[RegistryEntry],
+        runs: &[RunConfig],
+    ) -> Result<(), ConfigError> {
+        for table in self.tables(top, "regimen")? {
+            let entry = self.kind(&table, "regimen", None, known)?;
+            for settings in self.expand(&table, entry, &["kind"])?.settings {
+                let own = (entry.name.to_string(), settings);
+                for run in runs.iter().filter(|run| run.regimen == own) {
+                    (entry.applies)(entry.name, &own.1, run).map_err(|error| {
+                        self.about(table.0, &error.key, &table.1, &error.message)
+                    })?;
+                }
+            }
+        }
         Ok(())
     }
 

@@ -17,7 +17,10 @@ pub(super) const DIAGNOSTIC: Diagnostic = Diagnostic {
     summary: "‖Δw‖₂ / ‖w‖₂ of the next update of each layer's weights and of all",
     source: "You, Gitman and Ginsburg, \"Large Batch Training of Convolutional Networks\", 2017, section 4; the rule of thumb of 10⁻³ is Karpathy's, CS231n, \"Ratio of weights:updates\"",
     dimensions: &[EVERY],
-    applies: |run, _| parameters(run).map(drop),
+    applies: |run, _| {
+        crate::regimens::only_plain(run, "the next update is that of a plain training")?;
+        parameters(run).map(drop)
+    },
     make: |scene: &Scene<'_>| {
         let settings = &scene.run.learner.1;
         // So many batches make one update.

@@ -83,6 +83,7 @@ pub fn find(name: &str) -> Option<&'static Ensemble> {
 pub fn entries() -> Vec<RegistryEntry> {
     let entry = |e: &Ensemble| RegistryEntry {
         applies: |name, settings, run| {
+            crate::regimens::only_plain(run, "members are trained plainly")?;
             find(name).map_or(Ok(()), |ensemble| (ensemble.trainings)(run, settings).map(drop))
         },
         ..RegistryEntry::new(e.name, e.summary, e.dimensions)

@@ -1,5 +1,6 @@
 //! The phases of one run.
 
+use super::course::{self, Making};
 use super::evaluate::{Probe, headline, scores, seed_for};
 use super::members::ensemble_phase;
 use super::progress::Bar;
@@ -12,8 +13,8 @@ use crate::data::{DataSettings, Source};
 use crate::diagnostics::Scene;
 use crate::protocols::{self, Leg, Measurement, Outcome, Start};
 use crate::store::{PhaseResults, Store};
-use crate::{RunError, files};
-use crate::{batteries, diagnostics};
+use crate::{RunError, batteries, diagnostics, files, regimens};
+use serde_json::{Value, json};
 use speck_engine::Tensor;
 use speck_learners::{BatchShape, Batches, Learner};
 use speck_models::settings::Settings;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The phase in which the network is trained.
-const TRAIN: &str = "train";
+pub(super) const TRAIN: &str = "train";
 /// The file of a training that is done again for diagnostics that came later.
 const AGAIN: &str = "diagnostics";
 
@@ -78,6 +79,9 @@ impl<'a> Job<'a> {
         if experiment.seeds.first() == Some(&run.seed) {
             let data = DataSettings::new(&run.data)?;
             job.learner(&run.learner.1, data.shape(job.batch(&run.learner.1)))?;
+            if !job.is_plain() {
+                course::Course::check(run, &job.making())?;
+            }
         }
         Ok(job)
     }
@@ -91,6 +95,22 @@ impl<'a> Job<'a> {
 
     fn batch(&self, settings: &Settings) -> usize {
         settings.usize("batch")
+    }
+
+    fn is_plain(&self) -> bool {
+        self.run.regimen.0 == regimens::DEFAULT
+    }
+
+    fn making(&self) -> Making {
+        Making { kernels: self.options.kernels.clone(), mode: self.options.mode }
+    }
+
+    /// The learner that is trained: as the run's regimen wants it.
+    fn pupil(&self, shape: BatchShape) -> Result<Box<dyn Learner>, RunError> {
+        match self.is_plain() {
+            true => self.learner(&self.run.learner.1, shape),
+            false => Ok(Box::new(course::Course::new(self.run, &self.making())?)),
+        }
     }
 
     fn learner(
@@ -163,17 +183,40 @@ impl<'a> Job<'a> {
         let seed = self.run.seed;
         let source = training::source(&self.run.data, self.batch(settings), seed, TRAIN)?;
         let watches = training::watches(&data, seed);
-        let mut learner = self.learner(settings, source.shape())?;
+        let mut learner = self.pupil(source.shape())?;
         let instruments = &mut self.instruments(&self.wanted(store)?, &source)?;
         let course = Course { settings, source: &source, watches: &watches };
         let record = self.stage(TRAIN, &course, &mut *learner, instruments, bar)?;
-        let results = training::results(&mut *learner, &self.run.data, &record, seed)?;
+        let mut results = training::results(&mut *learner, &self.run.data, &record, seed)?;
+        results.artefacts.extend(self.regimen()?);
         guard(store).finish_phase(&self.id, TRAIN, &results)?;
         self.diagnosed(store, &record)?;
         if !self.wanted(store)?.is_empty() {
             self.train_again(store, bar)?;
         }
         weights(&mut *learner)
+    }
+
+    /// What the regimen made of the training, where that is more than one stretch.
+    fn regimen(&self) -> Result<Option<(String, Value)>, RunError> {
+        if self.is_plain() {
+            return Ok(None);
+        }
+        let mut from = 0;
+        let mut list = Vec::new();
+        for stretch in regimens::stretches(self.run)? {
+            list.push(json!({
+                "name": stretch.name,
+                "from": from,
+                "steps": stretch.steps,
+                "learner": stretch.learner,
+                "data": stretch.data,
+            }));
+            from += stretch.steps;
+        }
+        let (kind, settings) = &self.run.regimen;
+        let value = json!({ "kind": kind, "settings": settings, "stretches": list });
+        Ok(Some(("regimen".to_owned(), value)))
     }
 
     /// The diagnostics whose notes the store does not hold yet.
@@ -212,7 +255,7 @@ impl<'a> Job<'a> {
             if wanted.is_empty() {
                 break;
             }
-            let mut learner = self.learner(settings, source.shape())?;
+            let mut learner = self.pupil(source.shape())?;
             let instruments = &mut self.instruments(&wanted, &source)?;
             let course = Course { settings, source: &source, watches: &watches };
             let record = self.stage(AGAIN, &course, &mut *learner, instruments, bar)?;
