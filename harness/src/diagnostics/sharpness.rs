@@ -6,7 +6,7 @@
 
 use super::lanczos::{Ritz, lanczos};
 use super::{
-    Derivative, Diagnostic, Drawn, EVERY, Figure, Instrument, Landscape, Readings, SAMPLES, Scene,
+    Derivative, Diagnostic, Drawn, EVERY, Figure, Instrument, Landscape, Readings, SAMPLES,
     needs_gradient,
 };
 use crate::RunError;
@@ -88,6 +88,7 @@ impl Instrument for Sharpness {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Scene;
     use super::super::lanczos::symmetric;
     use super::*;
     use crate::config::Experiment;
