@@ -4,6 +4,7 @@
 pub mod initializers;
 pub mod losses;
 pub mod optimizers;
+mod precision;
 mod recorded;
 pub mod schedules;
 mod search;
@@ -23,6 +24,7 @@ use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEPS, Setup, port,
     screen,
 };
+use precision::Precision;
 use schedules::Place;
 use search::{Loss, Objective, Search, Searcher};
 use speck_engine::kernels::Choice;
@@ -72,6 +74,8 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             default: DefaultValue::TextList(&[]),
         },
         Dimension::bool("maximize", "whether weights climb the loss", false),
+        precision::PRECISION[0],
+        precision::PRECISION[1],
         training::GRADIENTS[0],
         training::GRADIENTS[1],
         training::GRADIENTS[2],
@@ -184,6 +188,7 @@ impl Gradient {
         let Setup { model, shape, seed, kernels, float, mode } = setup;
         let training = Training::new(settings)?;
         let search = training.search()?;
+        Precision::new(settings).check(search.is_some())?;
         let all = training.all();
         let parts =
             Parts { settings, training: &training, model: &*model, shape, float, rows: true };

@@ -1,6 +1,7 @@
 //! The graph of one training step.
 
 use super::losses;
+use super::precision::Precision;
 use super::search::Loss;
 use super::training::{Due, Place, Training};
 use super::update::{Clock, moment};
@@ -127,7 +128,8 @@ impl Parts<'_> {
         let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
         let builder = Builder::new(graph, Mode::Training { seed, step });
-        let outputs = model.append(&builder, screen.image)?;
+        let precision = Precision::new(settings);
+        let outputs = precision.build(graph, || model.append(&builder, screen.image))?;
         let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         Ok(Built { value, outputs, parameters: builder.parameters(), seed, step })
@@ -148,7 +150,10 @@ impl Parts<'_> {
         let graph = Graph::new(float);
         let Built { value, parameters, seed, step, .. } = self.losses(&graph)?;
         graph.output("loss", value)?;
-        let by_rows = training.rows().filter(|_| self.rows).map(|(rule, kinds)| {
+        let precision = Precision::new(self.settings);
+        // What is updated by rows is so where it lies: no step is left out.
+        let rows = self.rows && precision.is_plain();
+        let by_rows = training.rows().filter(|_| rows).map(|(rule, kinds)| {
             let mode = self.row_mode();
             (RowPlan { rule, mode, step, parameters: parameters.clone() }, kinds)
         });
@@ -168,7 +173,12 @@ impl Parts<'_> {
         let own: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
         let mut nodes = own.clone();
         nodes.extend(layers.iter().flat_map(|layer| layer.wanted));
-        let mut gradients = training.gradients(&graph, value, &nodes)?;
+        let scale = precision.scale(&graph)?;
+        let scaled = scale.as_ref().map_or(Ok(value), |scale| scale.up(&graph, value))?;
+        let mut gradients = training.gradients(&graph, scaled, &nodes)?;
+        if let Some(scale) = &scale {
+            scale.down(&graph, &mut gradients)?;
+        }
         let of_layers = gradients.split_off(parameters.len());
         let kinds = by_rows.as_ref().map_or(&[][..], |(_, kinds)| kinds);
         let clocks = graph.scoped("optimizer", |g| {
@@ -195,6 +205,9 @@ impl Parts<'_> {
                 layer.update(g, *gradients, update.rate)?;
                 Ok(true)
             })?;
+            if let Some(scale) = &scale {
+                scale.guard(g, &gradients)?;
+            }
             g.update(step, next)?;
             Ok(clocks)
         })?;
