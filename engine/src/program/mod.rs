@@ -345,7 +345,7 @@ fn execute(step: &Step, views: &[View], scratch: View) {
         Step::Routine { node, inputs, routine } => {
             let scratch = View { elements: routine.scratch, ..scratch };
             let output = views[*node];
-            (routine.run)(Arguments { views, inputs, output, scratch, finished: None });
+            (routine.run)(Arguments { views, inputs, output, scratch, taker: None });
         }
         Step::Copy { from, to } => {
             let bytes = views[*from].elements * views[*from].dtype.bytes();
