@@ -52,7 +52,7 @@ impl Memory {
 /// memory is touched for the first time. A matrix whose rows lie 4 KiB apart has a
 /// page for each; on the two-core AVX-512 server (Zen 5) products of 1024 and 2048
 /// rows, columns and steps took 1.02 and 1.04 times as long without.
-fn ask_for_large_pages(address: usize, bytes: usize) {
+pub(crate) fn ask_for_large_pages(address: usize, bytes: usize) {
     #[cfg(target_os = "linux")]
     {
         use std::ffi::{c_int, c_void};

@@ -12,6 +12,7 @@ mod pointwise;
 mod print;
 
 pub use arena::Arguments;
+pub(crate) use arena::ask_for_large_pages;
 
 pub use pointwise::{Folding, Pointwise};
 pub use print::quantity;

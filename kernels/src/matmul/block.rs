@@ -228,7 +228,7 @@ impl Block<'_> {
                     false => Ask::Next(right.0.wrapping_add(T::WIDTH * job.depth + tile * share)),
                 };
                 // SAFETY: the caller's promise; the panel is packed or in place.
-                unsafe { self.panel::<T>(rows.len(), left, panel, |tile| ask(tile)) };
+                unsafe { self.panel::<T>(rows.len(), left, panel, ask) };
             }
         }
     }

@@ -27,12 +27,20 @@
 //! The work is cut into at most `PARTS` parts by its shape alone. Parts of
 //! the batch, or of depth where the result is small and the sums are long, are
 //! products of their own with buffers of their own; parts of depth sum apart
-//! and are added in order. Else threads take blocks of rows, each with panels of
-//! `left` of its own, and whoever has none left takes over columns of a block
-//! that another has begun. So they wait for each other twice for a block of
-//! depth and columns: when `right` is packed, and at the end. One thread that
-//! runs all blocks of rows uses the same panels for all, which stay in the
-//! cache.
+//! and are added in order. Else threads take blocks of rows, of which there is an
+//! even number, cut into some parts of columns each; whoever comes first to a block
+//! of rows packs it into panels of its own (see `block`). So threads wait for each
+//! other twice for a block of depth and columns: when `right` is packed, and at the
+//! end. One thread that runs all blocks of rows uses the same panels for all, which
+//! stay in the cache.
+//!
+//! # Takers
+//! A product that is larger than its operands, such as the gradient of large weights,
+//! costs more memory traffic than it is worth if it is only there to be read once by
+//! the next step. Where a taker waits for it, threads take some columns, pack them,
+//! and multiply some rows after others with them; each block of the product goes to
+//! the taker while it is in the second-level cache. If nobody else wants the product,
+//! the block is a buffer on the stack.
 
 use super::block::Block;
 use super::plan::{LINE, PACKED, PACKED_LANES, Plan};

@@ -40,10 +40,16 @@
 //! * What that cost: 1 × 4096 × 4096 and 8 × 4096 × 4096, which are read from memory
 //!   in place, take 1.2 and 1.1 times as long as before on one thread, 3.4 and 4.1
 //!   ms then. Neither the asking ahead nor divisions in the loop over tiles are the
-//!   cause; what is, is not known.
+//!   cause; what is, is not known. On two threads 2.35 ms, of which a part were 256
+//!   meetings, one after each block of 16 rows; threads take parts of the depth now.
 //! * At 256 × 12288 × 512, 256 rows of 512 steps as one block of rows, so that
 //!   `right` is packed a panel at a time and used at once: 75 %; as two blocks,
 //!   with all of `right` packed before: 63 %.
+//! * Blocks of rows were as long as the cache allows and the last one was what was
+//!   left: 256 rows at a depth of 1024 were 98, 98 and 60, of which one of two threads
+//!   has 158. That was most of what two threads lost. There is an even number of equal
+//!   blocks now, cut into parts of columns where they are few, for threads that run a
+//!   program (`team`) do not help each other within a part.
 
 use super::MatmulShape;
 use super::packed::{PackJob, Tile};
@@ -99,15 +105,20 @@ const IN_PLACE_DEPTH: usize = 512;
 /// Where there is one tile of rows and `right` is large, memory is the limit.
 /// Then as many rows of it are read side by side as the memory likes.
 const STREAMED: usize = 1 << 19;
+/// Steps of depth from which on threads then take parts of the depth, which each read
+/// memory from end to end, and add up at the end.
+const STREAMED_STEPS: usize = 64;
 /// Where a taker wants what is finished of a product of one block of depth: most
 /// elements of the panels of `right` that meet all rows before the next columns,
-/// 512 KiB of a second-level cache, ...
-const HANDED_RIGHT: usize = 1 << 17;
+/// 1 MiB of a cache, ...
+const HANDED_RIGHT: usize = 1 << 18;
 /// ... most and fewest columns that makes, ...
 const HANDED_COLUMNS: usize = 1 << 10;
 const FEWEST_HANDED: usize = 1 << 8;
-/// ... and most elements handed over at a time: 128 KiB of that cache, on the stack.
-pub(super) const HANDED: usize = 1 << 15;
+/// ... and most elements handed over at a time, 64 KiB on the stack: one row of tiles.
+/// What the taker reads with them has to stay in the second-level cache as well, of
+/// which rows that lie far apart share few sets.
+pub(super) const HANDED: usize = 1 << 14;
 /// Fewest elements of such a product: what is smaller stays in a cache anyway.
 const PASSED: usize = 1 << 18;
 /// Floats in a cache line; buffers start at a line.
@@ -238,18 +249,21 @@ impl Plan {
         let (left, right, rows, columns, out_steps) =
             if swapped { (b, a, n, m, [1, n]) } else { (a, b, m, n, [n, 1]) };
 
-        let [batch_parts, column_parts, depth_parts] =
-            split(parts(batch * m * n * k), batch, [rows, columns.div_ceil(T::WIDTH), k]);
-        let depth = Cut::new(k, depth_parts, 1);
         let tile_rows = Cut::at_most(rows, T::ROWS, 1).piece;
         let tiles = rows.div_ceil(tile_rows);
-        let passing = (taken && !swapped && depth.pieces == 1)
+        let streamed = right.lane_step == 1 && tiles == 1 && columns * k > STREAMED;
+        let parts = parts(batch * m * n * k);
+        let [batch_parts, column_parts, depth_parts] = match streamed {
+            true if batch == 1 && k >= parts * STREAMED_STEPS => [1, 1, parts],
+            _ => split(parts, batch, [rows, columns.div_ceil(T::WIDTH), k]),
+        };
+        let depth = Cut::new(k, depth_parts, 1);
+        let passing = (taken && !swapped && !streamed && depth.pieces == 1)
             .then(|| passing_columns(rows, columns, k, T::WIDTH))
             .flatten();
         let right_in_place = passing.is_none()
             && right.lane_step == 1
             && (tiles == 1 || tiles <= IN_PLACE && tiles * columns * k <= IN_PLACE_ELEMENTS);
-        let streamed = right_in_place && tiles == 1 && columns * k > STREAMED;
         let most_depth = match (right_in_place, streamed) {
             (true, true) if rows <= 8 => 16,
             (true, true) => 32,

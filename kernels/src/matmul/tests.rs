@@ -117,6 +117,10 @@ fn variants_agree_at_block_edges() {
             [9, 2000, 300],
             [112, 96, 520],
             [29, 41, 513],
+            // One tile of rows, read from memory: in parts of depth, or of columns.
+            [1, 1030, 1201],
+            [9, 2050, 600],
+            [2, 35000, 17],
         ] {
             check::<f32>(&shape(1, sizes, transposes));
         }
