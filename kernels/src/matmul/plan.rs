@@ -115,10 +115,9 @@ const HANDED_RIGHT: usize = 1 << 18;
 /// ... most and fewest columns that makes, ...
 const HANDED_COLUMNS: usize = 1 << 10;
 const FEWEST_HANDED: usize = 1 << 8;
-/// ... and most elements handed over at a time, 64 KiB on the stack: one row of tiles.
-/// What the taker reads with them has to stay in the second-level cache as well, of
-/// which rows that lie far apart share few sets.
-pub(super) const HANDED: usize = 1 << 14;
+/// ... and most elements handed over at a time: 128 KiB of the second-level cache, on
+/// the stack.
+pub(super) const HANDED: usize = 1 << 15;
 /// Fewest elements of such a product: what is smaller stays in a cache anyway.
 const PASSED: usize = 1 << 18;
 /// Floats in a cache line; buffers start at a line.
