@@ -31,7 +31,7 @@
 use super::super::avx512::{Avx512, last_mask};
 use super::super::packed::{self, PackJob, Tile, TileJob};
 use super::widened::{self, Wide};
-use super::{MatmulShape, Routine, Storage};
+use super::{MatmulShape, Routine, Storage, Taker};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use crate::storage::pair;
 use std::arch::x86_64::*;
@@ -154,7 +154,17 @@ unsafe fn run_pairs(
 ) {
     assert_eq!(out.len(), shape.elements(), "length of the product");
     // SAFETY: the caller's promise.
-    unsafe { report_pairs(shape, storage, a, b, out.as_mut_ptr(), scratch, &|_| {}) }
+    unsafe {
+        report_pairs(
+            shape,
+            storage,
+            a,
+            b,
+            out.as_mut_ptr(),
+            scratch,
+            &|_: Range<usize>, _: *mut u8| {},
+        )
+    }
 }
 
 /// # Safety
@@ -166,11 +176,11 @@ unsafe fn report_pairs(
     b: &[u16],
     out: *mut f32,
     scratch: &mut [f32],
-    finished: &(dyn Fn(Range<usize>) + Sync),
+    taker: &dyn Taker,
 ) {
     if storage == Storage::F16 || shape.elements() == 0 {
         // SAFETY: the caller's promise.
-        return unsafe { widened::report::<Avx512>(shape, storage, a, b, out, scratch, finished) };
+        return unsafe { widened::report::<Avx512>(shape, storage, a, b, out, scratch, taker) };
     }
     shape.check_operands(a, b);
     let [pairing_a, pairing_b] = Pairing::of(shape);
@@ -189,7 +199,7 @@ unsafe fn report_pairs(
     // SAFETY: the caller's promise.
     unsafe {
         let shape = paired(shape, strides);
-        packed::report::<Pairs>(&shape, pairs_a, pairs_b, out, scratch, finished);
+        packed::report::<Pairs>(&shape, pairs_a, pairs_b, out, scratch, taker);
     }
 }
 

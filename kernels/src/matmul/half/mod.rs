@@ -16,25 +16,16 @@ mod widened;
 
 pub use crate::storage::Storage;
 
-use super::MatmulShape;
+use super::{MatmulShape, Taker};
 use crate::isa::Isa;
 use crate::real::Real;
 use crate::variant::{Kernel, Signature, Variant};
-use std::ops::Range;
 
 /// `run(shape, storage, a, b, out, scratch)`.
 pub type Run<T> = unsafe fn(&MatmulShape, Storage, &[u16], &[u16], &mut [T], &mut [T]);
 
-/// `report(shape, storage, a, b, out, scratch, finished)`.
-pub type Report<T> = unsafe fn(
-    &MatmulShape,
-    Storage,
-    &[u16],
-    &[u16],
-    *mut T,
-    &mut [T],
-    &(dyn Fn(Range<usize>) + Sync),
-);
+/// `report(shape, storage, a, b, out, scratch, taker)`.
+pub type Report<T> = unsafe fn(&MatmulShape, Storage, &[u16], &[u16], *mut T, &mut [T], &dyn Taker);
 
 /// One way to multiply.
 #[derive(Clone, Copy)]

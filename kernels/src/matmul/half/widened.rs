@@ -1,7 +1,7 @@
 //! Both operands turned into f32, and multiplied as such.
 
 use super::super::packed::{self, Tile};
-use super::{MatmulShape, Routine, Storage};
+use super::{MatmulShape, Routine, Storage, Taker};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use crate::storage::Widen;
 use crate::variant::Signature;
@@ -44,7 +44,17 @@ unsafe fn run<T: Wide>(
 ) {
     assert_eq!(out.len(), shape.elements(), "length of the product");
     // SAFETY: the caller's promise.
-    unsafe { report::<T>(shape, storage, a, b, out.as_mut_ptr(), scratch, &|_| {}) }
+    unsafe {
+        report::<T>(
+            shape,
+            storage,
+            a,
+            b,
+            out.as_mut_ptr(),
+            scratch,
+            &|_: Range<usize>, _: *mut u8| {},
+        )
+    }
 }
 
 /// # Safety
@@ -56,7 +66,7 @@ pub(super) unsafe fn report<T: Wide>(
     b: &[u16],
     out: *mut f32,
     scratch: &mut [f32],
-    finished: &(dyn Fn(Range<usize>) + Sync),
+    taker: &dyn Taker,
 ) {
     shape.check_operands(a, b);
     let [a_length, b_length] = extents(shape);
@@ -77,5 +87,5 @@ pub(super) unsafe fn report<T: Wide>(
         });
     }
     // SAFETY: the caller's promise.
-    unsafe { packed::report::<T>(shape, wide_a, wide_b, out, scratch, finished) }
+    unsafe { packed::report::<T>(shape, wide_a, wide_b, out, scratch, taker) }
 }
