@@ -162,7 +162,9 @@ impl Cnn {
         let y = builder.units(&format!("conv.{i}"), self.activation.apply(graph, y)?);
         let y = builder.dropout_layer(y, self.dropout)?;
         let y = match self.residual {
-            Residual::Add if graph.shape(x) == graph.shape(y) => graph.add(x, y)?,
+            Residual::Add if graph.shape(x) == graph.shape(y) => {
+                graph.add(x, builder.drop_path_layer(y, graph.shape(x)[0])?)?
+            }
             Residual::Concat => graph.concat(&[x, y], 1)?,
             _ => y,
         };

@@ -118,13 +118,4 @@ impl Builder<'_> {
         })?;
         self.linear_layer(&format!("{name}.proj"), joined, dim)
     }
-
-    /// Dropout while training, nothing in evaluation.
-    #[track_caller]
-    pub(crate) fn dropout_layer(&self, x: NodeId, rate: f64) -> Result<NodeId, GraphError> {
-        match self.mode {
-            Mode::Training { seed, step } => self.graph.dropout(x, rate, seed, step),
-            Mode::Evaluation => Ok(x),
-        }
-    }
 }

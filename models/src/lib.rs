@@ -12,6 +12,7 @@ mod layers;
 mod linear;
 mod mlp;
 mod pool;
+mod regularization;
 mod residual;
 mod resnet;
 pub mod settings;
@@ -23,13 +24,14 @@ pub use dsnt::Dsnt;
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use pool::{Head, Pool};
+pub use regularization::{Dropped, Regularization, WeightRule};
 pub use residual::Residual;
 pub use resnet::Resnet;
 pub use settings::{Dimension, SettingError, Settings};
 pub use vit::Vit;
 
 use speck_engine::{Graph, GraphError, Initial, NodeId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// The sizes of the screen: rows and columns.
 pub const SCREEN: [usize; 2] = [64, 64];
@@ -58,6 +60,10 @@ pub struct Builder<'a> {
     pub graph: &'a Graph,
     /// Training or evaluation.
     pub mode: Mode,
+    /// What disturbs the model while it is trained.
+    pub regularization: Regularization<'a>,
+    /// How many residual branches there are.
+    branches: Cell<usize>,
     parameters: RefCell<Vec<(String, NodeId)>>,
     layers: RefCell<Vec<(String, NodeId)>>,
     units: RefCell<Vec<(String, NodeId)>>,
@@ -74,7 +80,8 @@ impl<'a> Builder<'a> {
     /// of the same kind on one graph.
     pub fn prefixed(graph: &'a Graph, mode: Mode, prefix: &'a str) -> Self {
         let (parameters, layers, units) = Default::default();
-        Builder { graph, mode, parameters, layers, units, prefix }
+        let (regularization, branches) = Default::default();
+        Builder { graph, mode, regularization, branches, parameters, layers, units, prefix }
     }
 
     /// Declares a tensor that is kept but not learned.
@@ -104,7 +111,15 @@ impl<'a> Builder<'a> {
     ) -> Result<NodeId, GraphError> {
         let node = self.slot(name, shape, initial)?;
         self.parameters.borrow_mut().push((name.to_owned(), node));
-        Ok(node)
+        match (self.mode, self.regularization.weights) {
+            (Mode::Training { .. }, Some(rule)) if shape.len() > 1 => rule(self.graph, name, node),
+            _ => Ok(node),
+        }
+    }
+
+    /// How many residual branches were built: what a sample can go past.
+    pub fn branches(&self) -> usize {
+        self.branches.get()
     }
 
     /// The parameters declared so far, in order.

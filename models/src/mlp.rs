@@ -140,7 +140,9 @@ impl Mlp {
         let y = builder.units(&name, self.activation.apply(graph, y)?);
         let y = builder.dropout_layer(y, self.dropout)?;
         let y = match self.residual {
-            Residual::Add if graph.shape(x) == graph.shape(y) => graph.add(x, y)?,
+            Residual::Add if graph.shape(x) == graph.shape(y) => {
+                graph.add(x, builder.drop_path_layer(y, graph.shape(x)[0])?)?
+            }
             // The image itself is not carried on: it would make every
             // layer as wide as the screen.
             Residual::Concat if i > 0 => graph.concat(&[x, y], 1)?,

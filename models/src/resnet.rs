@@ -122,6 +122,7 @@ impl Resnet {
         let y = builder.units(&name("conv1"), self.activation.apply(graph, y)?);
         let y = builder.dropout_layer(y, self.dropout)?;
         let y = self.convolution(builder, &name("conv2"), &name("bn2"), y)?;
+        let y = builder.drop_path_layer(y, graph.shape(x)[0])?;
         let y = self.activation.apply(graph, graph.add(x, y)?)?;
         let y = builder.units(&name("conv2"), y);
         Ok(builder.layer(&format!("blocks.{i}"), self.pool.apply(graph, y)?))

@@ -354,7 +354,7 @@ fn every_file_of_a_registry_is_an_entry() {
     let files = |entries: &[RegistryEntry]| -> BTreeSet<String> {
         named(entries).into_iter().map(|name| name.replace('-', "_")).collect()
     };
-    let shared = ["lanczos", "products", "tests"];
+    let shared = ["eigenvalues", "lanczos", "products", "tests"];
     assert_eq!(stems("harness/src/diagnostics", &shared), files(&all.diagnostics));
     assert_eq!(stems("harness/src/ensembles", &["evaluate", "tests"]), files(&all.ensembles));
     let optimizers = optimizers::ALL.iter().map(|entry| entry.name.to_owned());

@@ -31,7 +31,7 @@ pub const PASS: Pass = Pass {
 };
 
 /// What costs less to compute again than to write and read.
-const CHEAP: [&str; 12] = [
+const CHEAP: [&str; 14] = [
     "add",
     "sub",
     "mul",
@@ -44,6 +44,8 @@ const CHEAP: [&str; 12] = [
     "equal",
     "maximum",
     "minimum",
+    "widen_f16",
+    "widen_bf16",
 ];
 /// Fewest elements for which that is true.
 const LARGE: usize = 1 << 14;
@@ -61,6 +63,15 @@ fn run(graph: &Graph, _: &Choice) -> Result<Graph, GraphError> {
         fusion.place(index);
     }
     fusion.emit(graph)
+}
+
+/// The type in which a step computes: its value's, or where that is stored in 16
+/// bits, its input's.
+fn computed_in(nodes: &[Node], node: &Node) -> DType {
+    match (node.ty.dtype.storage(), node.inputs.first()) {
+        (Some(_), Some(input)) => nodes[input.index()].ty.dtype,
+        _ => node.ty.dtype,
+    }
 }
 
 /// A node in the new graph, or one more copy of it.
@@ -98,7 +109,7 @@ struct Fusion {
 impl Fusion {
     fn new(nodes: &[Node], graph: &Graph) -> Self {
         let kind = |node: &Node| {
-            let size = |node: &Node| (node.ty.dtype, node.ty.elements());
+            let size = |node: &Node| (computed_in(nodes, node), node.ty.elements());
             match node.op.form() {
                 _ if node.op.is_pointwise() => Some(size(node)),
                 Form::Sum(_) => Some(size(&nodes[node.inputs[0].index()])),
@@ -110,7 +121,8 @@ impl Fusion {
         for (index, node) in nodes.iter().enumerate().rev() {
             for input in &node.inputs {
                 let source = &nodes[input.index()];
-                let alike = kinds[index] == Some((source.ty.dtype, source.ty.elements()));
+                let own = (computed_in(nodes, source), source.ty.elements());
+                let alike = kinds[index] == Some(own);
                 let through = matches!(node.op.form(), Form::Reshape) && !kept[index];
                 kept[input.index()] |= !(alike || through);
             }

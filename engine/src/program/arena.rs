@@ -13,7 +13,7 @@
 //! * a view's address is aligned to 64 bytes in the arena and to its element
 //!   type in the state.
 
-use crate::dtype::{DType, Element};
+use crate::dtype::{DType, Element, F16};
 use std::ops::Range;
 
 #[repr(C, align(64))]
@@ -154,6 +154,22 @@ impl<'a> Arguments<'a> {
         assert_eq!(self.output.dtype.bytes(), size_of::<T>(), "elements of another size");
         // SAFETY: as for `into_output`; any bits are a valid element.
         unsafe { View { dtype: T::DTYPE, ..self.output }.write() }
+    }
+
+    /// The bits of input `index`, which is stored in 16 bits.
+    pub fn input_stored(&self, index: usize) -> &'a [u16] {
+        let view = self.views[self.inputs[index]];
+        assert!(view.dtype.storage().is_some(), "a kernel reads a tensor as one of 16 bits");
+        // SAFETY: as for `input`; any bits are an integer of that size.
+        bytemuck::cast_slice(unsafe { View { dtype: DType::F16, ..view }.read::<F16>() })
+    }
+
+    /// The bits of the output, which is stored in 16 bits.
+    pub fn into_output_stored(self) -> &'a mut [u16] {
+        assert!(self.output.dtype.storage().is_some(), "a kernel writes one of 16 bits");
+        // SAFETY: as for `into_output`; any bits are an integer of that size.
+        let out = unsafe { View { dtype: DType::F16, ..self.output }.write::<F16>() };
+        bytemuck::cast_slice_mut(out)
     }
 
     /// The output. Takes the arguments, so that there is one mutable slice.

@@ -201,7 +201,11 @@ impl<'a> Planner<'a> {
     fn common(&self, index: usize) -> Common {
         let node = &self.nodes[index];
         let mut common = Common {
-            dtype: node.ty.dtype,
+            // A step that rounds to 16 bits works on what it rounds.
+            dtype: match node.ty.dtype.storage() {
+                Some(_) => self.nodes[node.inputs[0].index()].ty.dtype,
+                None => node.ty.dtype,
+            },
             total: node.ty.elements(),
             part: None,
             sums: 0,
@@ -609,7 +613,8 @@ fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
             assert_eq!(pointwise.inputs(), inputs.len(), "{name}: inputs of the kernel");
             for input in inputs {
                 let fits = broadcast(&input.shape, &node.ty.shape).as_ref() == Some(&node.ty.shape);
-                assert!(fits && input.dtype == node.ty.dtype, "{name}: {input} for {}", node.ty);
+                let same = input.dtype == node.ty.dtype || pointwise.converts();
+                assert!(fits && same, "{name}: {input} for {}", node.ty);
             }
         }
         Lowered::Folding(folding) => {

@@ -17,6 +17,9 @@
 //! processor's prefetcher starts anew at each page. Outputs far larger than the
 //! caches are written past them, which spares reading the lines they overwrite.
 //!
+//! What is stored in 16 bits is widened into a tile by a member of its own, and
+//! rounded from one: all others see the type that they compute in.
+//!
 //! Measured on a two-core AVX-512 server (Zen 5), one thread: asking ahead made
 //! Adam on 6.3 million parameters 1.45 times as fast; writing past the caches a
 //! sum of two arrays of 32 MiB 1.5 times, a product with a number 1.15 times.
@@ -329,8 +332,10 @@ impl Group {
             let address = |operand: Operand| -> (*mut T, usize) {
                 match operand {
                     Operand::View(node) => {
+                        // Of 16 bits where a step widens or rounds.
+                        let View { address, dtype, .. } = views[node];
                         // SAFETY: `start + n` is within the node's elements.
-                        (unsafe { views[node].address.cast::<T>().add(start) }, 1)
+                        (unsafe { address.add(start * dtype.bytes()) }.cast(), 1)
                     }
                     Operand::Tile(number) => (tile(number), 1),
                     Operand::Spread(number) => (spreads[number].0.cast_mut(), spreads[number].1),
@@ -391,8 +396,8 @@ impl Group {
                 let from = tile(FIRST_STREAMED + i).cast::<u8>();
                 // SAFETY: `start + n` is within the node's elements.
                 unsafe {
-                    let to = views[*node].address.cast::<T>().add(start).cast::<u8>();
-                    stream(from, to, n * size_of::<T>());
+                    let View { address, dtype, .. } = views[*node];
+                    stream(from, address.add(start * dtype.bytes()), n * dtype.bytes());
                 }
             }
             start += n;

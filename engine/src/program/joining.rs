@@ -83,6 +83,8 @@ impl Planner<'_> {
                     && matches!(self.lowered[**index], Some(Lowered::Pointwise(_)))
                     && !tiles.contains_key(*index)
                     && !self.in_slot.contains_key(*index)
+                    // As large as the product.
+                    && self.nodes[**index].ty.dtype == self.nodes[head].ty.dtype
             });
             within.extend(member.map(|member| (head, *member)));
         }

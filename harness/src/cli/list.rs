@@ -7,7 +7,9 @@ use crate::{RunError, diagnostics, ensembles, metrics, regimens, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
-use speck_learners::gradient::{initializers, losses, optimizers, pretexts, schedules};
+use speck_learners::gradient::{
+    initializers, losses, optimizers, pretexts, regularizers, schedules,
+};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -34,6 +36,8 @@ pub(super) enum What {
     Initializers,
     /// Losses of the gradient learner.
     Losses,
+    /// Regularizers of the gradient learner.
+    Regularizers,
     /// What the gradient learner can learn in place of the task.
     Pretexts,
     /// Dimensions of the data.
@@ -99,7 +103,16 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
                 .iter()
                 .map(|i| (RegistryEntry::new(i.name, i.summary, i.dimensions), i.source)),
         ),
-        What::Losses => pairs(losses::ALL.iter().map(|l| (l.name, l.summary))),
+        What::Losses => sourced(
+            losses::ALL
+                .iter()
+                .map(|l| (RegistryEntry::new(l.name, l.summary, l.dimensions), l.source)),
+        ),
+        What::Regularizers => sourced(
+            regularizers::ALL
+                .iter()
+                .map(|r| (RegistryEntry::new(r.name, r.summary, r.dimensions), r.source)),
+        ),
         What::Pretexts => sourced(
             pretexts::ALL
                 .iter()

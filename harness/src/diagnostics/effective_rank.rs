@@ -1,6 +1,6 @@
 //! How many directions a layer's outputs, or its weights, really use.
 
-use super::lanczos::symmetric;
+use super::eigenvalues::eigenvalues;
 use super::products::{Products, centre};
 use super::{
     Diagnostic, Drawn, EVERY, Figure, Instrument, Layers, Look, Readings, Scene, needs_layers,
@@ -52,7 +52,7 @@ pub(super) const DIAGNOSTIC: Diagnostic = Diagnostic {
                 let samples = batches.iter().map(|batch| batch.shape.samples).sum();
                 Subject::Outputs {
                     layers: Box::new(scene.layers(Look::Layers, &batches)?),
-                    products: Products::new(samples, samples, scene.kernels)?,
+                    products: Box::new(Products::new(samples, samples, scene.kernels)?),
                     batches,
                     centred: settings.bool("centred"),
                 }
@@ -73,7 +73,7 @@ enum Subject {
     Outputs {
         layers: Box<Layers>,
         batches: Vec<SpeckBatch>,
-        products: Products,
+        products: Box<Products>,
         centred: bool,
     },
     /// Name, rows and width, and the products of the shorter side.
@@ -123,7 +123,7 @@ impl Instrument for EffectiveRank {
 /// The effective rank of a matrix whose rows have the products `gram` `[n, n]`: its
 /// singular values are the roots of that matrix's eigenvalues. 0 if all are zero.
 fn rank(gram: &[f64], n: usize) -> f64 {
-    let (values, _) = symmetric(gram, n);
+    let values = eigenvalues(gram.to_vec(), n);
     let singular: Vec<f64> = values.iter().map(|value| value.max(0.0).sqrt()).collect();
     let sum: f64 = singular.iter().sum();
     if gram.iter().any(|value| !value.is_finite()) {

@@ -9,9 +9,8 @@
 //!
 //! In exact arithmetic the v are orthogonal; rounding makes found eigenvalues come
 //! back as ghosts, which takes their weight apart. So every w is made orthogonal to
-//! all v before, twice ("twice is enough", Giraud et al., 2005). The v are kept in
-//! f32, in which the products are computed anyway: what is rounded is the vector
-//! itself, not the product with it.
+//! the last two v, and then to all. The v are kept in f32, in which the products are
+//! computed anyway: what is rounded is the vector itself, not the product with it.
 
 use speck_engine::kernels::eigen;
 
@@ -47,13 +46,19 @@ pub fn lanczos<E>(
         let mut w = product(last)?;
         let alpha = dot(&w, last);
         diagonal.push(alpha);
-        for _ in 0..2 {
-            for v in &basis {
-                let along = dot(&w, v);
-                w.iter_mut().zip(v).for_each(|(w, v)| *w -= along * f64::from(*v));
-            }
+        for v in basis.iter().rev().take(2).chain(&basis) {
+            let along = dot(&w, v);
+            w.iter_mut().zip(v).for_each(|(w, v)| *w -= along * f64::from(*v));
         }
         let beta = w.iter().map(|w| w * w).sum::<f64>().sqrt();
+        let count = diagonal.len();
+        // Large matrices are looked at now and then only, and at the end.
+        let ends = count == most || !(beta > f64::MIN_POSITIVE);
+        if count > 32 && !count.is_multiple_of(8) && !ends {
+            beside.push(beta);
+            basis.push(w.iter().map(|w| (w / beta) as f32).collect());
+            continue;
+        }
         found = ritz(&diagonal, &beside, beta);
         let scale = found.iter().map(|r| r.value.abs()).fold(0.0, f64::max);
         // A space that A does not lead out of: all that the start can show is found.
@@ -66,8 +71,19 @@ pub fn lanczos<E>(
     Ok(found)
 }
 
+/// In eight sums, which the processor adds side by side: for 1.6 million weights the
+/// orthogonalization takes longer than the products with the Hessian.
 fn dot(w: &[f64], v: &[f32]) -> f64 {
-    w.iter().zip(v).map(|(w, v)| w * f64::from(*v)).sum()
+    let mut sums = [0.0; 8];
+    let (parts, rest) = w.as_chunks::<8>();
+    let (others, last) = v.as_chunks::<8>();
+    for (w, v) in parts.iter().zip(others) {
+        for ((sum, w), v) in sums.iter_mut().zip(w).zip(v) {
+            *sum += w * f64::from(*v);
+        }
+    }
+    let tail: f64 = rest.iter().zip(last).map(|(w, v)| w * f64::from(*v)).sum();
+    sums.iter().sum::<f64>() + tail
 }
 
 /// The eigenvalues of a tridiagonal matrix; `beta` stands behind it.

@@ -8,6 +8,7 @@
 
 mod dead_units;
 mod effective_rank;
+mod eigenvalues;
 mod gradient_norm;
 mod grokking;
 mod lanczos;

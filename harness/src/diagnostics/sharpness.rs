@@ -187,5 +187,27 @@ mod tests {
         close(notes.series("sharpness")[0].1, top, 1e-4);
         close(notes.series("lowest eigenvalue")[0].1, low, 1e-4);
         assert!(top > 0.0 && low < top);
+
+        // The loss is that of a step, and its gradient what differences say.
+        let mut batch = SpeckBatch::new(source.shape());
+        source.fill(0, &mut batch);
+        let means = (DType::F64, &kernels, Mode::Dense);
+        let mut sloped =
+            Landscape::new(&run.learner.1, &*model(), Derivative::Gradient, source.shape(), means)
+                .unwrap();
+        sloped.take(&state).unwrap();
+        let twice = [batch.clone(), batch];
+        let (loss, gradient) = sloped.gradient(&twice).unwrap();
+        let wanted = made(DType::F64).learn(&source, 1).unwrap();
+        assert!((loss - wanted).abs() < 1e-12, "{loss}, not {wanted}");
+        let mut moved = state.clone();
+        let bias = moved.get("conv.0.bias").unwrap();
+        let tensor = Tensor::new(bias.ty(), &[bias.to_f64()[0] + 1e-5]);
+        moved.set("conv.0.bias", tensor).unwrap();
+        sloped.take(&moved).unwrap();
+        let slope = (sloped.gradient(&twice).unwrap().0 - loss) / 1e-5;
+        let at = sloped.parameters().iter().position(|(name, _)| name == "conv.0.bias").unwrap();
+        let at: usize = sloped.parameters()[..at].iter().map(|(_, elements)| elements).sum();
+        assert!((gradient[at] - slope).abs() < 1e-4 * slope.abs().max(1e-2), "{slope}");
     }
 }

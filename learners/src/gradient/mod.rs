@@ -8,13 +8,16 @@ pub mod landscape;
 pub mod losses;
 pub mod meta;
 pub mod optimizers;
+mod precision;
 pub mod pretexts;
 mod recorded;
+pub mod regularizers;
 pub mod schedules;
 mod search;
 mod step;
 mod training;
 mod update;
+mod uphill;
 
 pub use recorded::{Minimizer, Recorded, append_updates};
 pub use step::Step;
@@ -28,6 +31,7 @@ use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, ORIGIN, PATIENCE, SEED, STEPS, Setup,
     port, screen,
 };
+use precision::Precision;
 use schedules::Place;
 use search::{Loss, Objective, Search, Searcher};
 use speck_engine::kernels::Choice;
@@ -42,9 +46,8 @@ use std::sync::Arc;
 use step::Parts;
 use training::{Due, Group, Training};
 
-pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
-    name: "gradient",
-    summary: "gradient descent on a loss, by reverse-mode differentiation",
+/// The dimensions that are read outside of the registries' files.
+const OWN: Own = Own {
     dimensions: &[
         STEPS,
         BATCH,
@@ -83,6 +86,8 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
             default: DefaultValue::TextList(&[]),
         },
         Dimension::bool("maximize", "whether weights climb the loss", false),
+        precision::PRECISION[0],
+        precision::PRECISION[1],
         training::GRADIENTS[0],
         training::GRADIENTS[1],
         training::GRADIENTS[2],
@@ -121,29 +126,24 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         },
         Dimension {
             name: "loss",
-            doc: "softmax cross-entropy of each axis, binary cross-entropy, squared error, or squared distance of the coordinates",
-            kind: Kind::Choice(losses::NAMES),
+            doc: "what is minimised",
+            kind: Kind::Entry(losses::PARTS),
             default: DefaultValue::Text("cross-entropy"),
         },
-        Dimension {
-            name: "heat_regularizer",
-            doc: "what draws the softmax of each axis together: its variance, or a divergence from a Gaussian around the target (loss coordinate)",
-            kind: Kind::Choice(losses::REGULARIZERS),
-            default: DefaultValue::Text("none"),
-        },
-        Dimension {
-            name: "heat_weight",
-            doc: "what the heat regularizer is multiplied by (loss coordinate)",
-            kind: Kind::Float { min: 0.0, max: 1e6 },
-            default: DefaultValue::Float(1.0),
-        },
-        Dimension {
-            name: "heat_deviation",
-            doc: "standard deviation in pixels that the heat regularizer wants (loss coordinate)",
-            kind: Kind::Float { min: 0.01, max: 64.0 },
-            default: DefaultValue::Float(1.0),
-        },
     ],
+};
+
+struct Own {
+    dimensions: &'static [Dimension],
+}
+
+const DIMENSIONS: [Dimension; OWN.dimensions.len() + regularizers::COUNT] =
+    regularizers::behind(OWN.dimensions);
+
+pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
+    name: "gradient",
+    summary: "gradient descent on a loss, by reverse-mode differentiation",
+    dimensions: &DIMENSIONS,
     models: &[],
     make: |settings, setup| Ok(Box::new(Gradient::new(settings, setup)?)),
 };
@@ -198,6 +198,7 @@ impl Pace for Steering {
     fn prepare(&self, program: &mut Program, state: &State, step: u64) -> Result<(), RunError> {
         for group in &self.training.groups {
             port::write_number(program, &group.input, self.rate(group, state, step))?;
+            group.write_momentum(program, Place { base: group.rate, step, total: self.total })?;
         }
         Ok(())
     }
@@ -220,6 +221,7 @@ impl Gradient {
         let training = Training::new(settings)?;
         meta::check(settings, shape.samples)?;
         let search = training.search()?;
+        Precision::new(settings).check(search.is_some())?;
         let all = training.all();
         let parts =
             Parts { settings, training: &training, model: &*model, shape, float, rows: true };
@@ -228,7 +230,7 @@ impl Gradient {
             Some(_) => parts.gradient(mode)?,
         };
         training.check(weights.iter().map(|(name, _)| name.as_str()))?;
-        let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+        let loss = losses::chosen(settings);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
         let program = Program::compile(&graph, &options)?;

@@ -2,6 +2,8 @@
 
 use super::adapters::{self, Adapters};
 use super::guidance::{self, Task};
+use super::precision::Precision;
+use super::regularizers::{Learned, Scene};
 use super::search::Loss;
 use super::training::{Due, Place, Training};
 use super::update::{Clock, moment};
@@ -10,7 +12,7 @@ use crate::batch::BatchShape;
 use crate::{LearnerError, SEED, STEP, screen};
 use speck_engine::structure::{RowMode, RowPlan, RowStore};
 use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType, structure};
-use speck_models::{Builder, Mode, Model, Settings};
+use speck_models::{Builder, Mode, Model, Regularization, Settings};
 
 /// A training step: its graph has the inputs of a screen and `rate`, the output
 /// `loss`, and updates the model, the optimizer's slots and the count of steps.
@@ -133,37 +135,49 @@ impl Parts<'_> {
 
     /// The loss of a batch, and what the model puts out, as they are built.
     fn losses(&self, graph: &Graph) -> Result<Built, GraphError> {
-        let Parts { settings, model, shape, .. } = *self;
+        let Parts { settings, training, model, shape, .. } = *self;
+        let regularizers = &training.regularizers;
         let screen = screen::declare(graph, shape)?;
         let words = TensorType::new(DType::I32, &[2]);
         let counter = TensorType::new(DType::I32, &[]);
         let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
+        let scene = Scene { graph, random: [seed, step] };
+        let screen = graph.scoped("screen", |_| regularizers.screen(&scene, screen))?;
+        let precision = Precision::new(settings);
         if pretexts::wanted(settings) {
-            let built = pretexts::build(graph, settings, model, screen.image, [seed, step])?;
-            let (value, pretexts::Parameters { learned, following }) = built;
+            let random = [seed, step];
+            let built = || pretexts::build(graph, settings, model, screen.image, random);
+            let (value, pretexts::Parameters { learned, following }) =
+                precision.build(graph, built)?;
             // No search looks at the outputs: it is refused.
             let (outputs, parameters) = (value, learned);
             return Ok(Built { value, outputs, parameters, seed, step, following, reported: None });
         }
         let mode = Mode::Training { seed, step };
         if meta::wanted(settings) {
-            let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+            let loss = losses::chosen(settings);
             let loss = |outputs, targets| (loss.build)(settings, graph, outputs, targets);
             let (image, targets, loss) = (screen.image, screen.targets, &loss);
             let site = meta::Site { graph, settings, model, image, targets, mode, loss };
-            let meta::Built { value, reported, parameters } = meta::build(&site)?;
+            let built = precision.build(graph, || meta::build(&site))?;
+            let meta::Built { value, reported, parameters } = built;
             let (outputs, following, reported) = (value, Vec::new(), Some(reported));
             return Ok(Built { value, outputs, parameters, seed, step, following, reported });
         }
-        let builder = Builder::new(graph, mode);
-        let outputs = model.append(&builder, screen.image)?;
-        let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+        let weights = |_: &Graph, _: &str, weight| regularizers.weight(&scene, weight);
+        let mut builder = Builder::new(graph, mode);
+        builder.regularization = Regularization { weights: Some(&weights), ..regularizers.model() };
+        let outputs = precision.build(graph, || model.append(&builder, screen.image))?;
+        let loss = losses::chosen(settings);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         let task = Task { graph, image: screen.image, outputs, value, loss };
         let value = guidance::taught(settings, model, &task)?;
-        let (parameters, following) = (builder.parameters(), Vec::new());
-        Ok(Built { value, outputs, parameters, seed, step, following, reported: None })
+        let (image, parameters) = (screen.image, builder.parameters());
+        let of = Learned { image, outputs, branches: builder.branches(), parameters: &parameters };
+        let value = graph.scoped("loss", |_| regularizers.value(&scene, &of, value))?;
+        let (following, reported) = (Vec::new(), None);
+        Ok(Built { value, outputs, parameters, seed, step, following, reported })
     }
 
     /// The loss for a search.
@@ -186,7 +200,10 @@ impl Parts<'_> {
         if !adapted {
             graph.output("loss", reported.unwrap_or(value))?;
         }
-        let by_rows = training.rows().filter(|_| self.rows).map(|(rule, kinds)| {
+        let precision = Precision::new(self.settings);
+        // What is updated by rows is so where it lies: no step is left out.
+        let rows = self.rows && precision.is_plain();
+        let by_rows = training.rows().filter(|_| rows).map(|(rule, kinds)| {
             let mode = self.row_mode();
             (RowPlan { rule, mode, step, parameters: parameters.clone() }, kinds)
         });
@@ -216,7 +233,12 @@ impl Parts<'_> {
         let own: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
         let mut nodes = own.clone();
         nodes.extend(layers.iter().flat_map(|layer| layer.wanted));
-        let mut gradients = training.gradients(&graph, value, &nodes)?;
+        let scale = precision.scale(&graph)?;
+        let scaled = scale.as_ref().map_or(Ok(value), |scale| scale.up(&graph, value))?;
+        let mut gradients = training.gradients(&graph, scaled, &nodes)?;
+        if let Some(scale) = &scale {
+            scale.down(&graph, &mut gradients)?;
+        }
         let of_layers = gradients.split_off(parameters.len());
         let kinds = by_rows.as_ref().map_or(&[][..], |(_, kinds)| kinds);
         let clocks = graph.scoped("optimizer", |g| {
@@ -245,6 +267,9 @@ impl Parts<'_> {
             })?;
             adapters.write(g)?;
             pretexts::follow(g, self.settings, &following)?;
+            if let Some(scale) = &scale {
+                scale.guard(g, &gradients)?;
+            }
             g.update(step, next)?;
             Ok(clocks)
         })?;
