@@ -31,7 +31,9 @@ impl Products {
             graph.output("products", graph.matmul_with(a, b, false, true)?)
         };
         build().map_err(LearnerError::from)?;
-        let options = Options { kernels: kernels.clone(), ..Options::default() };
+        // GPUs have no f64.
+        let kernels = kernels.clone().on(None);
+        let options = Options { kernels, ..Options::default() };
         let program = Program::compile(&graph, &options).map_err(LearnerError::from)?;
         Ok(Products { program, state: State::initialise(&graph, 0), sizes: [n, m] })
     }

@@ -133,7 +133,8 @@ impl Instrument for Similarity {
 /// ⟨K, L⟩ / (‖K‖ ‖L‖); NaN where all outputs are alike.
 fn alignment(k: &[f64], l: &[f64]) -> f64 {
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-    dot(k, l) / (dot(k, k).sqrt() * dot(l, l).sqrt())
+    // One root of both: of equal ones, 1 exactly.
+    dot(k, l) / (dot(k, k) * dot(l, l)).sqrt()
 }
 
 #[cfg(test)]

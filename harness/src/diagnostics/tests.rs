@@ -24,7 +24,7 @@ pub(super) fn small() -> String {
     let settings = |diagnostic: &Diagnostic| -> String {
         let given = |(name, value): &(&str, i64)| {
             let known = diagnostic.dimensions.iter().any(|dimension| dimension.name == *name);
-            known.then(|| format!("{name} = {value}\n")).unwrap_or_default()
+            if known { format!("{name} = {value}\n") } else { String::new() }
         };
         let small = [("samples", 8), ("support", 64), ("iterations", 4), ("draws", 1)];
         small.iter().map(given).collect()

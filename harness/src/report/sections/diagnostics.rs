@@ -27,9 +27,9 @@ pub(crate) fn sections(experiment: &Experiment) -> Vec<Section> {
             .collect();
         Some(Section {
             id: format!("diagnostic-{slug}"),
-            title: format!("While training: {}", name.replace('-', " ")),
+            title: format!("Diagnostic: {}", name.replace('-', " ")),
             lead: html! {
-                p { (diagnostic.summary) "." }
+                p { (capitalized(diagnostic.summary)) "." }
                 p { small { (diagnostic.source) ". " (settings(&groups, phase)) } }
             },
             body: html! {
@@ -42,6 +42,12 @@ pub(crate) fn sections(experiment: &Experiment) -> Vec<Section> {
         })
     };
     phases.iter().zip(&slugs).filter_map(section).collect()
+}
+
+/// The text with a capital first letter.
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Whether models are told apart by the colours of their lines.
