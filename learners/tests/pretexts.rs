@@ -180,20 +180,24 @@ fn a_target_follows_at_the_pace_it_is_given() {
 }
 
 #[test]
-fn every_pretext_is_learned_by_every_kind_of_model() {
+fn every_pretext_is_learned_in_either_mode() {
     for entry in pretexts::ALL {
-        for model in ["linear", "mlp", "cnn"] {
-            let given = [("pretext", text(entry.name)), ("rate", Value::Float(0.003))];
+        for model in ["mlp", "cnn"] {
+            let mut given = vec![("pretext", text(entry.name)), ("rate", Value::Float(0.003))];
+            let views = entry.dimensions.iter().any(|dimension| dimension.name == "view_noise");
+            if views {
+                // So like each other that few steps are enough to pair them.
+                given.extend([("view_noise", Value::Float(0.0)), ("view_shift", Value::Int(0))]);
+            }
             let [mut dense, mut structured] = [structure::Mode::Dense, structure::Mode::Structured]
                 .map(|mode| learner(model, mode, &given));
-            let start = dense.learn(&Specks, 1).expect("a step");
-            let same = structured.learn(&Specks, 1).expect("a step");
-            assert!((start - same).abs() < 1e-9 * (1.0 + start.abs()), "{} {model}", entry.name);
-            let early = dense.learn(&Specks, 6).expect("steps");
-            dense.learn(&Specks, 30).expect("steps");
-            let late = dense.learn(&Specks, 6).expect("steps");
+            let early = dense.learn(&Specks, 3).expect("steps");
+            let same = structured.learn(&Specks, 3).expect("steps");
+            assert!((early - same).abs() < 1e-9 * (1.0 + early.abs()), "{} {model}", entry.name);
+            dense.learn(&Specks, 18).expect("steps");
+            let late = dense.learn(&Specks, 3).expect("steps");
             // What was done to a screen with one pixel can be known by heart only.
-            let guessed = ["rotation", "shift"].contains(&entry.name) && model != "linear";
+            let guessed = ["rotation", "shift"].contains(&entry.name);
             assert!(late < early || guessed, "{} {model}: {early} then {late}", entry.name);
             let mut heir = learner(model, structure::Mode::Dense, &[]);
             let state = dense.state().expect("a state").iter();

@@ -69,7 +69,9 @@ fn no_training_step_allocates() {
         ("average".to_owned(), text("swa")),
         ("clip_norm".to_owned(), Value::Float(1.0)),
     ];
-    let learners = [Vec::new(), wrapped];
+    let mixed =
+        vec![("storage".to_owned(), text("bf16")), ("loss_scaling".to_owned(), text("dynamic"))];
+    let learners = [Vec::new(), wrapped, mixed];
     let models = [("mlp", "hidden"), ("cnn", "channels")];
     for ((model, size), given) in models.iter().flat_map(|m| learners.iter().map(move |l| (*m, l)))
     {

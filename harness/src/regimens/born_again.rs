@@ -1,8 +1,8 @@
 //! Born-again networks: each generation is a new network of the same kind that
 //! learns from the one before, besides the task.
 
-use super::forgetting::GENERATIONS;
 use super::layers::{layers, names};
+use super::llf::GENERATIONS;
 use super::{Regimen, Start, Stretch, needs, parts};
 use crate::config::RunConfig;
 use speck_models::settings::{Dimension, SettingError, Settings, Value};

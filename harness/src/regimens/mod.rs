@@ -6,16 +6,17 @@
 //! the learner's `steps`, so that regimens are compared at an equal budget. One
 //! file a regimen, one line in [`ALL`].
 
-mod annealing;
 mod born_again;
 mod curriculum;
 mod fine_tuning;
-mod forgetting;
 mod freezing;
 mod layers;
-mod learning_to_learn;
+mod llf;
+mod maml;
 mod plain;
 mod probing;
+mod reptile;
+mod seal;
 mod unfreezing;
 
 use crate::config::{RegistryEntry, RunConfig};
@@ -133,16 +134,16 @@ pub struct Regimen {
 /// Every regimen.
 pub static ALL: &[Regimen] = &[
     plain::REGIMEN,
-    forgetting::REGIMEN,
-    annealing::REGIMEN,
+    llf::REGIMEN,
+    seal::REGIMEN,
     born_again::REGIMEN,
     curriculum::REGIMEN,
     unfreezing::REGIMEN,
     freezing::REGIMEN,
     probing::REGIMEN,
     fine_tuning::REGIMEN,
-    learning_to_learn::MAML,
-    learning_to_learn::REPTILE,
+    maml::REGIMEN,
+    reptile::REGIMEN,
 ];
 
 /// The regimen called `name`.

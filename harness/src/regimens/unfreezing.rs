@@ -1,7 +1,7 @@
 //! Gradual unfreezing: layers join the training one after the other.
 
 use super::layers::{Layer, groups, layers};
-use super::{Regimen, Stretch, needs_groups, parts, total};
+use super::{Regimen, Stretch, needs_groups, total};
 use crate::config::RunConfig;
 use speck_models::settings::{Dimension, SettingError, Settings};
 
@@ -71,36 +71,4 @@ pub(super) fn staged(
         stretches.push(Stretch::of(run, "all layers", all - from).scheduled(all, from));
     }
     Ok(stretches)
-}
-
-/// Layers that stop learning one after the other, from the image on, over the last
-/// part of the steps; the last layer learns to the end.
-pub(super) fn freezing(
-    run: &RunConfig,
-    order: &[Layer],
-    start: f64,
-) -> Result<Vec<Stretch>, SettingError> {
-    let all = total(run);
-    let first = (all as f64 * start).round() as u64;
-    let stages = order.len() as u64 - 1;
-    let mut stretches = Vec::new();
-    let mut from = 0;
-    for frozen in 0..=stages {
-        let to = match frozen == stages {
-            true => all,
-            false => first + (all - first) * frozen / stages.max(1),
-        };
-        if to > from {
-            let name = match frozen {
-                0 => "all layers".to_owned(),
-                _ => format!("{} stops", order[frozen as usize - 1].name),
-            };
-            let groups = groups(&order[..frozen as usize], "frozen");
-            let stretch = Stretch::of(run, name, to - from).scheduled(all, from);
-            stretches.push(stretch.grouped(groups));
-            from = to;
-        }
-    }
-    // What cannot be cut finer than a step is not cut.
-    parts(run, "start", 1).map(|_| stretches)
 }

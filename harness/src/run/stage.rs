@@ -277,6 +277,8 @@ fn named(name: &str, tensor: &Tensor) -> NamedTensor {
         DType::F32 => (TensorType::F32, little_endian(tensor.bytes(), 4)),
         DType::F64 => (TensorType::F64, little_endian(tensor.bytes(), 8)),
         DType::I32 => (TensorType::I32, little_endian(tensor.bytes(), 4)),
+        DType::F16 => (TensorType::F16, little_endian(tensor.bytes(), 2)),
+        DType::Bf16 => (TensorType::Bf16, little_endian(tensor.bytes(), 2)),
     };
     NamedTensor { name: name.to_owned(), shape: tensor.shape().to_vec(), dtype, bytes }
 }
@@ -286,6 +288,8 @@ fn tensor(named: &NamedTensor) -> (String, Tensor) {
         TensorType::F32 => DType::F32,
         TensorType::F64 => DType::F64,
         TensorType::I32 => DType::I32,
+        TensorType::F16 => DType::F16,
+        TensorType::Bf16 => DType::Bf16,
     };
     let mut tensor = Tensor::zeros(&speck_engine::TensorType::new(dtype, &named.shape));
     let bytes = little_endian(&named.bytes, dtype.bytes());

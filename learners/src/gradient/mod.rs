@@ -8,6 +8,7 @@ pub mod landscape;
 pub mod losses;
 pub mod meta;
 pub mod optimizers;
+mod precision;
 pub mod pretexts;
 mod recorded;
 pub mod regularizers;
@@ -30,6 +31,7 @@ use crate::{
     BATCH, Description, Learner, LearnerEntry, LearnerError, ORIGIN, PATIENCE, SEED, STEPS, Setup,
     port, screen,
 };
+use precision::Precision;
 use schedules::Place;
 use search::{Loss, Objective, Search, Searcher};
 use speck_engine::kernels::Choice;
@@ -84,6 +86,8 @@ const OWN: Own = Own {
             default: DefaultValue::TextList(&[]),
         },
         Dimension::bool("maximize", "whether weights climb the loss", false),
+        precision::PRECISION[0],
+        precision::PRECISION[1],
         training::GRADIENTS[0],
         training::GRADIENTS[1],
         training::GRADIENTS[2],
@@ -217,6 +221,7 @@ impl Gradient {
         let training = Training::new(settings)?;
         meta::check(settings, shape.samples)?;
         let search = training.search()?;
+        Precision::new(settings).check(search.is_some())?;
         let all = training.all();
         let parts =
             Parts { settings, training: &training, model: &*model, shape, float, rows: true };

@@ -2,6 +2,7 @@
 
 use super::adapters::{self, Adapters};
 use super::guidance::{self, Task};
+use super::precision::Precision;
 use super::regularizers::{Learned, Scene};
 use super::search::Loss;
 use super::training::{Due, Place, Training};
@@ -143,9 +144,12 @@ impl Parts<'_> {
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
         let scene = Scene { graph, random: [seed, step] };
         let screen = graph.scoped("screen", |_| regularizers.screen(&scene, screen))?;
+        let precision = Precision::new(settings);
         if pretexts::wanted(settings) {
-            let built = pretexts::build(graph, settings, model, screen.image, [seed, step])?;
-            let (value, pretexts::Parameters { learned, following }) = built;
+            let random = [seed, step];
+            let built = || pretexts::build(graph, settings, model, screen.image, random);
+            let (value, pretexts::Parameters { learned, following }) =
+                precision.build(graph, built)?;
             // No search looks at the outputs: it is refused.
             let (outputs, parameters) = (value, learned);
             return Ok(Built { value, outputs, parameters, seed, step, following, reported: None });
@@ -156,14 +160,15 @@ impl Parts<'_> {
             let loss = |outputs, targets| (loss.build)(settings, graph, outputs, targets);
             let (image, targets, loss) = (screen.image, screen.targets, &loss);
             let site = meta::Site { graph, settings, model, image, targets, mode, loss };
-            let meta::Built { value, reported, parameters } = meta::build(&site)?;
+            let built = precision.build(graph, || meta::build(&site))?;
+            let meta::Built { value, reported, parameters } = built;
             let (outputs, following, reported) = (value, Vec::new(), Some(reported));
             return Ok(Built { value, outputs, parameters, seed, step, following, reported });
         }
         let weights = |_: &Graph, _: &str, weight| regularizers.weight(&scene, weight);
         let mut builder = Builder::new(graph, mode);
         builder.regularization = Regularization { weights: Some(&weights), ..regularizers.model() };
-        let outputs = model.append(&builder, screen.image)?;
+        let outputs = precision.build(graph, || model.append(&builder, screen.image))?;
         let loss = losses::chosen(settings);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
         let task = Task { graph, image: screen.image, outputs, value, loss };
@@ -195,7 +200,10 @@ impl Parts<'_> {
         if !adapted {
             graph.output("loss", reported.unwrap_or(value))?;
         }
-        let by_rows = training.rows().filter(|_| self.rows).map(|(rule, kinds)| {
+        let precision = Precision::new(self.settings);
+        // What is updated by rows is so where it lies: no step is left out.
+        let rows = self.rows && precision.is_plain();
+        let by_rows = training.rows().filter(|_| rows).map(|(rule, kinds)| {
             let mode = self.row_mode();
             (RowPlan { rule, mode, step, parameters: parameters.clone() }, kinds)
         });
@@ -225,7 +233,12 @@ impl Parts<'_> {
         let own: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
         let mut nodes = own.clone();
         nodes.extend(layers.iter().flat_map(|layer| layer.wanted));
-        let mut gradients = training.gradients(&graph, value, &nodes)?;
+        let scale = precision.scale(&graph)?;
+        let scaled = scale.as_ref().map_or(Ok(value), |scale| scale.up(&graph, value))?;
+        let mut gradients = training.gradients(&graph, scaled, &nodes)?;
+        if let Some(scale) = &scale {
+            scale.down(&graph, &mut gradients)?;
+        }
         let of_layers = gradients.split_off(parameters.len());
         let kinds = by_rows.as_ref().map_or(&[][..], |(_, kinds)| kinds);
         let clocks = graph.scoped("optimizer", |g| {
@@ -254,6 +267,9 @@ impl Parts<'_> {
             })?;
             adapters.write(g)?;
             pretexts::follow(g, self.settings, &following)?;
+            if let Some(scale) = &scale {
+                scale.guard(g, &gradients)?;
+            }
             g.update(step, next)?;
             Ok(clocks)
         })?;

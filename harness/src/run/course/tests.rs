@@ -30,9 +30,9 @@ fn making() -> Making {
 }
 
 /// Batches that a course does not look at.
-struct None;
+struct Unused;
 
-impl Batches for None {
+impl Batches for Unused {
     fn shape(&self) -> BatchShape {
         DataSettings::default().shape(1)
     }
@@ -77,7 +77,7 @@ fn a_course_of_one_stretch_is_the_plain_training() {
     let source = training::source(&run.data, batch, run.seed, super::super::job::TRAIN).unwrap();
     let Making { kernels, mode } = making();
     let mut plain = learner(&run, &run.learner.1, source.shape(), &kernels, mode).unwrap();
-    let losses = [course.learn(&None, 7).unwrap(), plain.learn(&source, 7).unwrap()];
+    let losses = [course.learn(&Unused, 7).unwrap(), plain.learn(&source, 7).unwrap()];
     assert_eq!(losses[0].to_bits(), losses[1].to_bits());
     let mut found = state(&mut course);
     assert_eq!(found.pop().unwrap().0, COUNT);
@@ -106,7 +106,7 @@ fn every_regimen_resumes_to_the_same_bits_wherever_it_was_cut() {
         let mut whole = Course::new(&run, &making()).unwrap();
         let mut states = vec![state(&mut whole)];
         for _ in 0..12 {
-            whole.learn(&None, 1).unwrap();
+            whole.learn(&Unused, 1).unwrap();
             states.push(state(&mut whole));
         }
         let cuts = [1, 3, 4, 6, 7, 9, 11];
@@ -116,13 +116,13 @@ fn every_regimen_resumes_to_the_same_bits_wherever_it_was_cut() {
             assert_eq!(resumed.steps(), cut as u64);
             // Asking for the state settles what a step put off, which rounds.
             for wanted in &states[cut + 1..] {
-                resumed.learn(&None, 1).unwrap();
+                resumed.learn(&Unused, 1).unwrap();
                 assert!(state(&mut resumed) == *wanted, "{kind}, cut after {cut}");
             }
         }
         // In one piece, as far as nothing was settled in between.
         let mut piece = Course::new(&run, &making()).unwrap();
-        assert!(piece.learn(&None, 12).unwrap().is_finite(), "{kind}");
+        assert!(piece.learn(&Unused, 12).unwrap().is_finite(), "{kind}");
         assert_eq!(piece.steps(), 12);
     }
 }
@@ -132,7 +132,7 @@ fn forgetting_keeps_early_layers_and_draws_later_ones_anew() {
     let run = run(NORMED, "kind = \"llf\"\ngenerations = 2");
     let mut course = Course::new(&run, &making()).unwrap();
     let first = state(&mut course);
-    course.learn(&None, 6).unwrap();
+    course.learn(&Unused, 6).unwrap();
     let before = state(&mut course);
     course.steps = 6;
     course.proceed().unwrap();
@@ -160,9 +160,9 @@ fn early_layers_climb_by_the_papers_formula() {
         format!("kind = \"seal\"\ngenerations = 2\nascent_share = 0.5\nascent_rate = {share}");
     let run = run(BARE, &regimen);
     let mut course = Course::new(&run, &making()).unwrap();
-    course.learn(&None, 6).unwrap();
+    course.learn(&Unused, 6).unwrap();
     let before = state(&mut course);
-    course.learn(&None, 1).unwrap();
+    course.learn(&Unused, 1).unwrap();
     let climbed = state(&mut course);
     // w - rate · g from a plain step on the same batch.
     let descended = stepped(&run, &before, 6);
@@ -192,9 +192,9 @@ fn early_layers_climb_by_the_papers_formula() {
 fn a_born_again_network_has_the_one_before_as_its_teacher() {
     let run = run(NORMED, "kind = \"born_again\"\ngenerations = 3");
     let mut course = Course::new(&run, &making()).unwrap();
-    course.learn(&None, 4).unwrap();
+    course.learn(&Unused, 4).unwrap();
     let first = state(&mut course);
-    course.learn(&None, 3).unwrap();
+    course.learn(&Unused, 3).unwrap();
     let second = state(&mut course);
     for slot in layers(&run).unwrap().iter().flat_map(|layer| &layer.slots) {
         let teacher = values(&second, &format!("learner/teacher/{slot}"));
@@ -208,7 +208,7 @@ fn a_born_again_network_has_the_one_before_as_its_teacher() {
 #[test]
 fn a_state_of_another_course_is_refused_and_changes_nothing() {
     let mut other = Course::new(&run(BARE, "kind = \"llf\""), &making()).unwrap();
-    other.learn(&None, 8).unwrap();
+    other.learn(&Unused, 8).unwrap();
     let saved = state(&mut other);
     let mut course = Course::new(&run(NORMED, "kind = \"llf\""), &making()).unwrap();
     let before = state(&mut course);

@@ -30,7 +30,12 @@ pub(super) const SIMCLR: PretextEntry = PretextEntry {
         VIEWS[2],
         PROJECTION[0],
         PROJECTION[1],
-        Dimension::float("contrast_temperature", "τ", (0.001, 1e3), 0.5),
+        Dimension::float(
+            "contrast_temperature",
+            "τ: what likenesses are divided by",
+            (0.001, 1e3),
+            0.5,
+        ),
     ],
     build: simclr,
 };

@@ -8,7 +8,7 @@ use speck_models::{Dimension, SCREEN, SettingError};
 
 pub(super) const ENTRY: RegularizerEntry = RegularizerEntry {
     name: "cutmix",
-    summary: "x ← m x + (1 - m) x' with the next sample of the batch, m 0 in a rectangle of √(1 - λ) of the screen's edges around a random pixel, cut at the border, and 1 elsewhere; one λ ~ Beta(α, α) and one rectangle a step; t of the specks that are seen, or t ← a t + (1 - a) t' with a the mean of m",
+    summary: "x ← m x + (1 - m) x' with the next sample of the batch, m 0 in a rectangle of √(1 - λ) of the screen's edges around a random pixel, cut at the border, and 1 elsewhere; one λ ~ Beta(α, α) and one rectangle a step; t of the specks that are seen, or t ← a t + (1 - a) t' with a the mean of m. A structured program computes the mixed screens in full",
     source: "Yun, Han, Oh, Chun, Choe and Yoo, \"CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features\", 2019; it mixes labels by area, which says of a speck that is cut out that it is there",
     dimensions: &[
         Dimension::float("cutmix", "how large the rectangle is: α; 0 for none", (0.0, MOST), 0.0),

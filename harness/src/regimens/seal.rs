@@ -8,8 +8,8 @@
 //! The authors' code has one schedule over a generation and a new optimizer at its
 //! start and where the ascent ends, so that no momentum of the ascent is left.
 
-use super::forgetting::{EARLY, GENERATIONS};
 use super::layers::{groups, split};
+use super::llf::{EARLY, GENERATIONS};
 use super::{Regimen, Stretch, needs_groups, parts};
 use crate::config::RunConfig;
 use speck_models::settings::{Dimension, SettingError, Settings};

@@ -11,7 +11,7 @@ use crate::data::{Background, DataSettings, SpeckColour};
 use speck_learners::gradient::meta;
 use speck_models::settings::{Dimension, SettingError, Settings, Value};
 
-pub(super) const MAML: Regimen = Regimen {
+pub(super) const REGIMEN: Regimen = Regimen {
     name: "maml",
     summary: "θ ← θ - rate · ∂/∂θ mean over tasks of L_query(θ'), θ' ← θ' - α ∂L_support/∂θ' from θ; tasks are what data that are random-batch draw",
     source: "Finn, Abbeel, Levine, \"Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks\", 2017",
@@ -32,15 +32,8 @@ pub(super) const MAML: Regimen = Regimen {
     },
 };
 
-pub(super) const REPTILE: Regimen = Regimen {
-    name: "reptile",
-    summary: "θ ← θ + rate · (mean over tasks of θ' - θ), θ' after inner steps on samples of their own; tasks are what data that are random-batch draw",
-    source: "Nichol, Achiam, Schulman, \"On First-Order Meta-Learning Algorithms\", 2018",
-    dimensions: meta::ALL[2].dimensions,
-    stretches: |run, settings| stretches(run, settings, "reptile"),
-};
-
-fn stretches(
+/// Meta-training of one kind: every step has a batch of several tasks.
+pub(super) fn stretches(
     run: &RunConfig,
     settings: &Settings,
     way: &str,
