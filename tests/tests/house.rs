@@ -346,7 +346,8 @@ fn every_file_of_a_registry_is_an_entry() {
     let named = |entries: &[RegistryEntry]| -> BTreeSet<String> {
         entries.iter().map(|entry| entry.name.to_owned()).collect()
     };
-    let shared = ["activation", "layers", "lib", "pool", "residual", "settings", "tests"];
+    let shared =
+        ["activation", "layers", "lib", "pool", "regularization", "residual", "settings", "tests"];
     assert_eq!(stems("models/src", &shared), named(&all.models));
     assert_eq!(stems("harness/src/batteries", &[]), named(&all.batteries));
     assert_eq!(stems("harness/src/protocols", &[]), named(&all.protocols));
