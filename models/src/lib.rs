@@ -64,6 +64,7 @@ pub struct Builder<'a> {
     pub regularization: Regularization<'a>,
     /// How many residual branches there are.
     branches: Cell<usize>,
+    products: RefCell<Vec<(String, NodeId)>>,
     parameters: RefCell<Vec<(String, NodeId)>>,
 }
 
@@ -75,6 +76,7 @@ impl<'a> Builder<'a> {
             mode,
             regularization: Regularization::default(),
             branches: Cell::default(),
+            products: RefCell::default(),
             parameters: RefCell::default(),
         }
     }
@@ -96,6 +98,12 @@ impl<'a> Builder<'a> {
             (Mode::Training { .. }, Some(rule)) if shape.len() > 1 => rule(self.graph, name, node),
             _ => Ok(node),
         }
+    }
+
+    /// What comes out of each layer that multiplies by weights, by the name of the
+    /// weight, in order.
+    pub fn products(&self) -> Vec<(String, NodeId)> {
+        self.products.borrow().clone()
     }
 
     /// How many residual branches were built: what a sample can go past.

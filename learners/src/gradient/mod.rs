@@ -1,7 +1,9 @@
 //! Gradient descent: a step is one program that renders the batch, runs the
 //! model, takes the loss, its gradient, and the optimizer's update.
 
+mod calibration;
 pub mod initializers;
+mod loading;
 pub mod losses;
 pub mod optimizers;
 mod recorded;
@@ -72,6 +74,8 @@ const OWN: Own = Own {
             kind: Kind::TextList,
             default: DefaultValue::TextList(&[]),
         },
+        loading::DIMENSIONS[0],
+        loading::DIMENSIONS[1],
         Dimension::bool("maximize", "whether weights climb the loss", false),
         training::GRADIENTS[0],
         training::GRADIENTS[1],
@@ -117,6 +121,8 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
 
 struct Gradient {
     trainer: Trainer,
+    /// Whether no other state was taken over.
+    fresh: bool,
     pace: Steering,
     /// What makes the steps instead of the trainer's programs, if the optimizer
     /// searches.
@@ -204,6 +210,7 @@ impl Gradient {
                 state.set(name, Tensor::new(&ty, &values))?;
             }
         }
+        loading::load(settings, &mut state)?;
         for group in &training.groups {
             let Some(name) = &group.memory else { continue };
             let memory = group.schedule.memory();
@@ -227,6 +234,7 @@ impl Gradient {
         };
         Ok(Gradient {
             search,
+            fresh: true,
             trainer: Trainer {
                 steppers: vec![Stepper { program, clocks }],
                 rows: Rows::new(rows, kernels.clone(), float),
@@ -353,6 +361,15 @@ impl Gradient {
 
 impl Learner for Gradient {
     fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
+        if std::mem::take(&mut self.fresh) && self.steps() == 0 {
+            let mut batch = SpeckBatch::new(data.shape());
+            data.fill(0, &mut batch);
+            let mut state = std::mem::take(&mut self.trainer.state);
+            let scaled = calibration::calibrate(&self.parts(), &self.kernels, &batch, &mut state);
+            self.trainer.state = state;
+            scaled?;
+            self.trainer.rows.forget();
+        }
         if self.search.is_some() {
             return self.searched(data, steps);
         }
@@ -387,7 +404,9 @@ impl Learner for Gradient {
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
-        self.trainer.restore(saved)
+        self.trainer.restore(saved)?;
+        self.fresh = false;
+        Ok(())
     }
 
     fn describe(&self) -> Description {
