@@ -2,13 +2,15 @@
 
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Gradient, Source, Vjp};
+use crate::shape::TensorType;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
 impl Graph {
     /// Appends the gradient of the scalar `loss` with respect to each node of
-    /// `wrt` and returns the gradient nodes, which have the types of `wrt`.
+    /// `wrt` and returns the gradient nodes, which have the types of `wrt`; of
+    /// what is stored in 16 bits, the graph's floating-point type.
     ///
     /// The backward pass is ordinary nodes, tagged with the forward node they
     /// come from, so it can be printed, priced and differentiated again. Where
@@ -57,12 +59,12 @@ impl Graph {
         cotangent: NodeId,
         wrt: &[NodeId],
     ) -> Result<Vec<NodeId>, GraphError> {
-        if self.ty(output) != self.ty(cotangent) {
+        if self.gradient_type(output) != self.ty(cotangent) {
             let message = "the cotangent has another type than the output".to_owned();
             return Err(self.error("pull_back", &[output, cotangent], message));
         }
         for id in wrt {
-            if !self.ty(*id).dtype.is_float() {
+            if !self.ty(*id).dtype.carries_gradient() {
                 let message = "integers have no gradient".to_owned();
                 return Err(self.error("pull_back", &[*id], message));
             }
@@ -87,7 +89,7 @@ impl Graph {
             let needs: Vec<bool> = node
                 .inputs
                 .iter()
-                .map(|input| depends[input.index()] && self.ty(*input).dtype.is_float())
+                .map(|input| depends[input.index()] && self.ty(*input).dtype.carries_gradient())
                 .collect();
             if !needs.contains(&true) {
                 continue;
@@ -103,7 +105,7 @@ impl Graph {
                 let gradients = node.op.vjp(graph, &vjp)?;
                 for ((input, gradient), needed) in node.inputs.iter().zip(gradients).zip(&needs) {
                     let (Some(gradient), true) = (gradient, needed) else { continue };
-                    if graph.ty(gradient) != graph.ty(*input) {
+                    if graph.ty(gradient) != graph.gradient_type(*input) {
                         let message = format!("its gradient is {}", graph.ty(gradient));
                         return Err(graph.error(node.op.info().name, &[*input], message));
                     }
@@ -122,6 +124,17 @@ impl Graph {
                 None => self.constant_like(*id, 0.0),
             })
             .collect()
+    }
+
+    /// The type of a node's gradient: its own; where it is stored in 16 bits, the
+    /// type that ops compute in. A gradient is a sum of many terms, so that it is
+    /// rounded to 16 bits only where a product reads it.
+    fn gradient_type(&self, id: NodeId) -> TensorType {
+        let ty = self.ty(id);
+        match ty.dtype.storage() {
+            Some(_) => TensorType::new(self.float(), &ty.shape),
+            None => ty,
+        }
     }
 }
 

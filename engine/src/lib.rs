@@ -40,7 +40,7 @@ pub use compositions::{
     Attention, ClassLoss, Divergence, Embedding, HeatRegularizer, Padding, Reduction,
     RunningStatistics, Sorted, Surrogate,
 };
-pub use dtype::{DType, Element};
+pub use dtype::{Bf16, DType, Element, F16};
 pub use graph::{Graph, GraphError, Node, NodeId, Serves, StateSlot};
 pub use op::{Composition, Cost, Op, OpInfo};
 pub use program::{CompileError, Options, Program, RunError, StepTiming};

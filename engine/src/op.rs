@@ -1,6 +1,7 @@
 //! What an operation is: the trait every file in `ops` implements.
 
 use crate::check::values::Expectation;
+use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
 pub use crate::program::{Arguments, Folding, Pointwise};
 use crate::shape::TensorType;
@@ -75,7 +76,8 @@ pub struct Vjp<'a> {
     pub inputs: &'a [NodeId],
     /// The op's output.
     pub output: NodeId,
-    /// The cotangent of the output: same type as the output.
+    /// The cotangent of the output: same shape as the output, and the same type;
+    /// of what is stored in 16 bits, the graph's floating-point type.
     pub cotangent: NodeId,
     /// Which inputs need a gradient.
     pub needs: &'a [bool],
@@ -190,9 +192,11 @@ pub struct Routine {
     pub label: String,
     /// Bytes of scratch memory it needs.
     pub scratch: usize,
-    /// Whether the call reports what it has finished, where it is asked to
-    /// ([`Arguments::finished`]): then it may head a group.
+    /// Whether the call hands over what it has finished, where there is a
+    /// [taker](Arguments::taker): then it may head a group.
     pub reports: bool,
+    /// Whether it then needs no memory for its output.
+    pub passes: bool,
     /// The call.
     pub run: Box<dyn Fn(Arguments<'_>) + Send + Sync>,
 }
@@ -232,6 +236,13 @@ pub trait Op: Debug + Send + Sync + 'static {
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let _ = (inputs, output);
         Err("it has no kernel for the GPU".to_owned())
+    }
+
+    /// Whether it takes these inputs where some are stored in 16 bits. The others
+    /// compute in the graph's type, and take what is stored through `widen`.
+    fn takes_stored(&self, inputs: &[&TensorType]) -> bool {
+        let _ = inputs;
+        false
     }
 
     /// Whether it works element by element with broadcasting.
@@ -345,6 +356,19 @@ pub enum Draw {
     Distinct,
     /// Integers from 0 up to and without the bound, as `i32`.
     Index(i32),
+    /// Uniform between -1 and 1, stored in this type of 16 bits.
+    Stored(DType),
+}
+
+impl Draw {
+    /// The element type of what is drawn, where floats are of type `float`.
+    pub fn dtype(self, float: DType) -> DType {
+        match self {
+            Draw::Index(_) => DType::I32,
+            Draw::Stored(dtype) => dtype,
+            _ => float,
+        }
+    }
 }
 
 /// One use of an op on small inputs, for the registry-wide tests: values

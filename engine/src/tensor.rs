@@ -1,6 +1,7 @@
 //! Host tensors: what goes into programs and comes out of them.
 
-use crate::dtype::{DType, Element};
+use crate::dtype::{Bf16, DType, Element, F16};
+use crate::program::ask_for_large_pages;
 use crate::shape::TensorType;
 
 /// A dense row-major tensor on the host.
@@ -10,11 +11,34 @@ pub struct Tensor {
     data: Data,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Data {
     F32(Vec<f32>),
     F64(Vec<f64>),
     I32(Vec<i32>),
+    F16(Vec<F16>),
+    Bf16(Vec<Bf16>),
+}
+
+/// Values that are given, in [large pages](ask_for_large_pages) if they are many:
+/// large weights and their moments are read block by block when they are updated.
+fn in_large_pages<T>(values: impl ExactSizeIterator<Item = T>) -> Vec<T> {
+    let mut memory: Vec<T> = Vec::with_capacity(values.len());
+    ask_for_large_pages(memory.as_ptr().addr(), values.len() * size_of::<T>());
+    memory.extend(values);
+    memory
+}
+
+impl Clone for Data {
+    fn clone(&self) -> Self {
+        match self {
+            Data::F32(v) => Data::F32(in_large_pages(v.iter().copied())),
+            Data::F64(v) => Data::F64(in_large_pages(v.iter().copied())),
+            Data::I32(v) => Data::I32(in_large_pages(v.iter().copied())),
+            Data::F16(v) => Data::F16(v.clone()),
+            Data::Bf16(v) => Data::Bf16(v.clone()),
+        }
+    }
 }
 
 impl Tensor {
@@ -25,21 +49,25 @@ impl Tensor {
             DType::F32 => Data::F32(vec![0.0; n]),
             DType::F64 => Data::F64(vec![0.0; n]),
             DType::I32 => Data::I32(vec![0; n]),
+            DType::F16 => Data::F16(vec![F16(0); n]),
+            DType::Bf16 => Data::Bf16(vec![Bf16(0); n]),
         };
         Tensor { ty: ty.clone(), data }
     }
 
     /// A tensor of the given type, its values converted from `f64`
-    /// (integers are truncated).
+    /// (integers are truncated, 16 bits rounded to nearest).
     ///
     /// # Panics
     /// If the number of values is not that of the type.
     pub fn new(ty: &TensorType, values: &[f64]) -> Self {
         assert_eq!(values.len(), ty.elements(), "{} values for {ty}", values.len());
         let data = match ty.dtype {
-            DType::F32 => Data::F32(values.iter().map(|v| *v as f32).collect()),
-            DType::F64 => Data::F64(values.to_vec()),
+            DType::F32 => Data::F32(in_large_pages(values.iter().map(|v| *v as f32))),
+            DType::F64 => Data::F64(in_large_pages(values.iter().copied())),
             DType::I32 => Data::I32(values.iter().map(|v| *v as i32).collect()),
+            DType::F16 => Data::F16(values.iter().map(|v| F16::of(*v)).collect()),
+            DType::Bf16 => Data::Bf16(values.iter().map(|v| Bf16::of(*v)).collect()),
         };
         Tensor { ty: ty.clone(), data }
     }
@@ -93,6 +121,8 @@ impl Tensor {
             Data::F32(v) => v.iter().map(|x| f64::from(*x)).collect(),
             Data::F64(v) => v.clone(),
             Data::I32(v) => v.iter().map(|x| f64::from(*x)).collect(),
+            Data::F16(v) => v.iter().map(|x| x.wide()).collect(),
+            Data::Bf16(v) => v.iter().map(|x| x.wide()).collect(),
         }
     }
 
@@ -102,6 +132,8 @@ impl Tensor {
             Data::F32(v) => bytemuck::cast_slice(v),
             Data::F64(v) => bytemuck::cast_slice(v),
             Data::I32(v) => bytemuck::cast_slice(v),
+            Data::F16(v) => bytemuck::cast_slice(v),
+            Data::Bf16(v) => bytemuck::cast_slice(v),
         }
     }
 
@@ -111,6 +143,8 @@ impl Tensor {
             Data::F32(v) => bytemuck::cast_slice_mut(v),
             Data::F64(v) => bytemuck::cast_slice_mut(v),
             Data::I32(v) => bytemuck::cast_slice_mut(v),
+            Data::F16(v) => bytemuck::cast_slice_mut(v),
+            Data::Bf16(v) => bytemuck::cast_slice_mut(v),
         }
     }
 }

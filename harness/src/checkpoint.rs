@@ -36,6 +36,10 @@ pub enum TensorType {
     F64,
     /// 32-bit signed integer.
     I32,
+    /// 16-bit floating point of IEEE 754.
+    F16,
+    /// The upper half of a 32-bit floating point number.
+    Bf16,
 }
 
 impl TensorType {
@@ -44,6 +48,7 @@ impl TensorType {
         match self {
             Self::F32 | Self::I32 => 4,
             Self::F64 => 8,
+            Self::F16 | Self::Bf16 => 2,
         }
     }
 
@@ -52,6 +57,8 @@ impl TensorType {
             Self::F32 => Dtype::F32,
             Self::F64 => Dtype::F64,
             Self::I32 => Dtype::I32,
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::BF16,
         }
     }
 
@@ -60,6 +67,8 @@ impl TensorType {
             Dtype::F32 => Some(Self::F32),
             Dtype::F64 => Some(Self::F64),
             Dtype::I32 => Some(Self::I32),
+            Dtype::F16 => Some(Self::F16),
+            Dtype::BF16 => Some(Self::Bf16),
             _ => None,
         }
     }

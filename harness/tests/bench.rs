@@ -52,6 +52,16 @@ fn steps_are_timed_in_each_mode_on_each_background() {
 }
 
 #[test]
+fn steps_of_several_storages_are_timed_in_turn() {
+    let place = Place::new();
+    let words = ["bench", "steps", "--work", "mlp32", "--seconds", "0", "--json"];
+    let words = [&words[..], &["--mode", "dense", "--storage", "f32,bf16"]].concat();
+    let rows = rows(&place, &words);
+    let storages: Vec<_> = rows.iter().filter_map(|row| row["storage"].as_str()).collect();
+    assert_eq!(storages, ["f32", "bf16"]);
+}
+
+#[test]
 fn evaluations_of_both_kinds_give_the_same_answers() {
     let place = Place::new();
     let words = ["bench", "evaluation", "--work", "mlp32", "--rounds", "1", "--steps", "2"];

@@ -9,6 +9,8 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
+    /// The same, and conversions of f16 (all processors so far that have AVX2).
+    Avx2F16c,
     /// x86-64 with AVX-512 F, DQ, BW and VL (Skylake-X, Zen 4 and later).
     Avx512,
     /// The same, and products of pairs of bf16 (Cooper Lake, Zen 4 and later).
@@ -28,6 +30,14 @@ impl Isa {
                     Ok(())
                 } else {
                     Err("this processor has no AVX2 with FMA")
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2F16c => {
+                Isa::Avx2.supported()?;
+                match is_x86_feature_detected!("f16c") {
+                    true => Ok(()),
+                    false => Err("this processor has no F16C"),
                 }
             }
             #[cfg(target_arch = "x86_64")]
@@ -53,7 +63,9 @@ impl Isa {
                 }
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => Err("this is not an x86-64 processor"),
+            Isa::Avx2 | Isa::Avx2F16c | Isa::Avx512 | Isa::Avx512Bf16 => {
+                Err("this is not an x86-64 processor")
+            }
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => Ok(()),
             #[cfg(not(target_arch = "aarch64"))]
@@ -67,6 +79,7 @@ impl fmt::Display for Isa {
         f.write_str(match self {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2+fma",
+            Isa::Avx2F16c => "avx2+fma+f16c",
             Isa::Avx512 => "avx512",
             Isa::Avx512Bf16 => "avx512+bf16",
             Isa::Neon => "neon",

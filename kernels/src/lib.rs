@@ -34,6 +34,7 @@ pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
+pub mod storage;
 pub mod team;
 #[cfg(test)]
 mod testing;
@@ -62,6 +63,7 @@ pub fn all() -> Vec<KernelStatus> {
     kernels.extend(scan::kernels());
     kernels.extend(eigen::kernels());
     kernels.extend(convert::kernels());
+    kernels.extend(storage::kernels());
     kernels.extend(random::kernels());
     kernels.extend(render::kernels());
     kernels.extend(rows::kernels());

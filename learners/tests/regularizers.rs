@@ -584,6 +584,8 @@ fn what_cannot_be_is_refused() {
     assert!(refused(&path, linear).contains("no residual branch"));
     let search = [("optimizer", text("lbfgs")), ("max_norm", number(1.0))];
     assert!(refused(&search, linear).contains("searches for the loss's minimum by itself"));
+    let instead = [("pretext", text("autoencoder")), ("l1", number(0.1))];
+    assert!(refused(&instead, linear).starts_with("`l1`"), "{}", refused(&instead, linear));
     let dimensions = speck_learners::find("gradient").unwrap().dimensions;
     for (key, value) in [
         ("mixup", -0.1),

@@ -83,8 +83,8 @@ impl Builder<'_> {
         let zero = Initial::Constant(0.0);
         let weight = self.parameter(&format!("{name}.weight"), &channels, one.clone())?;
         let bias = self.parameter(&format!("{name}.bias"), &channels, zero.clone())?;
-        let mean = self.graph.state(&format!("{name}.running_mean"), &channels, zero)?;
-        let variance = self.graph.state(&format!("{name}.running_var"), &channels, one)?;
+        let mean = self.slot(&format!("{name}.running_mean"), &channels, zero)?;
+        let variance = self.slot(&format!("{name}.running_var"), &channels, one)?;
         let running = RunningStatistics { mean, variance, momentum: MOMENTUM };
         self.graph.scoped(name, |graph| match self.mode {
             Mode::Training { .. } => graph.batch_norm(x, weight, bias, running, EPSILON),

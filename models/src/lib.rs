@@ -66,19 +66,47 @@ pub struct Builder<'a> {
     branches: Cell<usize>,
     products: RefCell<Vec<(String, NodeId)>>,
     parameters: RefCell<Vec<(String, NodeId)>>,
+    layers: RefCell<Vec<(String, NodeId)>>,
+    units: RefCell<Vec<(String, NodeId)>>,
+    prefix: &'a str,
 }
 
 impl<'a> Builder<'a> {
     /// A builder on `graph`.
     pub fn new(graph: &'a Graph, mode: Mode) -> Self {
+        Builder::prefixed(graph, mode, "")
+    }
+
+    /// A builder whose slots have names that begin with `prefix`: a second network
+    /// of the same kind on one graph.
+    pub fn prefixed(graph: &'a Graph, mode: Mode, prefix: &'a str) -> Self {
+        let (parameters, layers, units) = Default::default();
+        let (regularization, branches, products) = Default::default();
         Builder {
             graph,
             mode,
-            regularization: Regularization::default(),
-            branches: Cell::default(),
-            products: RefCell::default(),
-            parameters: RefCell::default(),
+            regularization,
+            branches,
+            products,
+            parameters,
+            layers,
+            units,
+            prefix,
         }
+    }
+
+    /// Declares a tensor that is kept but not learned.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    #[track_caller]
+    pub fn slot(
+        &self,
+        name: &str,
+        shape: &[usize],
+        initial: Initial,
+    ) -> Result<NodeId, GraphError> {
+        self.graph.state(&format!("{}{name}", self.prefix), shape, initial)
     }
 
     /// Declares a tensor that is learned.
@@ -92,7 +120,7 @@ impl<'a> Builder<'a> {
         shape: &[usize],
         initial: Initial,
     ) -> Result<NodeId, GraphError> {
-        let node = self.graph.state(name, shape, initial)?;
+        let node = self.slot(name, shape, initial)?;
         self.parameters.borrow_mut().push((name.to_owned(), node));
         match (self.mode, self.regularization.weights) {
             (Mode::Training { .. }, Some(rule)) if shape.len() > 1 => rule(self.graph, name, node),
@@ -114,6 +142,30 @@ impl<'a> Builder<'a> {
     /// The parameters declared so far, in order.
     pub fn parameters(&self) -> Vec<(String, NodeId)> {
         self.parameters.borrow().clone()
+    }
+
+    /// Gives what a hidden layer hands on a name, the layer's own: what belongs to
+    /// one sample stands together, whatever its dimensions.
+    pub(crate) fn layer(&self, name: &str, output: NodeId) -> NodeId {
+        self.layers.borrow_mut().push((name.to_owned(), output));
+        output
+    }
+
+    /// The hidden layers named so far, in order.
+    pub fn layers(&self) -> Vec<(String, NodeId)> {
+        self.layers.borrow().clone()
+    }
+
+    /// Gives what comes out of a non-linearity a name: its units are counted along
+    /// the second dimension.
+    pub(crate) fn units(&self, name: &str, output: NodeId) -> NodeId {
+        self.units.borrow_mut().push((name.to_owned(), output));
+        output
+    }
+
+    /// The non-linearities named so far, in order.
+    pub fn activations(&self) -> Vec<(String, NodeId)> {
+        self.units.borrow().clone()
     }
 }
 

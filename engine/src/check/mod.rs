@@ -88,6 +88,7 @@ pub fn draw(draw: Draw, elements: usize, index: usize, seed: u64) -> Vec<f64> {
     let stream = Stream { seed, stream: index as u64 + 1, step: 0 };
     let unit = |i: usize| f64::from(random::uniform(&stream, i as u64));
     match draw {
+        Draw::Stored(_) => (0..elements).map(|i| 2.0 * unit(i) - 1.0).collect(),
         Draw::Uniform(low, high) => (0..elements).map(|i| low + (high - low) * unit(i)).collect(),
         Draw::Sparse { low, high, zeros } => {
             let value = |unit: f64| match (unit - zeros) / (1.0 - zeros) {
@@ -112,7 +113,7 @@ pub fn draw(draw: Draw, elements: usize, index: usize, seed: u64) -> Vec<f64> {
 /// The tensors of a case: its floats in `float`, its indices in `i32`.
 pub fn tensors(case: &Case, float: DType, seed: u64) -> Vec<Tensor> {
     let tensor = |(index, (shape, how)): (usize, &(Vec<usize>, Draw))| {
-        let dtype = if matches!(how, Draw::Index(_)) { DType::I32 } else { float };
+        let dtype = how.dtype(float);
         let ty = TensorType::new(dtype, shape);
         Tensor::new(&ty, &draw(*how, ty.elements(), index, seed))
     };

@@ -11,7 +11,7 @@ use crate::dtype::DType;
 use crate::op::{Op, Source};
 use crate::shape::TensorType;
 use crate::state::Initial;
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -91,6 +91,7 @@ pub struct StateSlot {
 /// builder method; compositions of several ops stand in `compositions`.
 pub struct Graph {
     float: DType,
+    products: Cell<Option<DType>>,
     inner: RefCell<Inner>,
 }
 
@@ -110,6 +111,15 @@ pub(crate) struct Inner {
     streams: u64,
 }
 
+/// Why an op does not take what is stored in 16 bits, and what is near.
+fn not_stored(dtype: DType) -> String {
+    format!(
+        "takes no {dtype}: it computes in the graph's type. Give it `widen(x)` (it costs no pass \
+         over memory before element-wise ops and sums); products (`matmul`, `conv2d`) read {dtype} \
+         where both operands are {dtype}"
+    )
+}
+
 impl Graph {
     /// An empty graph whose floating-point inputs, constants and parameters
     /// are of type `float`.
@@ -118,7 +128,7 @@ impl Graph {
     /// If `float` is not a floating-point type.
     pub fn new(float: DType) -> Self {
         assert!(float.is_float(), "a graph computes in f32 or f64, not {float}");
-        Graph { float, inner: RefCell::default() }
+        Graph { float, products: Cell::new(None), inner: RefCell::default() }
     }
 
     /// The floating-point type of this graph.
@@ -144,7 +154,10 @@ impl Graph {
         let inferred = {
             let inner = self.inner.borrow();
             let types: Vec<_> = inputs.iter().map(|id| &inner.nodes[id.index()].ty).collect();
-            op.infer(&types)
+            match types.iter().find(|ty| ty.dtype.storage().is_some()) {
+                Some(ty) if !op.takes_stored(&types) => Err(not_stored(ty.dtype)),
+                _ => op.infer(&types),
+            }
         };
         // No closure here: inside one, the caller would be this file.
         let ty = match inferred {
@@ -199,6 +212,34 @@ impl Graph {
         let result = body(self);
         self.inner.borrow_mut().scope.pop();
         result
+    }
+
+    /// Builds nodes with products (`matmul`, `conv2d`) whose operands are stored in
+    /// `storage`, a type of 16 bits, where they are floats; `None` for as they are.
+    ///
+    /// # Panics
+    /// If `storage` has not 16 bits.
+    pub fn products_in<R>(&self, storage: Option<DType>, body: impl FnOnce(&Graph) -> R) -> R {
+        if let Some(dtype) = storage {
+            assert!(dtype.storage().is_some(), "{dtype} has not 16 bits");
+        }
+        let before = self.products.replace(storage);
+        let result = body(self);
+        self.products.set(before);
+        result
+    }
+
+    /// The operands of a product as they are read.
+    #[track_caller]
+    pub(crate) fn operands(&self, operands: [NodeId; 2]) -> Result<[NodeId; 2], GraphError> {
+        let float = |id: NodeId| self.ty(id).dtype.is_float();
+        match self.products.get() {
+            Some(dtype) if operands.into_iter().all(float) => {
+                let [a, b] = operands;
+                Ok([self.store(a, dtype)?, self.store(b, dtype)?])
+            }
+            _ => Ok(operands),
+        }
     }
 
     /// Builds nodes that a later [`Graph::gradient`] computes again in its
@@ -307,6 +348,31 @@ impl Graph {
         let mut inner = self.inner.borrow_mut();
         inner.updates.retain(|(other, _)| *other != slot);
         inner.updates.push((slot, value));
+        Ok(())
+    }
+
+    /// The new value of the slot that `state` reads; `None` where it stays as it is.
+    pub fn updated(&self, state: NodeId) -> Option<NodeId> {
+        let inner = self.inner.borrow();
+        let slot = inner.states.iter().position(|slot| slot.node == state)?;
+        inner.updates.iter().find(|(other, _)| *other == slot).map(|(_, value)| *value)
+    }
+
+    /// Lets all floats of the state keep their values where `condition`, one number,
+    /// is 0: for the updates so far.
+    ///
+    /// # Errors
+    /// `condition` is not of the graph's floating-point type.
+    #[track_caller]
+    pub fn update_only_if(&self, condition: NodeId) -> Result<(), GraphError> {
+        let updates = self.inner.borrow().updates.clone();
+        for (slot, value) in updates {
+            let old = self.inner.borrow().states[slot].node;
+            if self.ty(old).dtype == self.float {
+                let kept = self.select(condition, value, old)?;
+                self.update(old, kept)?;
+            }
+        }
         Ok(())
     }
 

@@ -43,6 +43,9 @@ impl Op for Barrier {
     fn lower(&self, _: &[&TensorType], _: &TensorType, _: &Choice) -> Result<Lowered, KernelError> {
         Ok(Lowered::Alias)
     }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        true
+    }
     fn is_alias(&self) -> bool {
         true
     }

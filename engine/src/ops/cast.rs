@@ -32,7 +32,7 @@ impl Op for Cast {
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
         super::arity(inputs, 1)?;
         if inputs[0].dtype != DType::I32 {
-            return Err("the input must be integers".to_owned());
+            return Err("the input must be integers; floats are `store`d in 16 bits".to_owned());
         }
         Ok(TensorType::new(self.to, &inputs[0].shape))
     }

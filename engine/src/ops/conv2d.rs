@@ -1,11 +1,14 @@
 //! `conv2d` and its two gradients: three linear maps that are each other's
 //! adjoints, so that every derivative of any order is made of the same three.
 
+use super::conv2d_half;
+use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
+use speck_kernels::convolution::half::{self, ConvolutionHalf};
 use speck_kernels::convolution::{self, ConvShape, Convolution};
 use speck_kernels::gpu::Calls;
 use speck_kernels::{Choice, KernelError};
@@ -32,12 +35,17 @@ impl Default for Window {
 
 /// Cross-correlation of images [N,C,H,W] with weights [O,C/groups,h,w].
 #[derive(Debug)]
-struct Conv2d(Window);
+struct Conv2d {
+    window: Window,
+    /// The type of the sums, where the operands are stored in 16 bits.
+    sums: Option<DType>,
+}
 
 /// The gradient in the image: (c [N,O,H',W'], weights) → [N,C,H,W].
 #[derive(Debug)]
 struct InputGradient {
     window: Window,
+    sums: Option<DType>,
     input: [usize; 2],
 }
 
@@ -45,6 +53,7 @@ struct InputGradient {
 #[derive(Debug)]
 struct WeightGradient {
     window: Window,
+    sums: Option<DType>,
     kernel: [usize; 2],
 }
 
@@ -201,17 +210,29 @@ fn flops(shape: &ConvShape) -> usize {
 }
 
 fn lower(
-    kernel: &'static Kernel<Convolution>,
+    kernels: (&'static Kernel<Convolution>, &'static Kernel<ConvolutionHalf>),
     shape: Result<ConvShape, String>,
+    inputs: &[&TensorType],
     output: &TensorType,
     choice: &Choice,
 ) -> Result<Lowered, KernelError> {
     let shape = shape.unwrap_or_else(|message| unreachable!("inferred before: {message}"));
     with_real!(output.dtype, T => {
-        let variant = kernel.select::<T>(choice)?;
+        if let Some(storage) = inputs[0].dtype.storage() {
+            let variant = kernels.1.select::<T>(choice)?;
+            let routine = variant.run;
+            let scratch = (routine.scratch)(&shape) * size_of::<T>();
+            return Ok(super::routine(kernels.1.name, variant.name, scratch, move |call| {
+                let (a, b) = (call.input_stored(0), call.input_stored(1));
+                let (out, scratch) = call.into_output_and_scratch::<T>();
+                // SAFETY: sizes come from the shapes.
+                unsafe { (routine.run)(&shape, storage, a, b, out, scratch) };
+            }));
+        }
+        let variant = kernels.0.select::<T>(choice)?;
         let routine = variant.run;
         let scratch = (routine.scratch)(&shape) * size_of::<T>();
-        Ok(super::routine(kernel.name, variant.name, scratch, move |call| {
+        Ok(super::routine(kernels.0.name, variant.name, scratch, move |call| {
             let (a, b) = (call.input::<T>(0), call.input::<T>(1));
             let (out, scratch) = call.into_output_and_scratch::<T>();
             // SAFETY: sizes come from the shapes.
@@ -222,30 +243,34 @@ fn lower(
 
 impl Op for Conv2d {
     fn form(&self) -> Form<'_> {
-        Form::Convolution(self.0)
+        match self.sums {
+            None => Form::Convolution(self.window),
+            Some(_) => Form::Other,
+        }
     }
     fn info(&self) -> &'static OpInfo {
-        &INFO
+        if self.sums.is_some() { &conv2d_half::INFO } else { &INFO }
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
-        self.0.attributes()
+        self.window.attributes()
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
         super::arity(inputs, 2)?;
-        super::same_floats(inputs)?;
-        let shape = self.0.shape(&inputs[0].shape, &inputs[1].shape)?;
-        Ok(inputs[0].with_shape(&output(&shape)))
+        let dtype = super::type_of_sums(inputs, self.sums)?;
+        let shape = self.window.shape(&inputs[0].shape, &inputs[1].shape)?;
+        Ok(TensorType::new(dtype, &output(&shape)))
     }
     fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
         let [x, w] = [vjp.inputs[0], vjp.inputs[1]];
-        let to_x = vjp.needs[0]
-            .then(|| graph.conv2d_input_gradient(vjp.cotangent, w, self.0, tail(graph, x)));
-        let to_w = vjp.needs[1]
-            .then(|| graph.conv2d_weight_gradient(x, vjp.cotangent, self.0, tail(graph, w)));
+        let c = super::like_operands(graph, vjp)?;
+        let to_x =
+            vjp.needs[0].then(|| graph.conv2d_input_gradient(c, w, self.window, tail(graph, x)));
+        let to_w =
+            vjp.needs[1].then(|| graph.conv2d_weight_gradient(x, c, self.window, tail(graph, w)));
         Ok(vec![to_x.transpose()?, to_w.transpose()?])
     }
     fn cost(&self, inputs: &[&TensorType], output: &TensorType) -> Cost {
-        let shape = self.0.shape(&inputs[0].shape, &inputs[1].shape);
+        let shape = self.window.shape(&inputs[0].shape, &inputs[1].shape);
         streaming(shape.map_or(0, |shape| flops(&shape)), inputs, output)
     }
     fn lower(
@@ -254,13 +279,16 @@ impl Op for Conv2d {
         output: &TensorType,
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
-        let shape = self.0.shape(&inputs[0].shape, &inputs[1].shape);
-        lower(&convolution::CONV2D, shape, output, choice)
+        let shape = self.window.shape(&inputs[0].shape, &inputs[1].shape);
+        lower((&convolution::CONV2D, &half::CONV2D_HALF), shape, inputs, output, choice)
+    }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        self.sums.is_some()
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         convolution::gpu::calls(
             convolution::gpu::FORWARD,
-            &self.0.shape(&inputs[0].shape, &inputs[1].shape)?,
+            &self.window.shape(&inputs[0].shape, &inputs[1].shape)?,
         )
     }
 }
@@ -288,10 +316,13 @@ impl InputGradient {
 
 impl Op for InputGradient {
     fn form(&self) -> Form<'_> {
-        Form::TransposedConvolution(self.window, self.input)
+        match self.sums {
+            None => Form::TransposedConvolution(self.window, self.input),
+            Some(_) => Form::Other,
+        }
     }
     fn info(&self) -> &'static OpInfo {
-        &INPUT_GRADIENT
+        if self.sums.is_some() { &conv2d_half::INPUT_GRADIENT } else { &INPUT_GRADIENT }
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
         let mut attributes = self.window.attributes();
@@ -300,16 +331,17 @@ impl Op for InputGradient {
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
         super::arity(inputs, 2)?;
-        super::same_floats(inputs)?;
+        let dtype = super::type_of_sums(inputs, self.sums)?;
         let shape = self.shape(inputs)?;
         let [height, width] = shape.input;
-        Ok(inputs[0].with_shape(&[shape.batch, shape.in_channels, height, width]))
+        Ok(TensorType::new(dtype, &[shape.batch, shape.in_channels, height, width]))
     }
     fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
         let [c, w] = [vjp.inputs[0], vjp.inputs[1]];
-        let to_c = vjp.needs[0].then(|| graph.conv2d(vjp.cotangent, w, self.window));
-        let to_w = vjp.needs[1]
-            .then(|| graph.conv2d_weight_gradient(vjp.cotangent, c, self.window, tail(graph, w)));
+        let k = super::like_operands(graph, vjp)?;
+        let to_c = vjp.needs[0].then(|| graph.conv2d(k, w, self.window));
+        let to_w =
+            vjp.needs[1].then(|| graph.conv2d_weight_gradient(k, c, self.window, tail(graph, w)));
         Ok(vec![to_c.transpose()?, to_w.transpose()?])
     }
     fn cost(&self, inputs: &[&TensorType], output: &TensorType) -> Cost {
@@ -321,7 +353,11 @@ impl Op for InputGradient {
         output: &TensorType,
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
-        lower(&convolution::CONV2D_INPUT_GRADIENT, self.shape(inputs), output, choice)
+        let kernels = (&convolution::CONV2D_INPUT_GRADIENT, &half::CONV2D_INPUT_GRADIENT_HALF);
+        lower(kernels, self.shape(inputs), inputs, output, choice)
+    }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        self.sums.is_some()
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         convolution::gpu::calls(convolution::gpu::INPUT_GRADIENT, &self.shape(inputs)?)
@@ -346,7 +382,7 @@ impl WeightGradient {
 
 impl Op for WeightGradient {
     fn info(&self) -> &'static OpInfo {
-        &WEIGHT_GRADIENT
+        if self.sums.is_some() { &conv2d_half::WEIGHT_GRADIENT } else { &WEIGHT_GRADIENT }
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
         let mut attributes = self.window.attributes();
@@ -355,17 +391,18 @@ impl Op for WeightGradient {
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
         super::arity(inputs, 2)?;
-        super::same_floats(inputs)?;
+        let dtype = super::type_of_sums(inputs, self.sums)?;
         let shape = self.shape(inputs)?;
         let [rows, columns] = shape.kernel;
         let share = shape.in_channels / shape.groups;
-        Ok(inputs[0].with_shape(&[shape.out_channels, share, rows, columns]))
+        Ok(TensorType::new(dtype, &[shape.out_channels, share, rows, columns]))
     }
     fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
         let [x, c] = [vjp.inputs[0], vjp.inputs[1]];
-        let to_x = vjp.needs[0]
-            .then(|| graph.conv2d_input_gradient(c, vjp.cotangent, self.window, tail(graph, x)));
-        let to_c = vjp.needs[1].then(|| graph.conv2d(x, vjp.cotangent, self.window));
+        let k = super::like_operands(graph, vjp)?;
+        let to_x =
+            vjp.needs[0].then(|| graph.conv2d_input_gradient(c, k, self.window, tail(graph, x)));
+        let to_c = vjp.needs[1].then(|| graph.conv2d(x, k, self.window));
         Ok(vec![to_x.transpose()?, to_c.transpose()?])
     }
     fn cost(&self, inputs: &[&TensorType], output: &TensorType) -> Cost {
@@ -377,7 +414,11 @@ impl Op for WeightGradient {
         output: &TensorType,
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
-        lower(&convolution::CONV2D_WEIGHT_GRADIENT, self.shape(inputs), output, choice)
+        let kernels = (&convolution::CONV2D_WEIGHT_GRADIENT, &half::CONV2D_WEIGHT_GRADIENT_HALF);
+        lower(kernels, self.shape(inputs), inputs, output, choice)
+    }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        self.sums.is_some()
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         convolution::gpu::calls(convolution::gpu::WEIGHT_GRADIENT, &self.shape(inputs)?)
@@ -386,13 +427,16 @@ impl Op for WeightGradient {
 
 impl Graph {
     /// Cross-correlation of images [N,C,H,W] with weights [O,C/groups,h,w], as
-    /// PyTorch's `conv2d`; the image is zero outside.
+    /// PyTorch's `conv2d`; the image is zero outside. Operands stored in 16 bits are
+    /// both of one format; the result is of the graph's type.
     ///
     /// # Errors
     /// Sizes that do not fit, or a window larger than the padded image.
     #[track_caller]
     pub fn conv2d(&self, x: NodeId, weight: NodeId, window: Window) -> Result<NodeId, GraphError> {
-        self.append(Conv2d(window), &[x, weight])
+        let [x, weight] = self.operands([x, weight])?;
+        let sums = self.type_of_stored(&[x, weight]);
+        self.append(Conv2d { window, sums }, &[x, weight])
     }
 
     /// The gradient of [`Graph::conv2d`] in its image of `input` = [H,W], also
@@ -408,7 +452,8 @@ impl Graph {
         window: Window,
         input: [usize; 2],
     ) -> Result<NodeId, GraphError> {
-        self.append(InputGradient { window, input }, &[cotangent, weight])
+        let sums = self.type_of_stored(&[cotangent, weight]);
+        self.append(InputGradient { window, sums, input }, &[cotangent, weight])
     }
 
     /// The gradient of [`Graph::conv2d`] in its weights of `kernel` = [h,w].
@@ -423,6 +468,7 @@ impl Graph {
         window: Window,
         kernel: [usize; 2],
     ) -> Result<NodeId, GraphError> {
-        self.append(WeightGradient { window, kernel }, &[x, cotangent])
+        let sums = self.type_of_stored(&[x, cotangent]);
+        self.append(WeightGradient { window, sums, kernel }, &[x, cotangent])
     }
 }

@@ -1,5 +1,6 @@
 //! `matmul`: the matrix product, batched, of either operand transposed.
 
+use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{
     Arguments, Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Routine, Vjp,
@@ -10,7 +11,9 @@ use crate::with_real;
 use speck_kernels::gpu::Calls;
 use speck_kernels::gpu::Operand;
 use speck_kernels::matmul::gpu::product;
+use speck_kernels::matmul::half::MATMUL_HALF;
 use speck_kernels::matmul::{MATMUL, MatmulShape};
+use speck_kernels::storage::Storage;
 use speck_kernels::{Choice, KernelError};
 
 /// The product of the last two dimensions. The dimensions before them are
@@ -19,6 +22,8 @@ use speck_kernels::{Choice, KernelError};
 struct Matmul {
     transpose_a: bool,
     transpose_b: bool,
+    /// The type of the sums, where the operands are stored in 16 bits.
+    sums: Option<DType>,
 }
 
 pub(super) static INFO: OpInfo = OpInfo {
@@ -61,6 +66,48 @@ pub(super) static INFO: OpInfo = OpInfo {
     },
 };
 
+pub(super) static HALF: OpInfo = OpInfo {
+    name: "matmul_half",
+    formula: "y = A B as matmul, of matrices stored in f16 or bf16, with sums in the graph's type",
+    gradient: Gradient::Stated("that of matmul, where c is rounded to 16 bits too"),
+    rule: Some("a product over an empty dimension is 0"),
+    kernels: || vec![MATMUL_HALF.status()],
+    cases: || {
+        let draw = Draw::Uniform(-1.0, 1.0);
+        vec![
+            Case::new("bf16", &[(&[3, 5], draw), (&[5, 4], draw)], |graph, x| {
+                stored(graph, x, [false, false], DType::Bf16)
+            }),
+            Case::new("f16, A transposed", &[(&[5, 3], draw), (&[5, 4], draw)], |graph, x| {
+                stored(graph, x, [true, false], DType::F16)
+            }),
+            Case::new("bf16, B transposed", &[(&[3, 5], draw), (&[4, 5], draw)], |graph, x| {
+                stored(graph, x, [false, true], DType::Bf16)
+            }),
+            Case::new("batch, shared B", &[(&[2, 3, 4], draw), (&[5, 4], draw)], |graph, x| {
+                stored(graph, x, [false, true], DType::Bf16)
+            }),
+            Case::new("over tiles", &[(&[17, 33], draw), (&[33, 35], draw)], |graph, x| {
+                stored(graph, x, [false, false], DType::Bf16)
+            }),
+            Case::new("empty product", &[(&[2, 0], draw), (&[0, 3], draw)], |graph, x| {
+                stored(graph, x, [false, false], DType::F16)
+            }),
+        ]
+    },
+};
+
+/// The product of both inputs, stored.
+fn stored(
+    graph: &Graph,
+    x: &[NodeId],
+    [transpose_a, transpose_b]: [bool; 2],
+    dtype: DType,
+) -> Result<NodeId, GraphError> {
+    let [a, b] = [graph.store(x[0], dtype)?, graph.store(x[1], dtype)?];
+    graph.matmul_with(a, b, transpose_a, transpose_b)
+}
+
 impl Matmul {
     fn shape(&self, a: &TensorType, b: &TensorType) -> Result<(MatmulShape, Vec<usize>), String> {
         if a.rank() < 2 || b.rank() < 2 {
@@ -97,10 +144,13 @@ impl Matmul {
 
 impl Op for Matmul {
     fn form(&self) -> Form<'_> {
-        Form::Matmul { transpose_a: self.transpose_a, transpose_b: self.transpose_b }
+        match self.sums {
+            None => Form::Matmul { transpose_a: self.transpose_a, transpose_b: self.transpose_b },
+            Some(_) => Form::Other,
+        }
     }
     fn info(&self) -> &'static OpInfo {
-        &INFO
+        if self.sums.is_some() { &HALF } else { &INFO }
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
         let names = [("transpose_a", self.transpose_a), ("transpose_b", self.transpose_b)];
@@ -108,12 +158,12 @@ impl Op for Matmul {
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
         super::arity(inputs, 2)?;
-        super::same_floats(inputs)?;
-        Ok(inputs[0].with_shape(&self.shape(inputs[0], inputs[1])?.1))
+        let shape = self.shape(inputs[0], inputs[1]);
+        Ok(TensorType::new(super::type_of_sums(inputs, self.sums)?, &shape?.1))
     }
     fn vjp(&self, graph: &Graph, vjp: &Vjp<'_>) -> Gradients {
         let [a, b] = [vjp.inputs[0], vjp.inputs[1]];
-        let c = vjp.cotangent;
+        let c = super::like_operands(graph, vjp)?;
         let (ta, tb) = (self.transpose_a, self.transpose_b);
         // y = op(A) op(B): op(A) gets c op(B)ᵀ, op(B) gets op(A)ᵀ c; where an
         // operand is used transposed, the product is taken the other way round.
@@ -151,18 +201,22 @@ impl Op for Matmul {
             Ok((shape, _)) => shape,
             Err(message) => unreachable!("inferred before: {message}"),
         };
+        if let Some(storage) = inputs[0].dtype.storage() {
+            return lower_half(shape, storage, output.dtype, choice);
+        }
         with_real!(output.dtype, T => {
             let variant = MATMUL.select::<T>(choice)?;
             let routine = variant.run;
             let scratch = (routine.scratch)(&shape) * size_of::<T>();
             let run = move |call: Arguments<'_>| {
                 let (a, b) = (call.input::<T>(0), call.input::<T>(1));
-                match (routine.report, call.finished()) {
-                    (Some(report), Some(finished)) => {
+                match (routine.report, call.taker()) {
+                    (Some(report), Some(taker)) => {
                         let (out, scratch) = call.into_output_pointer_and_scratch::<T>();
                         // SAFETY: sizes come from the shapes; the executor touches
-                        // what is reported, and nothing else.
-                        unsafe { report(&shape, a, b, out, scratch, finished) };
+                        // what is handed over, and nothing else, and the product has
+                        // memory unless it is passed on.
+                        unsafe { report(&shape, a, b, out, scratch, taker) };
                     }
                     _ => {
                         let (out, scratch) = call.into_output_and_scratch::<T>();
@@ -175,9 +229,13 @@ impl Op for Matmul {
                 label: format!("matmul:{}", variant.name),
                 scratch,
                 reports: routine.report.is_some(),
+                passes: (routine.passes)(&shape),
                 run: Box::new(run),
             }))
         })
+    }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        self.sums.is_some()
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let (shape, _) = self.shape(inputs[0], inputs[1])?;
@@ -185,9 +243,46 @@ impl Op for Matmul {
     }
 }
 
+/// The product of operands stored in 16 bits.
+fn lower_half(
+    shape: MatmulShape,
+    storage: Storage,
+    float: DType,
+    choice: &Choice,
+) -> Result<Lowered, KernelError> {
+    with_real!(float, T => {
+        let variant = MATMUL_HALF.select::<T>(choice)?;
+        let routine = variant.run;
+        let run = move |call: Arguments<'_>| {
+            let (a, b) = (call.input_stored(0), call.input_stored(1));
+            match (routine.report, call.taker()) {
+                (Some(report), Some(taker)) => {
+                    let (out, scratch) = call.into_output_pointer_and_scratch::<T>();
+                    // SAFETY: sizes come from the shapes; the executor touches
+                    // what is reported, and nothing else.
+                    unsafe { report(&shape, storage, a, b, out, scratch, taker) };
+                }
+                _ => {
+                    let (out, scratch) = call.into_output_and_scratch::<T>();
+                    // SAFETY: sizes come from the shapes.
+                    unsafe { (routine.run)(&shape, storage, a, b, out, scratch) };
+                }
+            }
+        };
+        Ok(Lowered::Routine(Routine {
+            label: format!("matmul_half:{}", variant.name),
+            scratch: (routine.scratch)(&shape) * size_of::<T>(),
+            reports: routine.report.is_some(),
+            passes: false,
+            run: Box::new(run),
+        }))
+    })
+}
+
 impl Graph {
     /// The matrix product of the last two dimensions: [.., m, k] × [.., k, n].
-    /// The dimensions before them are equal, or one operand has none.
+    /// The dimensions before them are equal, or one operand has none. Operands
+    /// stored in 16 bits are both of one format; the product is of the graph's type.
     ///
     /// # Errors
     /// Sizes that do not fit.
@@ -208,6 +303,8 @@ impl Graph {
         transpose_a: bool,
         transpose_b: bool,
     ) -> Result<NodeId, GraphError> {
-        self.append(Matmul { transpose_a, transpose_b }, &[a, b])
+        let [a, b] = self.operands([a, b])?;
+        let sums = self.type_of_stored(&[a, b]);
+        self.append(Matmul { transpose_a, transpose_b, sums }, &[a, b])
     }
 }

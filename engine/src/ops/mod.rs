@@ -16,6 +16,7 @@ mod barrier;
 mod cast;
 mod concat;
 mod conv2d;
+mod conv2d_half;
 mod cos;
 mod cumulative_sum;
 mod detach;
@@ -79,6 +80,7 @@ mod source;
 mod speck_targets;
 mod sqrt;
 mod square;
+mod stored;
 mod straight_through;
 mod sub;
 mod sum;
@@ -98,7 +100,9 @@ pub use window_tile::TileShape;
 pub use max_pool2d_indices::PoolWindow;
 pub(crate) use source::Given;
 
-use crate::op::{Lowered, OpInfo, Routine};
+use crate::dtype::DType;
+use crate::graph::{Graph, GraphError, NodeId};
+use crate::op::{Lowered, OpInfo, Routine, Vjp};
 use crate::program::Arguments;
 use crate::shape::TensorType;
 
@@ -162,6 +166,7 @@ pub static ALL: &[&OpInfo] = &[
     &log_softmax::LOG_SOFTMAX.info,
     // Products
     &matmul::INFO,
+    &matmul::HALF,
     &attention::INFO,
     &attention_gradient::INFO,
     &self_attention::INFO,
@@ -171,6 +176,9 @@ pub static ALL: &[&OpInfo] = &[
     &conv2d::INFO,
     &conv2d::INPUT_GRADIENT,
     &conv2d::WEIGHT_GRADIENT,
+    &conv2d_half::INFO,
+    &conv2d_half::INPUT_GRADIENT,
+    &conv2d_half::WEIGHT_GRADIENT,
     // Pooling
     &max_pool2d_indices::INFO,
     &average_pool2d::INFO,
@@ -218,6 +226,10 @@ pub static ALL: &[&OpInfo] = &[
     &row_update::RATES,
     // Integers
     &cast::INFO,
+    &stored::STORE_F16,
+    &stored::STORE_BF16,
+    &stored::WIDEN_F16,
+    &stored::WIDEN_BF16,
     &to_index::INFO,
     &increment::INFO,
 ];
@@ -251,6 +263,41 @@ fn same_floats(inputs: &[&TensorType]) -> Result<(), String> {
     Err("inputs must be floating-point and of one element type".to_owned())
 }
 
+/// The type of a product: `sums` where both operands are stored in one format of 16
+/// bits, else that of the operands.
+fn type_of_sums(inputs: &[&TensorType], sums: Option<DType>) -> Result<DType, String> {
+    let Some(sums) = sums else {
+        same_floats(inputs)?;
+        return Ok(inputs[0].dtype);
+    };
+    let [a, b] = [inputs[0].dtype, inputs[1].dtype];
+    match a == b && a.storage().is_some() {
+        true => Ok(sums),
+        false => Err(format!(
+            "one operand is {a} and the other {b}; a product of 16 bits takes both in one format: \
+             `store` the other one, or `widen`"
+        )),
+    }
+}
+
+/// The cotangent of a product as the product's gradients read it: in the format of
+/// the operands.
+fn like_operands(graph: &Graph, vjp: &Vjp<'_>) -> Result<NodeId, GraphError> {
+    let dtype = graph.ty(vjp.inputs[0]).dtype;
+    match dtype.storage() {
+        Some(_) => graph.store(vjp.cotangent, dtype),
+        None => Ok(vjp.cotangent),
+    }
+}
+
+impl Graph {
+    /// The type of sums of products, if an operand is stored in 16 bits.
+    fn type_of_stored(&self, operands: &[NodeId]) -> Option<DType> {
+        let stored = operands.iter().any(|id| self.ty(*id).dtype.storage().is_some());
+        stored.then(|| self.float())
+    }
+}
+
 fn routine(
     kernel: &str,
     variant: &str,
@@ -258,7 +305,7 @@ fn routine(
     run: impl Fn(Arguments<'_>) + Send + Sync + 'static,
 ) -> Lowered {
     let label = format!("{kernel}:{variant}");
-    Lowered::Routine(Routine { label, scratch, reports: false, run: Box::new(run) })
+    Lowered::Routine(Routine { label, scratch, reports: false, passes: false, run: Box::new(run) })
 }
 
 /// Sizes as attributes print them: `3,5`.

@@ -75,6 +75,9 @@ impl Op for Part {
         let layout = Strided { sizes: &[self.length], strides: &[1], offset: self.start };
         movement::gpu::read(&layout)
     }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        true
+    }
     fn is_alias(&self) -> bool {
         true
     }

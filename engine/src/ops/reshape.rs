@@ -57,6 +57,9 @@ impl Op for Reshape {
     fn lower(&self, _: &[&TensorType], _: &TensorType, _: &Choice) -> Result<Lowered, KernelError> {
         Ok(Lowered::Alias)
     }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        true
+    }
     fn is_alias(&self) -> bool {
         true
     }

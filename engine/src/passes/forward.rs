@@ -14,7 +14,8 @@ pub const PASS: Pass = Pass {
 
 fn run(graph: &Graph, _: &Choice) -> Result<Graph, GraphError> {
     super::rebuild(graph, |new, _, node, inputs| {
-        if !node.op.is_pointwise() {
+        // A value stored in 16 bits is stretched by nobody.
+        if !node.op.is_pointwise() || node.ty.dtype.storage().is_some() {
             return new.append_shared(node.op.clone(), inputs);
         }
         let source = |input: &NodeId| {

@@ -201,7 +201,11 @@ impl<'a> Planner<'a> {
     fn common(&self, index: usize) -> Common {
         let node = &self.nodes[index];
         let mut common = Common {
-            dtype: node.ty.dtype,
+            // A step that rounds to 16 bits works on what it rounds.
+            dtype: match node.ty.dtype.storage() {
+                Some(_) => self.nodes[node.inputs[0].index()].ty.dtype,
+                None => node.ty.dtype,
+            },
             total: node.ty.elements(),
             part: None,
             sums: 0,
@@ -337,6 +341,7 @@ impl<'a> Planner<'a> {
 
         let tiles = self.assign_tiles(&last);
         let within = self.heads_within(&last, &tiles);
+        let passed = self.heads_passed(&last, &within);
         let mut values: Vec<Lifetime> = Vec::new();
         let mut owner: Vec<usize> = Vec::new();
         let mut behind: Vec<usize> = Vec::new();
@@ -345,7 +350,8 @@ impl<'a> Planner<'a> {
                 (Some(unit), _)
                     if !tiles.contains_key(&index)
                         && !self.in_slot.contains_key(&index)
-                        && !within.contains_key(&index) =>
+                        && !within.contains_key(&index)
+                        && !passed.contains(&index) =>
                 {
                     let last = last.get(&index).copied().unwrap_or(unit);
                     values.push(Lifetime { bytes: node.ty.bytes(), first: unit, last });
@@ -444,7 +450,7 @@ impl<'a> Planner<'a> {
             graph,
             self.units.iter().map(|unit| unit.nodes.clone()).collect(),
             labels,
-            (0..nodes.len()).map(|i| self.describe_place(i, &tiles, &place)).collect(),
+            (0..nodes.len()).map(|i| self.describe_place(i, &tiles, &place, &passed)).collect(),
             arena_bytes,
         );
         Ok(Program {
@@ -574,8 +580,12 @@ impl<'a> Planner<'a> {
         index: usize,
         tiles: &HashMap<usize, usize>,
         place: &HashMap<usize, usize>,
+        passed: &HashSet<usize>,
     ) -> String {
         let root = self.root[index];
+        if passed.contains(&root) {
+            return "passed on".to_owned();
+        }
         if let Some(tile) = tiles.get(&root) {
             format!("tile {tile}")
         } else if let Some(Source::State(slot)) = self.nodes[root].op.source() {
@@ -609,7 +619,8 @@ fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
             assert_eq!(pointwise.inputs(), inputs.len(), "{name}: inputs of the kernel");
             for input in inputs {
                 let fits = broadcast(&input.shape, &node.ty.shape).as_ref() == Some(&node.ty.shape);
-                assert!(fits && input.dtype == node.ty.dtype, "{name}: {input} for {}", node.ty);
+                let same = input.dtype == node.ty.dtype || pointwise.converts();
+                assert!(fits && same, "{name}: {input} for {}", node.ty);
             }
         }
         Lowered::Folding(folding) => {

@@ -147,6 +147,10 @@ impl<'a> Planner<'a> {
         if types.iter().copied().chain([&node.ty]).any(|ty| f64s(&ty)) {
             return Err(refuse("GPUs compute in f32, not f64".to_owned()));
         }
+        let mut all = types.iter().copied().chain([&node.ty]);
+        if let Some(ty) = all.find(|ty| ty.dtype.storage().is_some()) {
+            return Err(refuse(format!("shaders take f32, and {} only on the CPU", ty.dtype)));
+        }
         let calls = node.op.shade(&types, &node.ty).map_err(&refuse)?;
         let limits = gpu.limits();
         for call in &calls.calls {

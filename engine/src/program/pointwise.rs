@@ -5,6 +5,7 @@ use crate::dtype::DType;
 use speck_kernels::elementwise::{Binary, Select, Unary};
 use speck_kernels::reduce::tiles::{SUM_TILES, Tiles};
 use speck_kernels::reduce::{self, Dim};
+use speck_kernels::storage::{Store, Widen};
 use speck_kernels::{Choice, Kernel, KernelError, Real, Signature};
 
 /// The kernel of an element-wise op, for the element type it runs in.
@@ -25,6 +26,10 @@ pub(super) enum Call<T: Real> {
     Unary(<Unary as Signature>::Run<T>),
     Binary(<Binary as Signature>::Run<T>),
     Select(<Select as Signature>::Run<T>),
+    /// The input is stored in 16 bits.
+    Widen(<Widen as Signature>::Run<T>),
+    /// The output is.
+    Store(<Store as Signature>::Run<T>),
 }
 
 impl Pointwise {
@@ -43,10 +48,30 @@ impl Pointwise {
         Self::pick(k, dtype, choice, Call::Select, Call::Select)
     }
 
+    /// Picks the variant of a kernel that reads what is stored in 16 bits, to compute
+    /// in `dtype`.
+    pub fn widen(k: &Kernel<Widen>, dtype: DType, choice: &Choice) -> Result<Self, KernelError> {
+        Self::pick(k, dtype, choice, Call::Widen, Call::Widen)
+    }
+
+    /// Picks the variant of a kernel that rounds values of `dtype` to 16 bits.
+    pub fn store(k: &Kernel<Store>, dtype: DType, choice: &Choice) -> Result<Self, KernelError> {
+        Self::pick(k, dtype, choice, Call::Store, Call::Store)
+    }
+
+    /// Whether input and output are of different types.
+    pub(crate) fn converts(&self) -> bool {
+        matches!(
+            self.run,
+            Run::F32(Call::Widen(_) | Call::Store(_)) | Run::F64(Call::Widen(_) | Call::Store(_))
+        )
+    }
+
     /// How many inputs the kernel has.
     pub(crate) fn inputs(&self) -> usize {
         match self.run {
-            Run::F32(Call::Unary(_)) | Run::F64(Call::Unary(_)) => 1,
+            Run::F32(Call::Unary(_) | Call::Widen(_) | Call::Store(_))
+            | Run::F64(Call::Unary(_) | Call::Widen(_) | Call::Store(_)) => 1,
             Run::F32(Call::Binary(_)) | Run::F64(Call::Binary(_)) => 2,
             Run::F32(Call::Select(_)) | Run::F64(Call::Select(_)) => 3,
         }
@@ -73,7 +98,8 @@ impl Pointwise {
 impl<T: Real> Call<T> {
     /// # Safety
     /// See the contract of the kernel signatures: pointers valid for `n`
-    /// elements, or one where the step is 0.
+    /// elements, or one where the step is 0; what is stored in 16 bits is where the
+    /// pointer says, and only there of another type.
     pub(super) unsafe fn call(
         self,
         inputs: [*const T; 3],
@@ -92,6 +118,8 @@ impl<T: Real> Call<T> {
                     std::slice::from_raw_parts_mut(out, n).fill(*out);
                 }
                 Call::Binary(run) => run(a, steps[0], b, steps[1], out, n),
+                Call::Widen(run) => run(a.cast(), out, n),
+                Call::Store(run) => run(a, out.cast(), n),
                 Call::Select(run) => run(a, steps[0], b, steps[1], c, steps[2], out, n),
             }
         }

@@ -62,7 +62,6 @@ pub use ledger::{Entry, Ledger, skipped};
 pub use mode::{Built, Mode, Plan};
 pub use notes::{Held, Note};
 
-use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, Node, NodeId};
 use crate::op::Form;
 use crate::tensor::Tensor;
@@ -432,5 +431,5 @@ fn counts(classes: &[u32], count: usize) -> Vec<f64> {
 
 /// Whether a node is of the graph's floating-point type.
 fn is_float(graph: &Graph, id: NodeId) -> bool {
-    graph.ty(id).dtype != DType::I32
+    graph.ty(id).dtype.is_float()
 }

@@ -18,6 +18,7 @@ mod random;
 mod sampling;
 mod shapes;
 mod states;
+mod stored;
 mod sums;
 
 use speck_engine::{DType, Graph, NodeId, Options, Program, State, Tensor};

@@ -1,7 +1,9 @@
 //! The sizes at which ops are timed.
 
 mod convolution;
+mod half;
 
+use speck_engine::DType::{Bf16, F16};
 use speck_engine::op::{Case, Draw};
 use speck_engine::ops::{AveragePool2d, Window};
 use speck_engine::{DType, Graph, GraphError, NodeId, OpInfo};
@@ -101,6 +103,14 @@ fn standard(name: &str) -> Vec<Case> {
             ],
             |g, x| g.attention_gradient([x[0], x[1], x[2]], x[3], 0.18, false),
         )],
+        "matmul_half" => half::products(),
+        "store_f16" => half::store(F16),
+        "store_bf16" => half::store(Bf16),
+        "widen_f16" => half::widen(F16),
+        "widen_bf16" => half::widen(Bf16),
+        "conv2d_half" => convolution::half_cases(0),
+        "conv2d_input_gradient_half" => convolution::half_cases(1),
+        "conv2d_weight_gradient_half" => convolution::half_cases(2),
         "conv2d" => convolution::cases(0),
         "conv2d_input_gradient" => convolution::cases(1),
         "conv2d_weight_gradient" => convolution::cases(2),
@@ -269,14 +279,10 @@ pub fn cases(info: &OpInfo) -> Vec<Case> {
 pub fn build(case: &Case) -> Result<(Graph, NodeId), GraphError> {
     let graph = Graph::new(DType::F32);
     let input = |(i, (shape, how)): (usize, &(Vec<usize>, Draw))| {
-        graph.input(&i.to_string(), dtype(*how), shape)
+        graph.input(&i.to_string(), how.dtype(DType::F32), shape)
     };
     let inputs: Vec<_> = case.inputs.iter().enumerate().map(input).collect::<Result<_, _>>()?;
     let output = (case.build)(&graph, &inputs)?;
     graph.output("output", output)?;
     Ok((graph, output))
-}
-
-fn dtype(how: Draw) -> DType {
-    if matches!(how, Draw::Index(_)) { DType::I32 } else { DType::F32 }
 }

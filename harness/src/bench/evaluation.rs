@@ -59,9 +59,9 @@ impl Pair {
         background: Background,
         steps: u64,
     ) -> Result<Self, WorkError> {
-        let (dense, _) = work.learner(kernels.clone(), Mode::Dense, background)?;
+        let (dense, _) = work.learner(kernels.clone(), Mode::Dense, background, "f32")?;
         let (mut structured, source) =
-            work.learner(kernels.clone(), Mode::Structured, background)?;
+            work.learner(kernels.clone(), Mode::Structured, background, "f32")?;
         structured.learn(&source, steps)?;
         let probe = Probe::all_positions(&work.data(background), 0);
         let (times, positions, difference) = (Default::default(), 0, 0.0);

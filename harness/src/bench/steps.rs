@@ -37,6 +37,7 @@ impl Work {
         kernels: Choice,
         mode: Mode,
         background: Background,
+        storage: &str,
     ) -> Result<(Box<dyn Learner>, Source), WorkError> {
         let missing = |what: &str, name: &str| WorkError::Missing(format!("{what} `{name}`"));
         let given = |pairs: Vec<(&str, Value)>| -> Vec<(String, Value)> {
@@ -48,7 +49,8 @@ impl Work {
         let entry =
             speck_learners::find("gradient").ok_or_else(|| missing("learner", "gradient"))?;
         let batch = i64::try_from(self.batch).unwrap_or(i64::MAX);
-        let settings = [("rate", Value::Float(0.001)), ("batch", Value::Int(batch))];
+        let storage = ("storage", Value::Text(storage.to_owned()));
+        let settings = [("rate", Value::Float(0.001)), ("batch", Value::Int(batch)), storage];
         let settings = resolve(entry.dimensions, &given(settings.to_vec()))?;
         let source = Source::new(&self.data(background), self.batch, 0);
         let setup = Setup {
@@ -148,6 +150,8 @@ pub struct Timing {
     pub work: &'static str,
     /// `dense`: every pixel computed; `structured`: what differs; or `auto`.
     pub mode: &'static str,
+    /// What products read: `f32`, `bf16` or `f16`.
+    pub storage: &'static str,
     /// Threads.
     pub threads: usize,
     /// Samples a step.
@@ -184,6 +188,7 @@ pub enum WorkError {
 pub struct Subject {
     work: &'static Work,
     mode: Mode,
+    storage: &'static str,
     learner: Box<dyn Learner>,
     source: Source,
     times: Vec<f64>,
@@ -199,10 +204,11 @@ impl Subject {
         kernels: Choice,
         mode: Mode,
         background: Background,
+        storage: &'static str,
     ) -> Result<Self, WorkError> {
-        let (mut learner, source) = work.learner(kernels, mode, background)?;
+        let (mut learner, source) = work.learner(kernels, mode, background, storage)?;
         learner.learn(&source, 2)?;
-        Ok(Subject { work, mode, learner, source, times: Vec::new() })
+        Ok(Subject { work, mode, storage, learner, source, times: Vec::new() })
     }
 
     /// Times one step.
@@ -233,6 +239,7 @@ impl Subject {
                 Mode::Structured => "structured",
                 Mode::Auto => "auto",
             },
+            storage: self.storage,
             threads: peaks.threads,
             batch: self.work.batch,
             ms_median: middle * 1e3,

@@ -8,7 +8,7 @@ use crate::bench::steps::{Subject, Timing, WORKS, Work};
 use crate::bench::{self, Peaks, large};
 use crate::data::{Background, background};
 use crate::files::write_atomically;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use speck_engine::OpInfo;
 use speck_engine::kernels::Choice;
 use speck_learners::drift::{Drift, OPTIMIZERS, measure};
@@ -71,6 +71,10 @@ pub(super) struct StepsArguments {
     /// Threads [default: as many as the machine has].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// In what the operands of products are stored: f32, bf16, f16; of several,
+    /// steps are timed in turn.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
+    storage: Vec<Storage>,
     /// Seconds for each work.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
@@ -80,6 +84,23 @@ pub(super) struct StepsArguments {
     /// One JSON object a work.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Storage {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Storage {
+    fn name(self) -> &'static str {
+        match self {
+            Storage::F32 => "f32",
+            Storage::Bf16 => "bf16",
+            Storage::F16 => "f16",
+        }
+    }
 }
 
 #[derive(Args)]
@@ -316,9 +337,10 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
         let peaks = Peaks::measure();
         if !arguments.json {
             say(&format!(
-                "{}\n{:10}{:>7}{:>12}{:>12}{:>7}{:>14}{:>10}{:>7}\n",
+                "{}\n{:10}{:>5}{:>7}{:>12}{:>12}{:>7}{:>14}{:>10}{:>7}\n",
                 peaks_line(&peaks),
                 "work",
+                "",
                 "batch",
                 "median ms",
                 "least ms",
@@ -330,16 +352,24 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
         }
         for work in chosen {
             let failed = |error: bench::steps::WorkError| usage(error.to_string());
-            let mut subject =
-                Subject::new(work, kernels.clone(), arguments.mode.into(), arguments.background)
-                    .map_err(failed)?;
-            while subject.timed().0 < arguments.seconds || subject.timed().1 < FEWEST {
-                subject.step().map_err(failed)?;
+            let (mode, background) = (arguments.mode.into(), arguments.background);
+            let subject = |storage: &Storage| {
+                Subject::new(work, kernels.clone(), mode, background, storage.name())
+            };
+            let subjects = arguments.storage.iter().map(subject);
+            let mut subjects: Vec<_> = subjects.collect::<Result<_, _>>().map_err(failed)?;
+            let wanted = |subject: &Subject| {
+                subject.timed().0 < arguments.seconds || subject.timed().1 < FEWEST
+            };
+            while subjects.iter().any(wanted) {
+                subjects.iter_mut().try_for_each(Subject::step).map_err(failed)?;
             }
-            let timing = subject.timing(&peaks);
-            match arguments.json {
-                true => say(&format!("{}\n", serde_json::json!(timing)))?,
-                false => say(&step_line(&timing))?,
+            for subject in &subjects {
+                let timing = subject.timing(&peaks);
+                match arguments.json {
+                    true => say(&format!("{}\n", serde_json::json!(timing)))?,
+                    false => say(&step_line(&timing))?,
+                }
             }
         }
         Ok(())
@@ -349,8 +379,9 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
 
 fn step_line(timing: &Timing) -> String {
     format!(
-        "{:10}{:>7}{:>12.2}{:>12.2}{:>7}{:>14.0}{:>10.1}{:>6.0}%\n",
+        "{:10}{:>5}{:>7}{:>12.2}{:>12.2}{:>7}{:>14.0}{:>10.1}{:>6.0}%\n",
         timing.work,
+        timing.storage,
         timing.batch,
         timing.ms_median,
         timing.ms_min,

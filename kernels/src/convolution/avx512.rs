@@ -156,20 +156,33 @@ unsafe fn correlate_tile<const R: usize, const V: usize>(job: &correlate::TileJo
         weights = weights.wrapping_add(job.weight_step);
     }
     for v in 0..V {
-        let correlate::Lanes { stored, results, .. } = job.vectors[v];
         for row in 0..R {
-            // SAFETY: a row is writable from `stored` on for as many elements
-            // as there are results; the mask leaves out the others.
+            // SAFETY: a row is writable from where the vector is stored for as many
+            // elements as there are results.
             unsafe {
-                let out = job.out.add(row * job.out_step + stored as usize);
-                if results == 0xffff {
-                    _mm512_storeu_ps(out, sums[row][v]);
-                } else {
-                    let packed = _mm512_maskz_compress_ps(results as __mmask16, sums[row][v]);
-                    let first = ((1u32 << results.count_ones()) - 1) as __mmask16;
-                    _mm512_mask_storeu_ps(out, first, packed);
-                }
+                store_results(job.out.add(row * job.out_step), &job.vectors[v], sums[row][v]);
             }
+        }
+    }
+}
+
+/// Stores the lanes of a vector that are results.
+///
+/// # Safety
+/// `row` is writable from where they are stored for as many elements.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+#[inline]
+pub(super) unsafe fn store_results(row: *mut f32, lanes: &correlate::Lanes, sums: __m512) {
+    let correlate::Lanes { stored, results, .. } = *lanes;
+    // SAFETY: the caller's promise; the mask leaves out what is no result.
+    unsafe {
+        let out = row.add(stored as usize);
+        if results == 0xffff {
+            _mm512_storeu_ps(out, sums);
+        } else {
+            let packed = _mm512_maskz_compress_ps(results as __mmask16, sums);
+            let first = ((1u32 << results.count_ones()) - 1) as __mmask16;
+            _mm512_mask_storeu_ps(out, first, packed);
         }
     }
 }
@@ -242,7 +255,7 @@ unsafe fn reduce_tile<const R: usize, const K: usize>(job: &reduce::TileJob) {
 /// 23 instructions, where each by itself would take 8 and a scalar addition.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
 #[inline]
-fn add_lanes([a, b, c, d, e, f, g, h]: [__m512; 8]) -> __m256 {
+pub(super) fn add_lanes([a, b, c, d, e, f, g, h]: [__m512; 8]) -> __m256 {
     // In each 128-bit lane: a a b b → a b a b.
     let two = |a, b| _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     // a b a b, c d c d → a b c d.

@@ -34,6 +34,7 @@ mod channels_last;
 #[cfg(target_arch = "x86_64")]
 mod correlate;
 pub mod gpu;
+pub mod half;
 #[cfg(target_arch = "x86_64")]
 mod im2col;
 #[cfg(target_arch = "x86_64")]
@@ -248,5 +249,12 @@ pub static CONV2D_WEIGHT_GRADIENT: Kernel<Convolution> = Kernel {
 
 /// The kernels of this family.
 pub fn kernels() -> Vec<KernelStatus> {
-    vec![CONV2D.status(), CONV2D_INPUT_GRADIENT.status(), CONV2D_WEIGHT_GRADIENT.status()]
+    vec![
+        CONV2D.status(),
+        CONV2D_INPUT_GRADIENT.status(),
+        CONV2D_WEIGHT_GRADIENT.status(),
+        half::CONV2D_HALF.status(),
+        half::CONV2D_INPUT_GRADIENT_HALF.status(),
+        half::CONV2D_WEIGHT_GRADIENT_HALF.status(),
+    ]
 }

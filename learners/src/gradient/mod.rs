@@ -1,11 +1,17 @@
 //! Gradient descent: a step is one program that renders the batch, runs the
 //! model, takes the loss, its gradient, and the optimizer's update.
 
+mod adapters;
 mod calibration;
+mod guidance;
 pub mod initializers;
+pub mod landscape;
 mod loading;
 pub mod losses;
+pub mod meta;
 pub mod optimizers;
+mod precision;
+pub mod pretexts;
 mod recorded;
 pub mod regularizers;
 pub mod schedules;
@@ -24,9 +30,10 @@ use crate::predictor::Predictor;
 use crate::rows::Rows;
 use crate::trainer::{Pace, Stepper, Trainer};
 use crate::{
-    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEPS, Setup, port,
-    screen,
+    BATCH, Description, Learner, LearnerEntry, LearnerError, ORIGIN, PATIENCE, SEED, STEPS, Setup,
+    port, screen,
 };
+use precision::Precision;
 use schedules::Place;
 use search::{Loss, Objective, Search, Searcher};
 use speck_engine::kernels::Choice;
@@ -68,6 +75,12 @@ const OWN: Own = Own {
         schedules::WARM_UP[0],
         schedules::WARM_UP[1],
         schedules::WARM_UP[2],
+        Dimension::int(
+            "schedule_offset",
+            "steps of the schedule and its warm-up that lie before the first step, in a later part of a longer training",
+            (0, 100_000_000),
+            0,
+        ),
         Dimension {
             name: "groups",
             doc: "parameters with settings of their own: \"PATTERN: rate=0.1, weight_decay=0\", \"PATTERN: frozen\", \"PATTERN: ascend\" (up the loss); the first pattern that fits, `*` standing for anything",
@@ -77,6 +90,8 @@ const OWN: Own = Own {
         loading::DIMENSIONS[0],
         loading::DIMENSIONS[1],
         Dimension::bool("maximize", "whether weights climb the loss", false),
+        precision::PRECISION[0],
+        precision::PRECISION[1],
         training::GRADIENTS[0],
         training::GRADIENTS[1],
         training::GRADIENTS[2],
@@ -89,6 +104,24 @@ const OWN: Own = Own {
         training::WEIGHTS[3],
         training::WEIGHTS[4],
         training::WEIGHTS[5],
+        Dimension {
+            name: "pretext",
+            doc: "what is learned in place of the task: none for the task itself",
+            kind: Kind::Entry(pretexts::PARTS),
+            default: DefaultValue::Text(pretexts::NONE),
+        },
+        Dimension {
+            name: "meta",
+            doc: "what is learned from the tasks that the samples of a batch belong to; none: there is one task",
+            kind: Kind::Entry(meta::PARTS),
+            default: DefaultValue::Text(meta::NONE),
+        },
+        guidance::DIMENSIONS[0],
+        guidance::DIMENSIONS[1],
+        guidance::DIMENSIONS[2],
+        adapters::DIMENSIONS[0],
+        adapters::DIMENSIONS[1],
+        adapters::DIMENSIONS[2],
         Dimension {
             name: "rows",
             doc: "what becomes of weights without a gradient where a layer is updated by rows: all rows in every step, brought up to date when next read (the same numbers to rounding), or left as they are",
@@ -143,11 +176,17 @@ struct Steering {
     /// What each of the trainer's programs does.
     made: Vec<Due>,
     total: u64,
+    /// Steps of the schedules before the first step.
+    offset: u64,
 }
 
 impl Steering {
+    fn place(&self, group: &Group, step: u64) -> Place {
+        Place { base: group.rate, step: step + self.offset, total: self.total }
+    }
+
     fn rate(&self, group: &Group, state: &State, step: u64) -> f64 {
-        let place = Place { base: group.rate, step, total: self.total };
+        let place = self.place(group, step);
         let memory = match &group.memory {
             Some(name) => state.get(name).and_then(|slot| slot.values::<f64>()),
             None => None,
@@ -173,7 +212,7 @@ impl Pace for Steering {
     fn observe(&self, state: &mut State, step: u64, loss: f64) {
         for group in &self.training.groups {
             let Some(name) = &group.memory else { continue };
-            let place = Place { base: group.rate, step, total: self.total };
+            let place = self.place(group, step);
             let slot = state.get_mut(name);
             if let Some(memory) = slot.and_then(|slot| slot.values_mut::<f64>()) {
                 group.schedule.observe(place, loss, memory);
@@ -186,15 +225,17 @@ impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
         let Setup { model, shape, seed, kernels, float, mode } = setup;
         let training = Training::new(settings)?;
+        meta::check(settings, shape.samples)?;
         let search = training.search()?;
+        Precision::new(settings).check(search.is_some())?;
         let all = training.all();
         let parts =
             Parts { settings, training: &training, model: &*model, shape, float, rows: true };
-        let Step { graph, parameters, rows, plan, clocks, .. } = match &search {
+        let Step { graph, parameters, weights, rows, plan, clocks, .. } = match &search {
             None => parts.step(all, mode)?,
             Some(_) => parts.gradient(mode)?,
         };
-        training.check(parameters.iter().map(|(name, _)| name.as_str()))?;
+        training.check(weights.iter().map(|(name, _)| name.as_str()))?;
         let loss = losses::chosen(settings);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
@@ -202,7 +243,7 @@ impl Gradient {
         let mut state = State::initialise(&graph, seed);
         let words = vec![seed as u32 as i32, (seed >> 32) as u32 as i32];
         state.set(SEED, Tensor::from_i32(&[2], words))?;
-        for (name, node) in &parameters {
+        for (name, node) in &weights {
             let ty = graph.ty(*node);
             if ty.rank() > 1
                 && let Some(values) = training.initial(name, &ty.shape, seed)
@@ -211,6 +252,16 @@ impl Gradient {
             }
         }
         loading::load(settings, &mut state)?;
+        // Training that is bound to where it began begins here.
+        for (name, _) in &weights {
+            for slot in [ORIGIN, pretexts::TARGET].map(|prefix| format!("{prefix}{name}")) {
+                if let Some(began) = state.get(name).cloned()
+                    && state.get(&slot).is_some()
+                {
+                    state.set(&slot, began)?;
+                }
+            }
+        }
         for group in &training.groups {
             let Some(name) = &group.memory else { continue };
             let memory = group.schedule.memory();
@@ -249,7 +300,12 @@ impl Gradient {
                 batch: SpeckBatch::new(shape),
                 parameters: parameters.iter().map(|(_, node)| graph.ty(*node).elements()).sum(),
             },
-            pace: Steering { training, made: vec![all], total },
+            pace: Steering {
+                training,
+                made: vec![all],
+                total,
+                offset: settings.usize("schedule_offset") as u64,
+            },
             plan,
             graph,
             settings: settings.clone(),

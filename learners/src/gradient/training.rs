@@ -1,7 +1,6 @@
 //! What the settings say about training, apart from the loss: optimizers for
 //! groups of parameters, what is done to gradients before and to weights after.
 
-use super::ENTRY;
 use super::initializers::{self, Calibration, Initializer, Weights};
 use super::optimizers::{self, Optimizer, Update};
 use super::regularizers::Regularizers;
@@ -9,6 +8,7 @@ use super::schedules::{self, Schedule};
 use super::search::Search;
 use super::update::{Clock, Curvature, Site, moment};
 use super::uphill::uphill;
+use super::{ENTRY, adapters, guidance, meta, pretexts};
 use crate::port;
 use speck_engine::kernels::rows::rule::Rule;
 use speck_engine::{Graph, GraphError, Initial, NodeId, Program, RunError};
@@ -129,6 +129,10 @@ pub(super) struct Training {
     average_every: u64,
     sam: f64,
     sam_adaptive: bool,
+    /// Whether a step looks at all weights; whether it moves them by adapters, or
+    /// for something else than the task.
+    bound: bool,
+    adapted: bool,
 }
 
 /// Where updates are appended.
@@ -176,6 +180,10 @@ impl Training {
             average_every: settings.usize("average_every") as u64,
             sam: settings.float("sam"),
             sam_adaptive: settings.bool("sam_adaptive"),
+            bound: guidance::binds_weights(settings),
+            adapted: adapters::wanted(settings)
+                || pretexts::wanted(settings)
+                || meta::wanted(settings),
         })
     }
 
@@ -229,8 +237,8 @@ impl Training {
         let plain = self.plain() && self.regularizers.are_of_the_loss();
         if self.groups.len() > 1 || self.groups[0].ascend || !plain {
             let message = "searches for the loss's minimum by itself: no groups, maximize, \
-                           clip_*, accumulate, lookahead, average, sam, gradient_noise or \
-                           *_norm go with it";
+                           clip_*, accumulate, lookahead, average, sam, gradient_noise, \
+                           *_norm, adapters, pretext or meta go with it";
             return Err(SettingError::new("optimizer", message));
         }
         Ok(Some(search))
@@ -240,7 +248,7 @@ impl Training {
     pub fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
         match self.groups.as_slice() {
             [only] if !only.ascend && only.momentum.is_none() => {
-                let plain = self.plain() && self.regularizers.leave_rows();
+                let plain = self.plain() && self.regularizers.leave_rows() && !self.bound;
                 only.optimizer.rows().filter(|_| plain)
             }
             _ => None,
@@ -250,7 +258,8 @@ impl Training {
     /// Whether gradients go to the optimizer as they are, and weights stay as it
     /// leaves them.
     fn plain(&self) -> bool {
-        let bare = self.clip == [0.0; 3] && self.accumulate == 1 && self.lookahead == 0;
+        let bare =
+            !self.adapted && self.clip == [0.0; 3] && self.accumulate == 1 && self.lookahead == 0;
         bare && matches!(self.average, Average::None) && self.sam == 0.0
     }
 

@@ -5,7 +5,7 @@
 use super::PADDED;
 use speck_engine::op::{Case, Draw};
 use speck_engine::ops::Window;
-use speck_engine::{Graph, GraphError, NodeId};
+use speck_engine::{DType, Graph, GraphError, NodeId};
 
 const VALUE: Draw = Draw::Uniform(-1.0, 1.0);
 const PLAIN: Window = Window { padding: [0, 0], ..PADDED };
@@ -122,26 +122,59 @@ const ZEROS: [(&str, f64); 3] = [
 /// The cases of pass 0 (forward), 1 (gradient of the image) or 2 (of the
 /// weight).
 pub(super) fn cases(pass: usize) -> Vec<Case> {
-    let case = |size: &Size, name: &'static str, first: Draw| {
-        let operands = match pass {
-            0 => [size.image, size.weight],
-            1 => [size.output, size.weight],
-            _ => [size.image, size.output],
-        };
-        let [a, b] = &operands;
-        Case::new(name, &[(a, first), (b, VALUE)], size.build[pass])
-    };
-    let dense = SIZES.iter().map(|size| case(size, size.name, VALUE));
+    let dense = SIZES.iter().map(|size| case(pass, size, size.name, [VALUE; 2]));
     let zeros = ZEROS.iter().map(|(name, zeros)| {
-        case(&SPARSE, name, Draw::Sparse { low: -1.0, high: 1.0, zeros: *zeros })
+        let sparse = Draw::Sparse { low: -1.0, high: 1.0, zeros: *zeros };
+        case(pass, &SPARSE, name, [sparse, VALUE])
     });
     dense.chain(zeros).collect()
+}
+
+fn case(pass: usize, size: &Size, name: &'static str, [first, second]: [Draw; 2]) -> Case {
+    let operands = match pass {
+        0 => [size.image, size.weight],
+        1 => [size.output, size.weight],
+        _ => [size.image, size.output],
+    };
+    let [a, b] = &operands;
+    Case::new(name, &[(a, first), (b, second)], size.build[pass])
+}
+
+/// The same of operands stored in 16 bits, of a few sizes.
+const HALF: [(&str, &str, DType); 7] = [
+    ("bf16, 3→8 at 64×64", "3→8 at 64×64", DType::Bf16),
+    ("bf16, 32→32 at 32×32", "32→32 at 32×32", DType::Bf16),
+    ("bf16, 64→64 at 32×32", "64→64 at 32×32", DType::Bf16),
+    ("bf16, 128→128 at 16×16", "128→128 at 16×16", DType::Bf16),
+    ("bf16, 1×1, 64→64 at 32×32", "1×1, 64→64 at 32×32", DType::Bf16),
+    ("bf16, stride 2, 32→64 at 32×32", "stride 2, 32→64 at 32×32", DType::Bf16),
+    ("f16, 64→64 at 32×32", "64→64 at 32×32", DType::F16),
+];
+
+/// As [`cases`], of operands stored in 16 bits.
+pub(super) fn half_cases(pass: usize) -> Vec<Case> {
+    let found = |name: &str| SIZES.iter().find(|size| size.name == name);
+    let half = HALF.iter().filter_map(|(name, size, dtype)| {
+        Some(case(pass, found(size)?, name, [Draw::Stored(*dtype); 2]))
+    });
+    half.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::build;
     use super::*;
+
+    #[test]
+    fn every_size_of_16_bits_is_one_of_32() {
+        for pass in 0..3 {
+            let cases = half_cases(pass);
+            assert_eq!(cases.len(), HALF.len());
+            for case in &cases {
+                build(case).expect(case.name);
+            }
+        }
+    }
 
     #[test]
     fn every_size_fits_all_three_passes() {

@@ -8,7 +8,6 @@
 //!   takes numbers below 2⁻¹²⁶ for 0, in operands and sums.
 //! * `WIDENED`: both operands are turned into f32, and multiplied as such. For f16
 //!   that is what `PAIRS` does too.
-
 //!
 //! GFLOP/s on a two-core AVX-512 server (Zen 5), medians of interleaved rounds of
 //! one run, on one and on two threads:
@@ -31,77 +30,22 @@
 
 use super::super::avx512::{Avx512, last_mask};
 use super::super::packed::{self, PackJob, Tile, TileJob};
-use super::{MatmulShape, Routine, Storage};
+use super::widened::{self, Wide};
+use super::{MatmulShape, Routine, Storage, Taker};
 use crate::parallel::{GRAIN, Shared, for_parts};
+use crate::storage::pair;
 use std::arch::x86_64::*;
 use std::array::from_fn;
 use std::ops::Range;
 
 /// The routine that widens.
-pub(super) const WIDENED: Routine<f32> = Routine { run: run_widened, scratch: scratch_widened };
+pub(super) const WIDENED: Routine<f32> = widened::routine::<Avx512>();
 /// The routine that multiplies pairs of bf16, and widens f16.
-pub(super) const PAIRS: Routine<f32> = Routine { run: run_pairs, scratch: scratch_pairs };
+pub(super) const PAIRS: Routine<f32> =
+    Routine { run: run_pairs, scratch: scratch_pairs, report: Some(report_pairs) };
 
-/// Values of all operands, from the first to the last one.
-fn extents(shape: &MatmulShape) -> [usize; 2] {
-    let last = shape.batch.saturating_sub(1);
-    [last * shape.a_stride + shape.m * shape.k, last * shape.b_stride + shape.k * shape.n]
-}
-
-fn scratch_widened(shape: &MatmulShape) -> usize {
-    extents(shape).iter().sum::<usize>() + packed::scratch::<Avx512>(shape)
-}
-
-/// # Safety
-/// The processor has AVX-512 F, DQ, BW and VL.
-unsafe fn run_widened(
-    shape: &MatmulShape,
-    storage: Storage,
-    a: &[u16],
-    b: &[u16],
-    out: &mut [f32],
-    scratch: &mut [f32],
-) {
-    shape.check_operands(a, b);
-    let [a_length, b_length] = extents(shape);
-    let (a, b) = match shape.elements() {
-        0 => (&[][..], &[][..]),
-        _ => (&a[..a_length], &b[..b_length]),
-    };
-    let (wide_a, scratch) = scratch.split_at_mut(a.len());
-    let (wide_b, scratch) = scratch.split_at_mut(b.len());
-    for (from, to) in [(a, &mut *wide_a), (b, &mut *wide_b)] {
-        let to = Shared::new(to);
-        for_parts(from.len(), GRAIN, |range| {
-            // SAFETY: the ranges lie in the array and do not overlap; the rest is
-            // the caller's promise.
-            unsafe { widen(storage, &from[range.clone()], to.part(range)) };
-        });
-    }
-    // SAFETY: the caller's promise.
-    unsafe { packed::run::<Avx512>(shape, wide_a, wide_b, out, scratch) }
-}
-
-/// # Safety
-/// The processor has AVX-512 F; `to` is as long as `from`.
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-unsafe fn widen(storage: Storage, from: &[u16], to: &mut [f32]) {
-    let whole = from.len() / 16 * 16;
-    for i in (0..whole).step_by(16) {
-        // SAFETY: 16 values from `i` on are there, on both sides.
-        unsafe {
-            let bits = _mm256_loadu_si256(from.as_ptr().add(i).cast());
-            let values = match storage {
-                Storage::F16 => _mm512_cvtph_ps(bits),
-                Storage::Bf16 => {
-                    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
-                }
-            };
-            _mm512_storeu_ps(to.as_mut_ptr().add(i), values);
-        }
-    }
-    let rest = from[whole..].iter().zip(&mut to[whole..]);
-    rest.for_each(|(bits, value)| *value = storage.load(*bits));
+impl Wide for Avx512 {
+    const NAME: &'static str = "avx512";
 }
 
 /// Where the pairs of an operand come from.
@@ -147,7 +91,6 @@ impl Pairing {
     /// lacks its second value gets a 0.
     fn put_together(&self, values: &[u16], to: &mut [f32]) {
         let (lanes, depth, pairs) = (self.lanes, self.depth, self.depth.div_ceil(2));
-        let pair = |low: u16, high: u16| f32::from_bits(u32::from(low) | u32::from(high) << 16);
         let (lines, length) = if self.side_by_side { (lanes, pairs) } else { (pairs, lanes) };
         let target = Shared::new(to);
         let most = (GRAIN / length.max(1)).max(1);
@@ -196,7 +139,7 @@ fn scratch_pairs(shape: &MatmulShape) -> usize {
         [0, 1].map(|b| packed::scratch::<Pairs>(&paired(shape, [strides[0][a], strides[1][b]])))
     });
     let most = plans.iter().flatten().max().copied().unwrap_or(0);
-    (copies + most).max(scratch_widened(shape))
+    (copies + most).max(widened::scratch::<Avx512>(shape))
 }
 
 /// # Safety
@@ -209,9 +152,35 @@ unsafe fn run_pairs(
     out: &mut [f32],
     scratch: &mut [f32],
 ) {
+    assert_eq!(out.len(), shape.elements(), "length of the product");
+    // SAFETY: the caller's promise.
+    unsafe {
+        report_pairs(
+            shape,
+            storage,
+            a,
+            b,
+            out.as_mut_ptr(),
+            scratch,
+            &|_: Range<usize>, _: *mut u8| {},
+        )
+    }
+}
+
+/// # Safety
+/// As [`run_pairs`], and as [`super::super::Routine::report`] says.
+unsafe fn report_pairs(
+    shape: &MatmulShape,
+    storage: Storage,
+    a: &[u16],
+    b: &[u16],
+    out: *mut f32,
+    scratch: &mut [f32],
+    taker: &dyn Taker,
+) {
     if storage == Storage::F16 || shape.elements() == 0 {
         // SAFETY: the caller's promise.
-        return unsafe { run_widened(shape, storage, a, b, out, scratch) };
+        return unsafe { widened::report::<Avx512>(shape, storage, a, b, out, scratch, taker) };
     }
     shape.check_operands(a, b);
     let [pairing_a, pairing_b] = Pairing::of(shape);
@@ -228,7 +197,10 @@ unsafe fn run_pairs(
     let pairs_a = pairing_a.in_place(a).unwrap_or(copy_a);
     let pairs_b = pairing_b.in_place(b).unwrap_or(copy_b);
     // SAFETY: the caller's promise.
-    unsafe { packed::run::<Pairs>(&paired(shape, strides), pairs_a, pairs_b, out, scratch) }
+    unsafe {
+        let shape = paired(shape, strides);
+        packed::report::<Pairs>(&shape, pairs_a, pairs_b, out, scratch, taker);
+    }
 }
 
 /// The tile of `avx512`, with pairs in place of values.

@@ -9,19 +9,23 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod scalar;
-mod storage;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod widened;
 
-pub use storage::Storage;
+pub use crate::storage::Storage;
 
-use super::MatmulShape;
+use super::{MatmulShape, Taker};
 use crate::isa::Isa;
 use crate::real::Real;
 use crate::variant::{Kernel, Signature, Variant};
 
 /// `run(shape, storage, a, b, out, scratch)`.
 pub type Run<T> = unsafe fn(&MatmulShape, Storage, &[u16], &[u16], &mut [T], &mut [T]);
+
+/// `report(shape, storage, a, b, out, scratch, taker)`.
+pub type Report<T> = unsafe fn(&MatmulShape, Storage, &[u16], &[u16], *mut T, &mut [T], &dyn Taker);
 
 /// One way to multiply.
 #[derive(Clone, Copy)]
@@ -34,6 +38,11 @@ pub struct Routine<T> {
     pub run: Run<T>,
     /// How many elements of scratch `run` needs.
     pub scratch: fn(&MatmulShape) -> usize,
+    /// As [`super::Routine::report`], of operands stored in 16 bits.
+    ///
+    /// # Safety
+    /// As for [`super::Routine::report`].
+    pub report: Option<Report<T>>,
 }
 
 /// The signature of [`MATMUL_HALF`].
@@ -51,6 +60,8 @@ pub static MATMUL_HALF: Kernel<MatmulHalf> = Kernel {
         Variant { name: "avx512_bf16", isa: Isa::Avx512Bf16, run: avx512::PAIRS },
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::WIDENED },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2F16c, run: widened::routine::<super::Avx2>() },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::routine() },
     ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::routine() }],

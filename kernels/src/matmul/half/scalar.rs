@@ -5,7 +5,7 @@ use crate::real::Real;
 
 /// The routine for `T`.
 pub(super) const fn routine<T: Real>() -> Routine<T> {
-    Routine { run: run::<T>, scratch: |_| 0 }
+    Routine { run: run::<T>, scratch: |_| 0, report: None }
 }
 
 /// `out[i, j] = Σ_p a[i, p] · b[p, j]`, `p` ascending.

@@ -1,4 +1,4 @@
-//! Every variant against `scalar`, and the formats by value.
+//! Every variant against `scalar`.
 
 use super::super::MatmulShape;
 use super::{MATMUL_HALF, Storage};
@@ -6,41 +6,6 @@ use crate::parallel::tests::on_one_and_two_threads;
 use crate::testing::{assert_close, assert_same, poisoned, random};
 
 const BOTH: [Storage; 2] = [Storage::F16, Storage::Bf16];
-
-#[test]
-fn every_stored_value_comes_back() {
-    for storage in BOTH {
-        for bits in 0..=u16::MAX {
-            let value = storage.load(bits);
-            match value.is_nan() {
-                true => assert!(storage.load(storage.store(value)).is_nan()),
-                false => assert_eq!(storage.store(value), bits, "{storage:?} {value}"),
-            }
-        }
-    }
-    let by_value = [(0x3c00, 1.0), (0xc000, -2.0), (1, 5.960_464_5e-8), (0x7bff, 65504.0)];
-    for (bits, value) in by_value {
-        assert_eq!(Storage::F16.load(bits), value);
-    }
-    assert_eq!(Storage::Bf16.load(0x3fc0), 1.5);
-    assert_eq!([65519.0, 65520.0].map(|x| Storage::F16.store(x)), [0x7bff, 0x7c00]);
-}
-
-/// Half a unit of the last place: 2⁻¹² of f16 and 2⁻⁹ of bf16, relative to the
-/// power of two above; ties to even.
-#[test]
-fn storing_rounds_to_nearest() {
-    for (storage, unit) in [(Storage::F16, 2f32.powi(-11)), (Storage::Bf16, 2f32.powi(-8))] {
-        for value in random::<f32>(7, 10_000, -4.0, 4.0) {
-            let error = (storage.load(storage.store(value)) - value).abs();
-            assert!(error <= value.abs() * unit, "{storage:?} {value}");
-        }
-        let step = 2.0 * unit;
-        for (tie, want) in [(1.0 + 0.5 * step, 1.0), (1.0 + 1.5 * step, 1.0 + 2.0 * step)] {
-            assert_eq!(storage.load(storage.store(tie)), want, "{storage:?}");
-        }
-    }
-}
 
 /// Holds every variant to a few roundings of `Σ |a| |b|`, at any alignment.
 fn check(shape: &MatmulShape, storage: Storage) {

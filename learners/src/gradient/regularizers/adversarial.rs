@@ -114,6 +114,10 @@ impl Adversarial {
 }
 
 impl Regularizer for Adversarial {
+    fn is_of_the_model(&self) -> bool {
+        true
+    }
+
     fn value(&self, scene: &Scene<'_>, of: &Learned<'_>, value: NodeId) -> Built {
         let graph = scene.graph;
         let changed = self.changed(scene, of.image, value)?;

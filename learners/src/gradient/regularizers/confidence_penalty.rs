@@ -39,6 +39,10 @@ struct ConfidencePenalty {
 }
 
 impl Regularizer for ConfidencePenalty {
+    fn is_of_the_model(&self) -> bool {
+        true
+    }
+
     fn value(&self, scene: &Scene<'_>, of: &Learned<'_>, value: NodeId) -> Built {
         let graph = scene.graph;
         if !self.softmax {

@@ -22,6 +22,10 @@ struct DropConnect {
 }
 
 impl Regularizer for DropConnect {
+    fn is_of_the_model(&self) -> bool {
+        true
+    }
+
     fn weight(&self, scene: &Scene<'_>, weight: NodeId) -> Built {
         scene.graph.dropout(weight, self.rate, scene.random[0], scene.random[1])
     }

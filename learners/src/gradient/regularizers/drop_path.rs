@@ -23,6 +23,10 @@ struct DropPath {
 }
 
 impl Regularizer for DropPath {
+    fn is_of_the_model(&self) -> bool {
+        true
+    }
+
     fn model(&self, regularization: &mut Regularization<'_>) {
         regularization.path = self.rate;
     }

@@ -25,6 +25,10 @@ pub(super) const ENTRY: RegularizerEntry = RegularizerEntry {
 struct Drop(Dropped);
 
 impl Regularizer for Drop {
+    fn is_of_the_model(&self) -> bool {
+        true
+    }
+
     fn model(&self, regularization: &mut Regularization<'_>) {
         regularization.dropped = self.0;
     }

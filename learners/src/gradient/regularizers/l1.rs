@@ -22,6 +22,10 @@ struct L1 {
 }
 
 impl Regularizer for L1 {
+    fn is_of_the_model(&self) -> bool {
+        true
+    }
+
     fn value(&self, scene: &Scene<'_>, of: &Learned<'_>, value: NodeId) -> Built {
         let graph = scene.graph;
         of.weights(graph).try_fold(value, |value, weight| {

@@ -23,6 +23,7 @@ mod spectral_norm;
 mod weight_noise;
 
 use super::update::{Site, Update};
+use super::{meta, pretexts};
 use crate::screen::Screen;
 use speck_engine::{Graph, GraphError, NodeId};
 use speck_models::{Dimension, Regularization, SettingError, Settings};
@@ -92,6 +93,12 @@ pub trait Regularizer: Send + Sync {
     /// optimizer leaves them, so that they can be updated by rows.
     fn leaves_rows(&self) -> bool {
         true
+    }
+
+    /// Whether it changes the model or what the model's own loss is: what learns
+    /// something in place of that loss leaves it out, and is refused.
+    fn is_of_the_model(&self) -> bool {
+        false
     }
 
     /// Whether it is part of the loss, so that optimizers that search can be used.
@@ -221,9 +228,21 @@ pub(super) struct Regularizers(Vec<Box<dyn Regularizer>>);
 
 impl Regularizers {
     pub fn new(settings: &Settings) -> Result<Self, SettingError> {
+        let others = [("pretext", pretexts::wanted(settings)), ("meta", meta::wanted(settings))];
+        let instead = others.into_iter().find(|(_, wanted)| *wanted);
         let mut all = Vec::new();
         for entry in ALL {
-            all.extend((entry.make)(settings)?);
+            let made = (entry.make)(settings)?;
+            if let (Some(one), Some((other, _))) = (&made, instead)
+                && one.is_of_the_model()
+            {
+                let message = format!(
+                    "acts on the model under its own loss, which `{other}` does not take: \
+                     leave one of them out"
+                );
+                return Err(SettingError::new(entry.name, message));
+            }
+            all.extend(made);
         }
         Ok(Regularizers(all))
     }

@@ -24,6 +24,10 @@ struct WeightNoise {
 }
 
 impl Regularizer for WeightNoise {
+    fn is_of_the_model(&self) -> bool {
+        true
+    }
+
     fn weight(&self, scene: &Scene<'_>, weight: NodeId) -> Built {
         let noise = scene.normal(&scene.graph.shape(weight))?;
         scene.graph.add_scaled(weight, noise, self.deviation)

@@ -1,0 +1,91 @@
+//! Both operands turned into f32, and multiplied as such.
+
+use super::super::packed::{self, Tile};
+use super::{MatmulShape, Routine, Storage, Taker};
+use crate::parallel::{GRAIN, Shared, for_parts};
+use crate::storage::Widen;
+use crate::variant::Signature;
+use std::ops::Range;
+
+/// An instruction set in which products are computed and operands widened.
+pub(super) trait Wide: Tile {
+    /// The name of its variants.
+    const NAME: &'static str;
+}
+
+impl Wide for super::super::Avx2 {
+    const NAME: &'static str = "avx2";
+}
+
+/// The routine.
+pub(super) const fn routine<T: Wide>() -> Routine<f32> {
+    Routine { run: run::<T>, scratch: scratch::<T>, report: Some(report::<T>) }
+}
+
+/// Values of all operands, from the first to the last one.
+fn extents(shape: &MatmulShape) -> [usize; 2] {
+    let last = shape.batch.saturating_sub(1);
+    [last * shape.a_stride + shape.m * shape.k, last * shape.b_stride + shape.k * shape.n]
+}
+
+pub(super) fn scratch<T: Wide>(shape: &MatmulShape) -> usize {
+    extents(shape).iter().sum::<usize>() + packed::scratch::<T>(shape)
+}
+
+/// # Safety
+/// The processor has the instruction set of `T`.
+unsafe fn run<T: Wide>(
+    shape: &MatmulShape,
+    storage: Storage,
+    a: &[u16],
+    b: &[u16],
+    out: &mut [f32],
+    scratch: &mut [f32],
+) {
+    assert_eq!(out.len(), shape.elements(), "length of the product");
+    // SAFETY: the caller's promise.
+    unsafe {
+        report::<T>(
+            shape,
+            storage,
+            a,
+            b,
+            out.as_mut_ptr(),
+            scratch,
+            &|_: Range<usize>, _: *mut u8| {},
+        )
+    }
+}
+
+/// # Safety
+/// As [`run`], and as [`super::super::Routine::report`] says.
+pub(super) unsafe fn report<T: Wide>(
+    shape: &MatmulShape,
+    storage: Storage,
+    a: &[u16],
+    b: &[u16],
+    out: *mut f32,
+    scratch: &mut [f32],
+    taker: &dyn Taker,
+) {
+    shape.check_operands(a, b);
+    let [a_length, b_length] = extents(shape);
+    let (a, b) = match shape.elements() {
+        0 => (&[][..], &[][..]),
+        _ => (&a[..a_length], &b[..b_length]),
+    };
+    let (wide_a, scratch) = scratch.split_at_mut(a.len());
+    let (wide_b, scratch) = scratch.split_at_mut(b.len());
+    let widen: <Widen as Signature>::Run<f32> = storage.widen_as(T::NAME);
+    for (from, to) in [(a, &mut *wide_a), (b, &mut *wide_b)] {
+        let to = Shared::new(to);
+        for_parts(from.len(), GRAIN, |range| {
+            let from = &from[range.clone()];
+            // SAFETY: the ranges lie in the array and do not overlap; the rest is
+            // the caller's promise.
+            unsafe { widen(from.as_ptr(), to.part(range).as_mut_ptr(), from.len()) };
+        });
+    }
+    // SAFETY: the caller's promise.
+    unsafe { packed::report::<T>(shape, wide_a, wide_b, out, scratch, taker) }
+}
