@@ -29,7 +29,9 @@ impl Builder<'_> {
         let weight =
             self.parameter(&format!("{name}.weight"), &[outputs, inputs], initial.clone())?;
         let bias = self.parameter(&format!("{name}.bias"), &[outputs], initial)?;
-        self.graph.scoped(name, |graph| graph.linear(x, weight, Some(bias)))
+        let y = self.graph.scoped(name, |graph| graph.linear(x, weight, Some(bias)))?;
+        self.products.borrow_mut().push((format!("{name}.weight"), y));
+        Ok(y)
     }
 
     /// `name.weight` [channels, in, kernel, kernel] and `name.bias`; the image
@@ -65,10 +67,12 @@ impl Builder<'_> {
         let initial = default_initial(inputs * kernel * kernel);
         let shape = [channels, inputs, kernel, kernel];
         let weight = self.parameter(&format!("{name}.weight"), &shape, initial)?;
-        self.graph.scoped(name, |graph| {
+        let y = self.graph.scoped(name, |graph| {
             let window = Window { padding: [kernel / 2; 2], ..Window::default() };
             graph.conv2d(x, weight, window)
-        })
+        })?;
+        self.products.borrow_mut().push((format!("{name}.weight"), y));
+        Ok(y)
     }
 
     /// Batch norm over the second dimension, with PyTorch's four tensors.

@@ -64,6 +64,7 @@ pub struct Builder<'a> {
     pub regularization: Regularization<'a>,
     /// How many residual branches there are.
     branches: Cell<usize>,
+    products: RefCell<Vec<(String, NodeId)>>,
     parameters: RefCell<Vec<(String, NodeId)>>,
     layers: RefCell<Vec<(String, NodeId)>>,
     units: RefCell<Vec<(String, NodeId)>>,
@@ -80,8 +81,18 @@ impl<'a> Builder<'a> {
     /// of the same kind on one graph.
     pub fn prefixed(graph: &'a Graph, mode: Mode, prefix: &'a str) -> Self {
         let (parameters, layers, units) = Default::default();
-        let (regularization, branches) = Default::default();
-        Builder { graph, mode, regularization, branches, parameters, layers, units, prefix }
+        let (regularization, branches, products) = Default::default();
+        Builder {
+            graph,
+            mode,
+            regularization,
+            branches,
+            products,
+            parameters,
+            layers,
+            units,
+            prefix,
+        }
     }
 
     /// Declares a tensor that is kept but not learned.
@@ -115,6 +126,12 @@ impl<'a> Builder<'a> {
             (Mode::Training { .. }, Some(rule)) if shape.len() > 1 => rule(self.graph, name, node),
             _ => Ok(node),
         }
+    }
+
+    /// What comes out of each layer that multiplies by weights, by the name of the
+    /// weight, in order.
+    pub fn products(&self) -> Vec<(String, NodeId)> {
+        self.products.borrow().clone()
     }
 
     /// How many residual branches were built: what a sample can go past.

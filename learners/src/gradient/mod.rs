@@ -2,9 +2,11 @@
 //! model, takes the loss, its gradient, and the optimizer's update.
 
 mod adapters;
+mod calibration;
 mod guidance;
 pub mod initializers;
 pub mod landscape;
+mod loading;
 pub mod losses;
 pub mod meta;
 pub mod optimizers;
@@ -85,6 +87,8 @@ const OWN: Own = Own {
             kind: Kind::TextList,
             default: DefaultValue::TextList(&[]),
         },
+        loading::DIMENSIONS[0],
+        loading::DIMENSIONS[1],
         Dimension::bool("maximize", "whether weights climb the loss", false),
         precision::PRECISION[0],
         precision::PRECISION[1],
@@ -150,6 +154,8 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
 
 struct Gradient {
     trainer: Trainer,
+    /// Whether no other state was taken over.
+    fresh: bool,
     pace: Steering,
     /// What makes the steps instead of the trainer's programs, if the optimizer
     /// searches.
@@ -245,6 +251,7 @@ impl Gradient {
                 state.set(name, Tensor::new(&ty, &values))?;
             }
         }
+        loading::load(settings, &mut state)?;
         // Training that is bound to where it began begins here.
         for (name, _) in &weights {
             for slot in [ORIGIN, pretexts::TARGET].map(|prefix| format!("{prefix}{name}")) {
@@ -278,6 +285,7 @@ impl Gradient {
         };
         Ok(Gradient {
             search,
+            fresh: true,
             trainer: Trainer {
                 steppers: vec![Stepper { program, clocks }],
                 rows: Rows::new(rows, kernels.clone(), float),
@@ -409,6 +417,15 @@ impl Gradient {
 
 impl Learner for Gradient {
     fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
+        if std::mem::take(&mut self.fresh) && self.steps() == 0 {
+            let mut batch = SpeckBatch::new(data.shape());
+            data.fill(0, &mut batch);
+            let mut state = std::mem::take(&mut self.trainer.state);
+            let scaled = calibration::calibrate(&self.parts(), &self.kernels, &batch, &mut state);
+            self.trainer.state = state;
+            scaled?;
+            self.trainer.rows.forget();
+        }
         if self.search.is_some() {
             return self.searched(data, steps);
         }
@@ -443,7 +460,9 @@ impl Learner for Gradient {
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
-        self.trainer.restore(saved)
+        self.trainer.restore(saved)?;
+        self.fresh = false;
+        Ok(())
     }
 
     fn describe(&self) -> Description {

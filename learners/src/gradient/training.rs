@@ -1,7 +1,7 @@
 //! What the settings say about training, apart from the loss: optimizers for
 //! groups of parameters, what is done to gradients before and to weights after.
 
-use super::initializers::{self, Initializer, Weights};
+use super::initializers::{self, Calibration, Initializer, Weights};
 use super::optimizers::{self, Optimizer, Update};
 use super::regularizers::Regularizers;
 use super::schedules::{self, Schedule};
@@ -222,6 +222,11 @@ impl Training {
     /// The values that a parameter starts with, if not the model's own.
     pub fn initial(&self, name: &str, shape: &[usize], seed: u64) -> Option<Vec<f64>> {
         self.group_of(name).initializer.values(&Weights { name, shape, seed })
+    }
+
+    /// How a weight is scaled when training begins, if it is.
+    pub fn calibration(&self, name: &str) -> Option<Calibration> {
+        self.group_of(name).initializer.calibration()
     }
 
     /// The search that the settings want, if one: it has no groups, and changes

