@@ -119,6 +119,14 @@ impl Default for State {
     }
 }
 
+impl FromIterator<(String, Tensor)> for State {
+    /// Slots with their values; of two with one name the first is found.
+    fn from_iter<I: IntoIterator<Item = (String, Tensor)>>(slots: I) -> Self {
+        let slots = slots.into_iter().map(|(name, tensor)| Slot::new(name, tensor)).collect();
+        State { slots, layout: next_layout() }
+    }
+}
+
 impl Clone for State {
     fn clone(&self) -> Self {
         let copy = |slot: &Slot| {

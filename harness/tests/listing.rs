@@ -8,7 +8,9 @@ use speck_engine::kernels::gpu::Gpu;
 use speck_engine::{compositions, kernels, ops, passes};
 use speck_harness::config::RegistryEntry;
 use speck_harness::{metrics, registries};
-use speck_learners::gradient::{initializers, losses, optimizers, schedules};
+use speck_learners::gradient::{
+    initializers, losses, optimizers, pretexts, regularizers, schedules,
+};
 use support::Place;
 
 /// Every listing with the names it is to hold, in their order.
@@ -27,9 +29,14 @@ fn listings() -> Vec<(&'static str, Vec<&'static str>)> {
         ("schedules", schedules::ALL.iter().map(|entry| entry.name).collect()),
         ("initializers", initializers::ALL.iter().map(|entry| entry.name).collect()),
         ("losses", losses::ALL.iter().map(|entry| entry.name).collect()),
+        ("regularizers", regularizers::ALL.iter().map(|entry| entry.name).collect()),
+        ("pretexts", pretexts::ALL.iter().map(|entry| entry.name).collect()),
         ("data", vec![all.data.name]),
         ("batteries", names(&all.batteries)),
         ("protocols", names(&all.protocols)),
+        ("regimens", names(&all.regimens)),
+        ("diagnostics", names(&all.diagnostics)),
+        ("ensembles", names(&all.ensembles)),
         ("metrics", metrics::LIST.iter().map(|metric| metric.name).collect()),
     ]
 }

@@ -100,7 +100,7 @@ fn checkpoints_have_pytorchs_names_and_shapes_and_pytorchs_weights_load() {
             progress: &|_| {},
             warn: &|text| panic!("{text}"),
         };
-        stage.run(&mut *ours).expect("a step");
+        stage.run(&mut *ours, &mut []).expect("a step");
 
         let written = std::fs::read(&checkpoint).expect("a checkpoint");
         let written = SafeTensors::deserialize(&written).expect("safetensors");

@@ -8,6 +8,7 @@ mod batch;
 pub mod drift;
 pub mod gradient;
 mod hebbian;
+pub mod layers;
 mod port;
 mod predictor;
 mod rows;
@@ -30,6 +31,10 @@ use thiserror::Error;
 /// Slots of a learner's state that are not part of the model start with this:
 /// moments, counters, the seed.
 pub const PRIVATE: &str = "learner/";
+/// Slots of a teacher's network: this and the name of the model's slot.
+pub(crate) const TEACHER: &str = "learner/teacher/";
+/// Slots of the weights that training started with: this and a parameter's name.
+pub(crate) const ORIGIN: &str = "learner/origin/";
 /// The slot that counts steps: i32 [].
 pub(crate) const STEP: &str = "learner/step";
 /// The slot that holds the seed: i32 [2], low word first.
@@ -138,6 +143,16 @@ pub trait Learner: Send {
     fn describe(&self) -> Description;
 }
 
+/// What one learner takes over from another of the same model.
+pub struct Inheritance<'a> {
+    /// Every slot that the other one had.
+    pub from: &'a [(String, Tensor)],
+    /// Which of the model's slots are taken over; the others stay as they are.
+    pub keeps: &'a dyn Fn(&str) -> bool,
+    /// Whether counters and moments are taken over too, where both have them.
+    pub private: bool,
+}
+
 impl dyn Learner + '_ {
     /// Starts from what another learner of the same model has learned: takes
     /// over the model's tensors, not the learner's own counters and moments.
@@ -145,15 +160,43 @@ impl dyn Learner + '_ {
     /// # Errors
     /// A tensor is missing or of another type.
     pub fn adopt(&mut self, other: &[(String, Tensor)]) -> Result<(), LearnerError> {
+        self.inherit(&Inheritance { from: other, keeps: &|_| true, private: false })
+    }
+
+    /// Starts from part of what another learner of the same model has learned. A
+    /// teacher is the other one's network as it was; the weights that a penalty or
+    /// an adapter starts from are those that this learner starts with, and zero
+    /// for a penalty where they are not taken over.
+    ///
+    /// # Errors
+    /// A tensor is missing or of another type.
+    pub fn inherit(&mut self, inheritance: &Inheritance<'_>) -> Result<(), LearnerError> {
+        let Inheritance { from, keeps, private } = *inheritance;
+        let learned = |name: &str| -> Result<Tensor, LearnerError> {
+            let found = from.iter().find(|(other, _)| other == name);
+            let (_, tensor) = found.ok_or_else(|| StateError::Missing(name.to_owned()))?;
+            Ok(tensor.clone())
+        };
         let mut merged = Vec::new();
-        for (name, tensor) in self.state()?.iter() {
-            if name.starts_with(PRIVATE) {
-                merged.push((name.to_owned(), tensor.clone()));
-                continue;
-            }
-            let learned = other.iter().find(|(other, _)| other == name);
-            let (_, learned) = learned.ok_or_else(|| StateError::Missing(name.to_owned()))?;
-            merged.push((name.to_owned(), learned.clone()));
+        for (name, own) in self.state()?.iter() {
+            let tensor = if let Some(of) = name.strip_prefix(TEACHER) {
+                learned(of)?
+            } else if let Some(of) = name.strip_prefix(ORIGIN) {
+                if keeps(of) { learned(of)? } else { Tensor::zeros(own.ty()) }
+            } else if let Some(of) = name.strip_prefix(gradient::pretexts::TARGET)
+                && !private
+            {
+                let known = keeps(of) && from.iter().any(|(other, _)| other == of);
+                if known { learned(of)? } else { own.clone() }
+            } else if name.starts_with(PRIVATE) {
+                let same = from.iter().find(|(other, old)| other == name && old.ty() == own.ty());
+                same.filter(|_| private).map_or_else(|| own.clone(), |(_, old)| old.clone())
+            } else if keeps(name) {
+                learned(name)?
+            } else {
+                own.clone()
+            };
+            merged.push((name.to_owned(), tensor));
         }
         self.restore(merged)
     }

@@ -1,6 +1,9 @@
 //! Schedules against their formulas; more of them are held to PyTorch's by the
 //! conformance tests.
 
+use speck_engine::kernels::Choice;
+use speck_engine::{DType, Tensor};
+use speck_learners::gradient::Recorded;
 use speck_learners::gradient::schedules::{self, Place};
 use speck_models::settings::{Settings, Value, resolve};
 
@@ -117,4 +120,137 @@ fn a_plateau_is_measured_over_several_steps() {
     }
     // The first measurement is the best; two more are no better, then it falls.
     assert_eq!((rates[14], rates[15], rates[24], rates[25]), (2.0, 1.0, 1.0, 0.5));
+}
+
+/// A number in (-1, 1) that depends on its place.
+fn noise(seed: u64, at: usize) -> f64 {
+    let mut bits = (seed << 32 | at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (bits >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+/// Twelve updates of three weights with `noise` as weights (seed 99) and gradients
+/// (the step, from 1), by PyTorch 2 in f64: the momentum of each step, and the
+/// weights behind the last.
+#[test]
+fn momentum_is_cycled_as_pytorch_cycles_it() {
+    let number = Value::Float;
+    let cycle = ("cycle_momentum", Value::Bool(true));
+    let range =
+        |low, high| [("base_momentum", number(low)), ("max_momentum", number(high))].to_vec();
+    let one = [vec![("schedule", text("one_cycle")), ("max_lr", number(0.1))], range(0.85, 0.95)];
+    let three = [
+        ("schedule", text("one_cycle")),
+        ("max_lr", number(0.1)),
+        ("three_phase", Value::Bool(true)),
+        ("anneal", text("linear")),
+    ];
+    let three = [three.to_vec(), range(0.6, 0.9)];
+    let cyclic = [
+        ("schedule", text("cyclic")),
+        ("max_lr", number(0.1)),
+        ("step_size_up", Value::Int(3)),
+        ("step_size_down", Value::Int(4)),
+        ("cycle_mode", text("triangular2")),
+    ];
+    let cyclic = [cyclic.to_vec(), range(0.7, 0.9)];
+    let of_one = [
+        0.95,
+        0.9177302443521267,
+        0.8625744625914449,
+        0.8505584586887436,
+        0.856698729810778,
+        0.8688255099070633,
+        0.8852622412794547,
+        0.9037365046793212,
+        0.9216941869558779,
+        0.9366525935914912,
+        0.9465436874322102,
+        0.95,
+    ];
+    let of_three = [
+        0.9,
+        0.7846153846153846,
+        0.6692307692307692,
+        0.6461538461538462,
+        0.7615384615384616,
+        0.876923076923077,
+        0.9,
+        0.9,
+        0.9,
+        0.9,
+        0.9,
+        0.9,
+    ];
+    let of_cyclic = [
+        0.9,
+        0.8333333333333334,
+        0.7666666666666667,
+        0.7,
+        0.75,
+        0.8,
+        0.85,
+        0.9,
+        0.8666666666666667,
+        0.8333333333333334,
+        0.8,
+        0.825,
+    ];
+    for (optimizer, given, momenta, weights) in [
+        ("momentum", &one, of_one, [0.19358444814792303, -0.8780190391501991, 0.6355112709530119]),
+        (
+            "nesterov",
+            &three,
+            of_three,
+            [-0.20186323471223475, -0.8468686219267514, 0.6855368104155732],
+        ),
+        (
+            "rmsprop",
+            &cyclic,
+            of_cyclic,
+            [3.042076834254665, -3.7925093223693316, -2.377834708363568],
+        ),
+        ("adam", &one, of_one, [-0.280563253692765, -0.8434046204398241, 0.7679431420368896]),
+        (
+            "adamw",
+            &cyclic,
+            of_cyclic,
+            [-0.3410028778662978, -0.797235877189411, 0.6896609901230834],
+        ),
+    ] {
+        let mut all = vec![
+            ("optimizer", text(optimizer)),
+            ("rate", number(0.02)),
+            ("steps", Value::Int(12)),
+            cycle.clone(),
+        ];
+        all.extend(given.iter().flatten().cloned());
+        let settings = settings(&all);
+        let schedule = schedules::make(&settings);
+        let start = Tensor::from_f64(&[3], (0..3).map(|at| noise(99, at)).collect());
+        let start = [("w".to_owned(), start)];
+        let mut found = Recorded::new(&settings, &start, DType::F64, Choice::default()).unwrap();
+        for step in 0..12 {
+            let momentum = schedule.momentum(Place { base: 0.02, step, total: 12 }).unwrap();
+            let wanted = momenta[step as usize];
+            assert!((momentum - wanted).abs() < 1e-14, "{optimizer} {step}: {momentum}");
+            found.step(&[(0..3).map(|at| noise(step + 1, at)).collect()]).unwrap();
+        }
+        let found = found.state().get("w").unwrap().to_f64();
+        for (found, wanted) in found.iter().zip(weights) {
+            assert!((found - wanted).abs() < 1e-10, "{optimizer}: {found}, {wanted}");
+        }
+    }
+    // Behind a warm-up it is what the schedule says at its own first step.
+    let mut given = one.concat();
+    given.extend([cycle.clone(), ("warmup_steps", Value::Int(5))]);
+    let schedule = schedules::make(&settings(&given));
+    let momentum = |step| schedule.momentum(Place { base: 0.1, step, total: 17 }).unwrap();
+    assert_eq!((momentum(0), momentum(5)), (0.95, 0.95));
+    assert!((momentum(8) - of_one[3]).abs() < 1e-14);
+    // An optimizer whose momentum is fixed says so.
+    given.push(("optimizer", text("lamb")));
+    let start = [("w".to_owned(), Tensor::from_f64(&[1], vec![0.0]))];
+    let error = Recorded::new(&settings(&given), &start, DType::F64, Choice::default());
+    assert!(error.err().unwrap().to_string().contains("whose momentum can be set"));
 }

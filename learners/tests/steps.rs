@@ -32,6 +32,14 @@ static COUNTING: Counting = Counting;
 const SHAPE: BatchShape =
     BatchShape { samples: 9, specks: 2, backgrounds: 1, size: 1, falloff: 0.0 };
 
+/// Steps of a try: the first bind the state, gather the rows, wake threads, and
+/// compile the programs of what is not done in every step; the last four are counted.
+const STEPS: u64 = 36;
+
+/// On a busy machine a thread may steal work for the first time, and so make itself known
+/// to the others, in a counted step. What a step itself allocates is seen in every try.
+const TRIES: usize = 5;
+
 struct Specks;
 
 impl Batches for Specks {
@@ -44,8 +52,8 @@ impl Batches for Specks {
         for (i, place) in batch.positions.iter_mut().enumerate() {
             *place = ((step as usize + 1) * (i + 3) * 29 % 64) as i32;
         }
-        // Once every weight has a gradient.
-        batch.background.fill(if step == 35 { 0.5 } else { 0.0 });
+        // Once in each try every weight has a gradient.
+        batch.background.fill(if step % STEPS == STEPS - 1 { 0.5 } else { 0.0 });
     }
 }
 
@@ -84,17 +92,17 @@ fn no_training_step_allocates() {
             let mut learner = (entry.make)(&settings, setup).expect("a learner");
             for threads in [1, 2] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-                let made = pool.expect("a pool of threads").install(|| {
-                    // The first steps bind the state, gather the rows, wake threads,
-                    // and compile the programs of what is not done in every step; a
-                    // thread's first theft makes it known to the others.
-                    rayon::broadcast(|_| ());
-                    learner.learn(&Specks, 32).expect("steps");
+                let mut made = || {
+                    learner.learn(&Specks, STEPS - 4).expect("steps");
                     let before = ALLOCATIONS.load(Ordering::SeqCst);
                     learner.learn(&Specks, 4).expect("steps");
                     ALLOCATIONS.load(Ordering::SeqCst) - before
+                };
+                let tries: Vec<_> = pool.expect("a pool of threads").install(|| {
+                    rayon::broadcast(|_| ());
+                    (0..TRIES).map(|_| made()).take_while(|made| *made > 0).collect()
                 });
-                assert_eq!(made, 0, "{} {mode:?} {threads}", found.name);
+                assert!(tries.len() < TRIES, "{} {mode:?} {threads}: {tries:?}", found.name);
             }
         }
     }

@@ -159,14 +159,16 @@ impl Cnn {
         let graph = builder.graph;
         let y = builder.conv_layer(&format!("conv.{i}"), x, self.channels[i], self.kernel)?;
         let y = if self.norm { builder.batch_norm_layer(&format!("norm.{i}"), y)? } else { y };
-        let y = self.activation.apply(graph, y)?;
+        let y = builder.units(&format!("conv.{i}"), self.activation.apply(graph, y)?);
         let y = builder.dropout_layer(y, self.dropout)?;
         let y = match self.residual {
-            Residual::Add if graph.shape(x) == graph.shape(y) => graph.add(x, y)?,
+            Residual::Add if graph.shape(x) == graph.shape(y) => {
+                graph.add(x, builder.drop_path_layer(y, graph.shape(x)[0])?)?
+            }
             Residual::Concat => graph.concat(&[x, y], 1)?,
             _ => y,
         };
-        self.pool.apply(graph, y)
+        Ok(builder.layer(&format!("conv.{i}"), self.pool.apply(graph, y)?))
     }
 }
 

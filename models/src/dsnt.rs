@@ -110,7 +110,8 @@ impl Dsnt {
     fn block(&self, builder: &Builder<'_>, x: NodeId, i: usize) -> Result<NodeId, GraphError> {
         let y = builder.conv_layer(&format!("conv.{i}"), x, self.channels[i], self.kernel)?;
         let y = if self.norm { builder.batch_norm_layer(&format!("norm.{i}"), y)? } else { y };
-        let y = self.activation.apply(builder.graph, y)?;
-        builder.dropout_layer(y, self.dropout)
+        let name = format!("conv.{i}");
+        let y = builder.units(&name, self.activation.apply(builder.graph, y)?);
+        Ok(builder.layer(&name, builder.dropout_layer(y, self.dropout)?))
     }
 }

@@ -79,8 +79,8 @@ impl Builder<'_> {
         let zero = Initial::Constant(0.0);
         let weight = self.parameter(&format!("{name}.weight"), &channels, one.clone())?;
         let bias = self.parameter(&format!("{name}.bias"), &channels, zero.clone())?;
-        let mean = self.graph.state(&format!("{name}.running_mean"), &channels, zero)?;
-        let variance = self.graph.state(&format!("{name}.running_var"), &channels, one)?;
+        let mean = self.slot(&format!("{name}.running_mean"), &channels, zero)?;
+        let variance = self.slot(&format!("{name}.running_var"), &channels, one)?;
         let running = RunningStatistics { mean, variance, momentum: MOMENTUM };
         self.graph.scoped(name, |graph| match self.mode {
             Mode::Training { .. } => graph.batch_norm(x, weight, bias, running, EPSILON),
@@ -117,14 +117,5 @@ impl Builder<'_> {
             graph.reshape(mixed, &[rows, dim])
         })?;
         self.linear_layer(&format!("{name}.proj"), joined, dim)
-    }
-
-    /// Dropout while training, nothing in evaluation.
-    #[track_caller]
-    pub(crate) fn dropout_layer(&self, x: NodeId, rate: f64) -> Result<NodeId, GraphError> {
-        match self.mode {
-            Mode::Training { seed, step } => self.graph.dropout(x, rate, seed, step),
-            Mode::Evaluation => Ok(x),
-        }
     }
 }

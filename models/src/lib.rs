@@ -12,6 +12,7 @@ mod layers;
 mod linear;
 mod mlp;
 mod pool;
+mod regularization;
 mod residual;
 mod resnet;
 pub mod settings;
@@ -23,13 +24,14 @@ pub use dsnt::Dsnt;
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use pool::{Head, Pool};
+pub use regularization::{Dropped, Regularization, WeightRule};
 pub use residual::Residual;
 pub use resnet::Resnet;
 pub use settings::{Dimension, SettingError, Settings};
 pub use vit::Vit;
 
 use speck_engine::{Graph, GraphError, Initial, NodeId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// The sizes of the screen: rows and columns.
 pub const SCREEN: [usize; 2] = [64, 64];
@@ -58,13 +60,42 @@ pub struct Builder<'a> {
     pub graph: &'a Graph,
     /// Training or evaluation.
     pub mode: Mode,
+    /// What disturbs the model while it is trained.
+    pub regularization: Regularization<'a>,
+    /// How many residual branches there are.
+    branches: Cell<usize>,
     parameters: RefCell<Vec<(String, NodeId)>>,
+    layers: RefCell<Vec<(String, NodeId)>>,
+    units: RefCell<Vec<(String, NodeId)>>,
+    prefix: &'a str,
 }
 
 impl<'a> Builder<'a> {
     /// A builder on `graph`.
     pub fn new(graph: &'a Graph, mode: Mode) -> Self {
-        Builder { graph, mode, parameters: RefCell::default() }
+        Builder::prefixed(graph, mode, "")
+    }
+
+    /// A builder whose slots have names that begin with `prefix`: a second network
+    /// of the same kind on one graph.
+    pub fn prefixed(graph: &'a Graph, mode: Mode, prefix: &'a str) -> Self {
+        let (parameters, layers, units) = Default::default();
+        let (regularization, branches) = Default::default();
+        Builder { graph, mode, regularization, branches, parameters, layers, units, prefix }
+    }
+
+    /// Declares a tensor that is kept but not learned.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    #[track_caller]
+    pub fn slot(
+        &self,
+        name: &str,
+        shape: &[usize],
+        initial: Initial,
+    ) -> Result<NodeId, GraphError> {
+        self.graph.state(&format!("{}{name}", self.prefix), shape, initial)
     }
 
     /// Declares a tensor that is learned.
@@ -78,14 +109,46 @@ impl<'a> Builder<'a> {
         shape: &[usize],
         initial: Initial,
     ) -> Result<NodeId, GraphError> {
-        let node = self.graph.state(name, shape, initial)?;
+        let node = self.slot(name, shape, initial)?;
         self.parameters.borrow_mut().push((name.to_owned(), node));
-        Ok(node)
+        match (self.mode, self.regularization.weights) {
+            (Mode::Training { .. }, Some(rule)) if shape.len() > 1 => rule(self.graph, name, node),
+            _ => Ok(node),
+        }
+    }
+
+    /// How many residual branches were built: what a sample can go past.
+    pub fn branches(&self) -> usize {
+        self.branches.get()
     }
 
     /// The parameters declared so far, in order.
     pub fn parameters(&self) -> Vec<(String, NodeId)> {
         self.parameters.borrow().clone()
+    }
+
+    /// Gives what a hidden layer hands on a name, the layer's own: what belongs to
+    /// one sample stands together, whatever its dimensions.
+    pub(crate) fn layer(&self, name: &str, output: NodeId) -> NodeId {
+        self.layers.borrow_mut().push((name.to_owned(), output));
+        output
+    }
+
+    /// The hidden layers named so far, in order.
+    pub fn layers(&self) -> Vec<(String, NodeId)> {
+        self.layers.borrow().clone()
+    }
+
+    /// Gives what comes out of a non-linearity a name: its units are counted along
+    /// the second dimension.
+    pub(crate) fn units(&self, name: &str, output: NodeId) -> NodeId {
+        self.units.borrow_mut().push((name.to_owned(), output));
+        output
+    }
+
+    /// The non-linearities named so far, in order.
+    pub fn activations(&self) -> Vec<(String, NodeId)> {
+        self.units.borrow().clone()
     }
 }
 

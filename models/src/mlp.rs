@@ -136,14 +136,18 @@ impl Mlp {
             MlpNorm::Layer => builder.layer_norm_layer(&norm, y)?,
             MlpNorm::Batch => builder.batch_norm_layer(&norm, y)?,
         };
-        let y = self.activation.apply(graph, y)?;
+        let name = format!("layers.{i}");
+        let y = builder.units(&name, self.activation.apply(graph, y)?);
         let y = builder.dropout_layer(y, self.dropout)?;
-        match self.residual {
-            Residual::Add if graph.shape(x) == graph.shape(y) => graph.add(x, y),
+        let y = match self.residual {
+            Residual::Add if graph.shape(x) == graph.shape(y) => {
+                graph.add(x, builder.drop_path_layer(y, graph.shape(x)[0])?)?
+            }
             // The image itself is not carried on: it would make every
             // layer as wide as the screen.
-            Residual::Concat if i > 0 => graph.concat(&[x, y], 1),
-            _ => Ok(y),
-        }
+            Residual::Concat if i > 0 => graph.concat(&[x, y], 1)?,
+            _ => y,
+        };
+        Ok(builder.layer(&name, y))
     }
 }

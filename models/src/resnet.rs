@@ -104,7 +104,8 @@ impl Model for Resnet {
     fn build(&self, builder: &Builder<'_>, image: NodeId) -> Result<NodeId, GraphError> {
         let graph = builder.graph;
         let x = self.convolution(builder, "stem.conv", "stem.bn", image)?;
-        let mut x = self.activation.apply(graph, x)?;
+        let x = builder.units("stem", self.activation.apply(graph, x)?);
+        let mut x = builder.layer("stem", x);
         for i in 0..self.blocks {
             x = graph.scoped(&format!("block.{i}"), |_| self.block(builder, x, i))?;
         }
@@ -118,11 +119,13 @@ impl Resnet {
         let graph = builder.graph;
         let name = |layer: &str| format!("blocks.{i}.{layer}");
         let y = self.convolution(builder, &name("conv1"), &name("bn1"), x)?;
-        let y = self.activation.apply(graph, y)?;
+        let y = builder.units(&name("conv1"), self.activation.apply(graph, y)?);
         let y = builder.dropout_layer(y, self.dropout)?;
         let y = self.convolution(builder, &name("conv2"), &name("bn2"), y)?;
+        let y = builder.drop_path_layer(y, graph.shape(x)[0])?;
         let y = self.activation.apply(graph, graph.add(x, y)?)?;
-        self.pool.apply(graph, y)
+        let y = builder.units(&name("conv2"), y);
+        Ok(builder.layer(&format!("blocks.{i}"), self.pool.apply(graph, y)?))
     }
 
     fn convolution(

@@ -302,25 +302,31 @@ pub struct Part {
 }
 
 /// Every dimension that settings may have, those of parts that are not chosen
-/// too; two parts may have dimensions of one name.
+/// too, and of parts of those; two parts may have dimensions of one name.
 pub fn all_dimensions(
     dimensions: &'static [Dimension],
 ) -> impl Iterator<Item = &'static Dimension> + Clone {
-    let parts = dimensions.iter().flat_map(|dimension| match dimension.kind {
-        Kind::Entry(parts) => parts,
-        _ => &[],
-    });
-    dimensions.iter().chain(parts.flat_map(|part| part.dimensions))
+    let mut all: Vec<_> = dimensions.iter().collect();
+    let mut at = 0;
+    while let Some(dimension) = all.get(at) {
+        if let Kind::Entry(parts) = dimension.kind {
+            all.extend(parts.iter().flat_map(|part| part.dimensions));
+        }
+        at += 1;
+    }
+    all.into_iter()
 }
 
 /// The dimensions that go with the parts that are chosen, by what was given or
-/// by default.
+/// by default, and with the parts of those.
 fn valid_dimensions(
     dimensions: &'static [Dimension],
     given: &[(String, Value)],
 ) -> Vec<&'static Dimension> {
     let mut valid: Vec<_> = dimensions.iter().collect();
-    for dimension in dimensions {
+    let mut at = 0;
+    while let Some(dimension) = valid.get(at) {
+        at += 1;
         let Kind::Entry(parts) = dimension.kind else { continue };
         let chosen = given.iter().find(|(key, _)| key == dimension.name);
         let chosen = chosen.map_or_else(|| dimension.default.value(), |(_, value)| value.clone());
@@ -346,7 +352,7 @@ pub fn applicable(
 
 /// The error for a setting of parts that are not chosen, if it is one.
 pub fn unchosen(dimensions: &'static [Dimension], key: &str) -> Option<SettingError> {
-    for dimension in dimensions {
+    for dimension in all_dimensions(dimensions) {
         let Kind::Entry(parts) = dimension.kind else { continue };
         let has = |part: &&Part| part.dimensions.iter().any(|known| known.name == key);
         let having: Vec<_> = parts.iter().filter(has).map(|part| part.name).collect();

@@ -147,3 +147,48 @@ fn entries_are_described_and_unique() {
         assert!(entry.dimensions.iter().all(|dimension| !dimension.doc.is_empty()));
     }
 }
+
+#[test]
+fn hidden_layers_have_names_and_stand_sample_by_sample() {
+    let layers = |name: &str, given: &[(&str, settings::Value)]| {
+        let entry = find(name).unwrap();
+        let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        let settings = settings::resolve(entry.dimensions, &given).unwrap();
+        let graph = Graph::new(DType::F32);
+        let image = graph.input("image", DType::F32, &[2, CHANNELS, SCREEN[0], SCREEN[1]]).unwrap();
+        let builder = Builder::new(&graph, Mode::Evaluation);
+        (entry.make)(&settings).unwrap().build(&builder, image).unwrap();
+        let show = |all: Vec<(String, NodeId)>| -> Vec<(String, Vec<usize>)> {
+            all.into_iter().map(|(name, node)| (name, graph.shape(node))).collect()
+        };
+        (show(builder.layers()), show(builder.activations()))
+    };
+    let named = |all: &[(&str, &[usize])]| -> Vec<(String, Vec<usize>)> {
+        all.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec())).collect()
+    };
+    assert_eq!(layers("linear", &[]), (vec![], vec![]));
+    let (hidden, units) = layers("cnn", &[]);
+    assert_eq!(
+        hidden,
+        named(&[
+            ("conv.0", &[2, 8, 32, 32]),
+            ("conv.1", &[2, 16, 16, 16]),
+            ("conv.2", &[2, 16, 8, 8]),
+        ])
+    );
+    assert_eq!(units[0], ("conv.0".to_owned(), vec![2, 8, 64, 64]));
+    let (hidden, units) = layers("mlp", &[]);
+    assert_eq!(hidden, named(&[("layers.0", &[2, 128]), ("layers.1", &[2, 128])]));
+    assert_eq!(units, hidden);
+    let (hidden, units) = layers("vit", &[("depth", settings::Value::Int(2))]);
+    // Tokens of a sample stand together.
+    assert_eq!(hidden, named(&[("blocks.0", &[128, 64]), ("blocks.1", &[128, 64])]));
+    assert_eq!(units[1], ("blocks.1.mlp.fc1".to_owned(), vec![128, 256]));
+    let (hidden, units) = layers("resnet", &[("blocks", settings::Value::Int(2))]);
+    let names = |all: &[(String, Vec<usize>)]| -> Vec<String> {
+        all.iter().map(|(name, _)| name.clone()).collect()
+    };
+    assert_eq!(names(&hidden), ["stem", "blocks.0", "blocks.1"]);
+    assert_eq!(units.len(), 5);
+    assert_eq!(layers("dsnt", &[]).0.len(), 2);
+}

@@ -167,13 +167,14 @@ impl Vit {
         let y = builder.layer_norm_layer(&name("norm1"), x)?;
         let y = builder.attention_layer(&name("attn"), y, samples, self.heads)?;
         let y = builder.dropout_layer(y, self.dropout)?;
-        let x = graph.add(x, y)?;
+        let x = graph.add(x, builder.drop_path_layer(y, samples)?)?;
         let y = builder.layer_norm_layer(&name("norm2"), x)?;
         let y = builder.linear_layer(&name("mlp.fc1"), y, self.ratio * self.dim)?;
-        let y = self.activation.apply(graph, y)?;
+        let y = builder.units(&name("mlp.fc1"), self.activation.apply(graph, y)?);
         let y = builder.dropout_layer(y, self.dropout)?;
         let y = builder.linear_layer(&name("mlp.fc2"), y, self.dim)?;
         let y = builder.dropout_layer(y, self.dropout)?;
-        graph.add(x, y)
+        let x = graph.add(x, builder.drop_path_layer(y, samples)?)?;
+        Ok(builder.layer(&format!("blocks.{i}"), x))
     }
 }

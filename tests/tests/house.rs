@@ -350,6 +350,13 @@ fn every_file_of_a_registry_is_an_entry() {
     assert_eq!(stems("models/src", &shared), named(&all.models));
     assert_eq!(stems("harness/src/batteries", &[]), named(&all.batteries));
     assert_eq!(stems("harness/src/protocols", &[]), named(&all.protocols));
+    assert_eq!(stems("harness/src/regimens", &["layers", "tests"]), named(&all.regimens));
+    let files = |entries: &[RegistryEntry]| -> BTreeSet<String> {
+        named(entries).into_iter().map(|name| name.replace('-', "_")).collect()
+    };
+    let shared = ["eigenvalues", "lanczos", "products", "tests"];
+    assert_eq!(stems("harness/src/diagnostics", &shared), files(&all.diagnostics));
+    assert_eq!(stems("harness/src/ensembles", &["evaluate", "tests"]), files(&all.ensembles));
     let optimizers = optimizers::ALL.iter().map(|entry| entry.name.to_owned());
     assert_eq!(stems("learners/src/gradient/optimizers", &[]), optimizers.collect());
     let schedules = schedules::ALL.iter().map(|entry| entry.name.to_owned());
@@ -394,6 +401,9 @@ fn every_registry_entry_is_documented() {
         ("learner", &all.learners),
         ("battery", &all.batteries),
         ("protocol", &all.protocols),
+        ("regimen", &all.regimens),
+        ("diagnostic", &all.diagnostics),
+        ("ensemble", &all.ensembles),
         ("data", &data),
     ] {
         unique(what, &entries.iter().map(|entry| entry.name).collect::<Vec<_>>());

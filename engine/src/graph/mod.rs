@@ -369,6 +369,13 @@ impl Graph {
         Ok(())
     }
 
+    /// The new value of the slot that `state` reads; `None` where it stays as it is.
+    pub fn updated(&self, state: NodeId) -> Option<NodeId> {
+        let inner = self.inner.borrow();
+        let slot = inner.states.iter().position(|slot| slot.node == state)?;
+        inner.updates.iter().find(|(other, _)| *other == slot).map(|(_, value)| *value)
+    }
+
     /// The node whose memory the value of `id` is.
     fn root(&self, mut id: NodeId) -> NodeId {
         while self.node(id).op.is_alias() {

@@ -23,7 +23,9 @@
 //! are the taps and channels of one patch: 64 random pixels touch 63% of the 64 taps
 //! of patches of 8 × 8 (1 − (63/64)⁶⁴), and under a coloured background all taps have
 //! a gradient. Skipping the rest would save the update of a third of 24 576 weights,
-//! 3% of those of the transformer of `speck bench steps`. Weights of locally connected
+//! 3% of those of the transformer of `speck bench steps`. By `speck print --time` all
+//! updates of weights take 0.4 of that step's 43 ms, and the embedding, whose gradient
+//! is that of the windows under specks, 0.08. Weights of locally connected
 //! layers, of which the lab has none, are ordinary parameters too.
 //!
 //! In the state such a layer is a hidden slot, weight and moments side by side.

@@ -3,11 +3,13 @@
 use super::{device, say};
 use crate::catalogue::{self, Entry, KernelEntry};
 use crate::config::RegistryEntry;
-use crate::{RunError, metrics, registries};
+use crate::{RunError, diagnostics, ensembles, metrics, regimens, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use speck_engine::{kernels, passes};
-use speck_learners::gradient::{initializers, losses, optimizers, schedules};
+use speck_learners::gradient::{
+    initializers, losses, optimizers, pretexts, regularizers, schedules,
+};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -34,12 +36,22 @@ pub(super) enum What {
     Initializers,
     /// Losses of the gradient learner.
     Losses,
+    /// Regularizers of the gradient learner.
+    Regularizers,
+    /// What the gradient learner can learn in place of the task.
+    Pretexts,
     /// Dimensions of the data.
     Data,
     /// Test batteries.
     Batteries,
     /// Protocols of retraining.
     Protocols,
+    /// Regimens: how a network is trained over a whole run.
+    Regimens,
+    /// What is measured about a network while it is trained.
+    Diagnostics,
+    /// Networks that answer together.
+    Ensembles,
     /// Metrics.
     Metrics,
 }
@@ -91,10 +103,39 @@ pub(super) fn list(arguments: &ListArguments) -> Result<(), RunError> {
                 .iter()
                 .map(|i| (RegistryEntry::new(i.name, i.summary, i.dimensions), i.source)),
         ),
-        What::Losses => pairs(losses::ALL.iter().map(|l| (l.name, l.summary))),
+        What::Losses => sourced(
+            losses::ALL
+                .iter()
+                .map(|l| (RegistryEntry::new(l.name, l.summary, l.dimensions), l.source)),
+        ),
+        What::Regularizers => sourced(
+            regularizers::ALL
+                .iter()
+                .map(|r| (RegistryEntry::new(r.name, r.summary, r.dimensions), r.source)),
+        ),
+        What::Pretexts => sourced(
+            pretexts::ALL
+                .iter()
+                .map(|p| (RegistryEntry::new(p.name, p.summary, p.dimensions), p.source)),
+        ),
         What::Data => entries(std::slice::from_ref(&registries.data)),
         What::Batteries => entries(&registries.batteries),
         What::Protocols => entries(&registries.protocols),
+        What::Regimens => sourced(
+            regimens::ALL
+                .iter()
+                .map(|r| (RegistryEntry::new(r.name, r.summary, r.dimensions), r.source)),
+        ),
+        What::Diagnostics => sourced(
+            diagnostics::ALL
+                .iter()
+                .map(|d| (RegistryEntry::new(d.name, d.summary, d.dimensions), d.source)),
+        ),
+        What::Ensembles => sourced(
+            ensembles::ALL
+                .iter()
+                .map(|e| (RegistryEntry::new(e.name, e.summary, e.dimensions), e.source)),
+        ),
         What::Metrics => pairs(metrics::LIST.iter().map(|m| (m.name, m.summary))),
     };
     if as_json { say(&format!("{value:#}\n")) } else { say(&text) }

@@ -2,7 +2,7 @@
 //!
 //! [`Experiment::load`] reads a TOML file against the [`Registries`], so that
 //! every name, key and value is known to be right before anything runs. The
-//! runs are data × model × its learners × seeds, in the order of the file; a
+//! runs are data × model × its learners × regimens × seeds, in the order of the file; a
 //! list in place of a value is a sweep. A fully resolved [`RunConfig`] is hashed
 //! and its hash names the run.
 
@@ -62,7 +62,8 @@ pub struct RegistryEntry {
     /// Whether resolved settings go together; given the entry's name.
     #[serde(skip)]
     pub check: fn(&str, &Settings) -> Result<(), SettingError>,
-    /// For a protocol: whether it can be applied to a run.
+    /// For a protocol, a regimen, a diagnostic or an ensemble: whether it can be
+    /// applied to a run.
     #[serde(skip)]
     pub applies: fn(&str, &Settings, &RunConfig) -> Result<(), SettingError>,
 }
@@ -100,13 +101,20 @@ pub struct Registries {
     pub learners: Vec<RegistryEntry>,
     /// Protocols.
     pub protocols: Vec<RegistryEntry>,
+    /// Ways through a training.
+    pub regimens: Vec<RegistryEntry>,
     /// The data: one entry.
     pub data: RegistryEntry,
     /// Test batteries.
     pub batteries: Vec<RegistryEntry>,
+    /// What is measured about a network while it is trained.
+    pub diagnostics: Vec<RegistryEntry>,
+    /// Networks that answer together.
+    pub ensembles: Vec<RegistryEntry>,
 }
 
-/// A registry entry with its settings: a battery or a protocol of an experiment.
+/// A registry entry with its settings: a battery, a protocol, a diagnostic or an
+/// ensemble of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EntryConfig {
     /// Name of the registry entry.
@@ -149,16 +157,29 @@ pub struct RunConfig {
     pub model: (String, Settings),
     /// Kind and settings of the learner.
     pub learner: (String, Settings),
+    /// Name and settings of the regimen.
+    #[serde(default = "plain", skip_serializing_if = "is_plain")]
+    pub regimen: (String, Settings),
     /// The learner's name in the file.
     pub learner_name: String,
     /// The seed of everything random in the run.
     pub seed: u64,
     /// The model's kind and those of its settings that the experiment varies.
     pub model_label: String,
-    /// The learner's name and those of its settings that the experiment varies.
+    /// The learner's name, those of its settings that the experiment varies, and the
+    /// regimen where it is not the usual one.
     pub learner_label: String,
     /// The data settings that the experiment varies; empty for none.
     pub data_label: String,
+}
+
+/// The regimen of runs that name none.
+fn plain() -> (String, Settings) {
+    (crate::regimens::DEFAULT.to_owned(), Settings::default())
+}
+
+fn is_plain((kind, _): &(String, Settings)) -> bool {
+    kind == crate::regimens::DEFAULT
 }
 
 impl RunConfig {
@@ -175,6 +196,8 @@ impl RunConfig {
             data: &'a Settings,
             learner: Part<'a>,
             model: Part<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            regimen: Option<Part<'a>>,
             seed: u64,
             version: u32,
         }
@@ -185,6 +208,8 @@ impl RunConfig {
             data: &self.data,
             learner: part(&self.learner),
             model: part(&self.model),
+            // A plain run is what it was before there were regimens.
+            regimen: (!is_plain(&self.regimen)).then(|| part(&self.regimen)),
             seed: self.seed,
             version: FORMAT,
         })
@@ -219,7 +244,11 @@ pub struct Experiment {
     pub batteries: Vec<BatteryConfig>,
     /// The protocols, in the order of the file.
     pub protocols: Vec<ProtocolConfig>,
-    /// The runs: data × model × learners × seeds, the last varying fastest.
+    /// The diagnostics, in the order of the file.
+    pub diagnostics: Vec<EntryConfig>,
+    /// The ensembles, in the order of the file.
+    pub ensembles: Vec<EntryConfig>,
+    /// The runs: data × model × learners × regimens × seeds, the last varying fastest.
     pub runs: Vec<RunConfig>,
 }
 

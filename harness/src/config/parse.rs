@@ -14,8 +14,22 @@ use super::{
 };
 
 /// The keys at the top of a file.
-const KEYS: [&str; 9] =
-    ["name", "summary", "seeds", "batteries", "battery", "data", "learner", "model", "protocol"];
+const KEYS: [&str; 14] = [
+    "name",
+    "summary",
+    "seeds",
+    "batteries",
+    "battery",
+    "diagnostics",
+    "diagnostic",
+    "ensembles",
+    "ensemble",
+    "data",
+    "learner",
+    "model",
+    "protocol",
+    "regimen",
+];
 
 /// Where errors come from.
 struct Reader<'a> {
@@ -45,15 +59,23 @@ pub(super) fn experiment(
         None => None,
     };
     let seeds = reader.seeds(top)?;
-    let batteries = reader.batteries(top, registries)?;
+    let batteries = reader.listed(top, ["batteries", "battery"], &registries.batteries)?;
+    let diagnostics = reader.listed(top, ["diagnostics", "diagnostic"], &registries.diagnostics)?;
+    let ensembles = reader.listed(top, ["ensembles", "ensemble"], &registries.ensembles)?;
     let protocols = reader.entries(top, "protocol", &registries.protocols)?;
     let data = reader.data(top, &registries.data)?;
     let learners = reader.learners(top, &registries.learners)?;
     let models = reader.models(top, registries, &learners)?;
-    let runs = runs::expand(&data, &models, &learners, &seeds)
+    let regimens = reader.regimens(top, &registries.regimens)?;
+    let runs = runs::expand(&data, &models, &learners, &regimens, &seeds)
         .map_err(|(span, message)| reader.error(span, message))?;
-    reader.check_protocols(top, &registries.protocols, &runs)?;
-    Ok(Experiment { name, summary, seeds, batteries, protocols, runs })
+    reader.check_applicable(top, "protocol", &registries.protocols, &runs)?;
+    reader.check_applicable(top, "diagnostic", &registries.diagnostics, &runs)?;
+    reader.check_named(top, "diagnostics", &registries.diagnostics, &runs)?;
+    reader.check_applicable(top, "ensemble", &registries.ensembles, &runs)?;
+    reader.check_named(top, "ensembles", &registries.ensembles, &runs)?;
+    reader.check_regimens(top, &registries.regimens, &runs)?;
+    Ok(Experiment { name, summary, seeds, batteries, protocols, diagnostics, ensembles, runs })
 }
 
 /// Where a key of a table stands.
@@ -276,7 +298,7 @@ impl Reader<'_> {
         Ok(Expanded { kind: entry.name, settings })
     }
 
-    /// Tables of batteries or protocols.
+    /// Tables of batteries, protocols, diagnostics or ensembles.
     fn entries(
         &self,
         top: &dyn TableLike,
@@ -310,15 +332,57 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whether every protocol can be applied to every run.
-    fn check_protocols(
+    /// The regimens of all runs; the usual one where none is named.
+    fn regimens(
+        &self,
+        top: &dyn TableLike,
+        known: &[RegistryEntry],
+    ) -> Result<Vec<Expanded>, ConfigError> {
+        let mut all = Vec::new();
+        for table in self.tables(top, "regimen")? {
+            let entry = self.kind(&table, "regimen", None, known)?;
+            all.push(self.expand(&table, entry, &["kind"])?);
+        }
+        if all.is_empty() {
+            all.push(Expanded {
+                kind: crate::regimens::DEFAULT,
+                settings: vec![Settings::default()],
+            });
+        }
+        Ok(all)
+    }
+
+    /// Whether every regimen can train every run that names it.
+    fn check_regimens(
         &self,
         top: &dyn TableLike,
         known: &[RegistryEntry],
         runs: &[RunConfig],
     ) -> Result<(), ConfigError> {
-        for table in self.tables(top, "protocol")? {
-            let entry = self.kind(&table, "protocol", None, known)?;
+        for table in self.tables(top, "regimen")? {
+            let entry = self.kind(&table, "regimen", None, known)?;
+            for settings in self.expand(&table, entry, &["kind"])?.settings {
+                let own = (entry.name.to_string(), settings);
+                for run in runs.iter().filter(|run| run.regimen == own) {
+                    (entry.applies)(entry.name, &own.1, run).map_err(|error| {
+                        self.about(table.0, &error.key, &table.1, &error.message)
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every entry of tables under a key can be applied to every run.
+    fn check_applicable(
+        &self,
+        top: &dyn TableLike,
+        key: &str,
+        known: &[RegistryEntry],
+        runs: &[RunConfig],
+    ) -> Result<(), ConfigError> {
+        for table in self.tables(top, key)? {
+            let entry = self.kind(&table, key, None, known)?;
             for settings in self.expand(&table, entry, &["kind"])?.settings {
                 for run in runs {
                     (entry.applies)(entry.name, &settings, run).map_err(|error| {
@@ -330,29 +394,51 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The names under `batteries`, then the tables under `battery`.
-    fn batteries(
+    /// The same for those that stand in a list of names.
+    fn check_named(
         &self,
         top: &dyn TableLike,
-        registries: &Registries,
+        key: &str,
+        known: &[RegistryEntry],
+        runs: &[RunConfig],
+    ) -> Result<(), ConfigError> {
+        let Some(item) = top.get(key) else { return Ok(()) };
+        for (name, span) in self.names(top, key, item)? {
+            let Some(entry) = known.iter().find(|entry| entry.name == name) else { continue };
+            let wrong = |error: SettingError| {
+                self.error(span.clone(), format!("`{key}`: {}", error.message))
+            };
+            let settings = resolve(entry.dimensions, &[]).map_err(wrong)?;
+            runs.iter()
+                .try_for_each(|run| (entry.applies)(&name, &settings, run))
+                .map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    /// The names under the first key (`batteries`), then the tables under the second
+    /// (`battery`).
+    fn listed(
+        &self,
+        top: &dyn TableLike,
+        [list, single]: [&str; 2],
+        known: &[RegistryEntry],
     ) -> Result<Vec<EntryConfig>, ConfigError> {
-        let known = &registries.batteries;
         let mut all = Vec::new();
-        if let Some(item) = top.get("batteries") {
-            for (name, span) in self.names(top, "batteries", item)? {
+        if let Some(item) = top.get(list) {
+            for (name, span) in self.names(top, list, item)? {
                 let entry = known.iter().find(|entry| entry.name == name);
                 let names = || known.iter().map(|entry| entry.name);
-                let entry = entry.ok_or_else(|| {
-                    self.no_such(span.clone(), "batteries", "battery", &name, names())
-                })?;
+                let entry = entry
+                    .ok_or_else(|| self.no_such(span.clone(), list, single, &name, names()))?;
                 let settings = resolve(entry.dimensions, &[])
                     .map_err(|error| self.error(span.clone(), error.to_string()))?;
                 let kind = name;
-                self.add_entry(&mut all, "batteries", &span, EntryConfig { kind, settings })?;
+                self.add_entry(&mut all, list, &span, EntryConfig { kind, settings })?;
             }
         }
-        for entry in self.entries(top, "battery", known)? {
-            self.add_entry(&mut all, "battery", &key_span(top, "battery"), entry)?;
+        for entry in self.entries(top, single, known)? {
+            self.add_entry(&mut all, single, &key_span(top, single), entry)?;
         }
         Ok(all)
     }

@@ -47,7 +47,7 @@ fn labelled<'a>(expanded: &'a Expanded, name: &str, alike: &[&Settings]) -> Vec<
     expanded.settings.iter().map(one).collect()
 }
 
-/// Data × model × its learners × seed, the last varying fastest.
+/// Data × model × its learners × regimen × seed, the last varying fastest.
 ///
 /// # Errors
 /// Too many runs, or the same run twice; with the place to point at.
@@ -55,9 +55,12 @@ pub(super) fn expand(
     data: &[Settings],
     models: &[Model],
     learners: &[Learner],
+    regimens: &[Expanded],
     seeds: &[u64],
 ) -> Result<Vec<RunConfig>, (Span, String)> {
-    let count = count(models, learners).saturating_mul(data.len()).saturating_mul(seeds.len());
+    let ways: usize = regimens.iter().map(|regimen| regimen.settings.len()).sum();
+    let count = count(models, learners).saturating_mul(ways);
+    let count = count.saturating_mul(data.len()).saturating_mul(seeds.len());
     if count > MOST_RUNS {
         let message = format!("asks for {count} runs; at most {MOST_RUNS} are allowed");
         return Err((None, message));
@@ -78,6 +81,14 @@ pub(super) fn expand(
             (model, labelled(&model.expanded, kind, &alike))
         })
         .collect();
+    let regimens: Vec<Labelled> = regimens
+        .iter()
+        .flat_map(|regimen| {
+            let alike = regimens.iter().filter(|other| other.kind == regimen.kind);
+            let alike: Vec<_> = alike.flat_map(|other| &other.settings).collect();
+            labelled(regimen, regimen.kind, &alike)
+        })
+        .collect();
     let data_shown = varying(&data.iter().collect::<Vec<_>>());
     let mut runs = Vec::with_capacity(count);
     for data in data {
@@ -86,7 +97,11 @@ pub(super) fn expand(
             for variant in variants {
                 for (learner_name, learner_variants) in model.learners.iter().map(|i| &learners[*i])
                 {
-                    for learner in learner_variants {
+                    for (learner, regimen) in pairs(learner_variants, &regimens) {
+                        let learner_label = match regimen.kind {
+                            crate::regimens::DEFAULT => learner.label.clone(),
+                            _ => format!("{} + {}", learner.label, regimen.label),
+                        };
                         runs.extend(seeds.iter().map(|&seed| {
                             let run = RunConfig {
                                 data: data.clone(),
@@ -95,7 +110,8 @@ pub(super) fn expand(
                                 learner_name: learner_name.to_string(),
                                 seed,
                                 model_label: variant.label.clone(),
-                                learner_label: learner.label.clone(),
+                                regimen: (regimen.kind.to_string(), regimen.settings.clone()),
+                                learner_label: learner_label.clone(),
                                 data_label: data_label.clone(),
                             };
                             (run, &model.span)
@@ -114,6 +130,11 @@ pub(super) fn expand(
         }
     }
     Ok(runs.into_iter().map(|(run, _)| run).collect())
+}
+
+/// Every pair, the second one varying faster.
+fn pairs<'a, T>(first: &'a [T], second: &'a [T]) -> impl Iterator<Item = (&'a T, &'a T)> {
+    first.iter().flat_map(move |one| second.iter().map(move |other| (one, other)))
 }
 
 /// How many pairs of a model and a learner there are.

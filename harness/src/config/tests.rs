@@ -50,8 +50,11 @@ fn registries() -> Registries {
             RegistryEntry::new("transfer", "", GRADIENT),
             RegistryEntry::new("meta", "", &[]),
         ],
+        regimens: vec![RegistryEntry::new("plain", "", &[])],
         data: crate::data::entry(),
         batteries: crate::batteries::entries(),
+        diagnostics: crate::diagnostics::entries(),
+        ensembles: crate::ensembles::entries(),
     }
 }
 

@@ -60,6 +60,23 @@ impl Source {
         self
     }
 
+    /// The same with as many positions as there are, drawn from them with replacement
+    /// (Efron, "Bootstrap Methods", 1979). Where that leaves fewer than a sample has
+    /// specks, they stay as they are.
+    #[must_use]
+    pub fn resampled(mut self, seed: u64) -> Self {
+        // No step is so late: these are draws of their own.
+        let mut draws = Draws::new(seed, Purpose::Placement, u64::MAX, 0);
+        let drawn = (0..self.places.len()).map(|_| self.places[draws.below(self.places.len())]);
+        let mut places: Vec<u16> = drawn.collect();
+        places.sort_unstable();
+        let distinct = places.chunk_by(|a, b| a == b).count();
+        if distinct >= self.data.count {
+            self.places = places;
+        }
+        self
+    }
+
     /// What the data are.
     pub fn data(&self) -> &DataSettings {
         &self.data

@@ -84,7 +84,7 @@ impl Unit {
 
 /// A fraction in per cent with one decimal, without the sign; more decimals
 /// near the ends, so that only all is written as 100 and only nothing as 0.
-fn percent(value: f64) -> String {
+pub(super) fn percent(value: f64) -> String {
     let hundredfold = value * 100.0;
     if value == 1.0 {
         "100".to_string()

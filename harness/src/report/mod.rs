@@ -86,12 +86,16 @@ pub fn terminal_table(store: &Store) -> Result<String, StoreError> {
 }
 
 fn render(experiment: &Experiment) -> String {
-    use sections::{batteries, maps, meta, overview, runs, samples, training, transfer};
+    use sections::{
+        batteries, diagnostics, ensembles, maps, meta, overview, runs, samples, training, transfer,
+    };
     let mut parts: Vec<Section> = vec![overview::section(experiment)];
     parts.extend(training::section(experiment));
+    parts.extend(diagnostics::sections(experiment));
     parts.extend(batteries::sections(experiment));
     parts.extend(maps::section(experiment));
     parts.extend(samples::section(experiment));
+    parts.extend(ensembles::sections(experiment));
     parts.extend(transfer::sections(experiment));
     parts.extend(meta::sections(experiment));
     parts.push(runs::section(experiment));

@@ -4,8 +4,6 @@
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
-use super::format::thousands;
-
 /// The number of colours for lines; the style sheet has as many classes `s0`,
 /// `s1`, … (stroke) and `f0`, `f1`, … (fill), and one more for the colour of the
 /// text. Lines beyond are dashed.
@@ -48,6 +46,8 @@ pub(super) struct Frame<'a> {
     /// Width and height in units of the page.
     pub size: (u32, u32),
     pub x_label: &'a str,
+    /// How numbers at the horizontal axis are written.
+    pub x_text: fn(f64) -> String,
     /// Where the horizontal axis begins.
     pub begin: f64,
     pub y_label: &'a str,
@@ -164,6 +164,7 @@ where
             .y_label_area_size(zoomed(if small { 42 } else { 70 }))
             .build_cartesian_2d(frame.begin..last, y_range)
             .map_err(|error| told(&error))?;
+        let x_text = |x: &f64| (frame.x_text)(*x);
         let mut mesh = chart.configure_mesh();
         mesh.disable_x_mesh()
             .bold_line_style(GRID.stroke_width(ZOOM))
@@ -174,7 +175,7 @@ where
             .axis_desc_style(font(if small { 12 } else { 16 }))
             .x_labels(if small { 4 } else { 6 })
             .y_labels(if small { 3 } else { 6 })
-            .x_label_formatter(&|x| thousands(*x))
+            .x_label_formatter(&x_text)
             .y_label_formatter(y_text)
             .x_desc(frame.x_label);
         if !small {
@@ -272,7 +273,7 @@ pub(crate) fn power(value: f64) -> String {
 }
 
 /// As many digits as it takes.
-fn short_number(value: f64) -> String {
+pub(super) fn short_number(value: f64) -> String {
     let text = format!("{value:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     match text {

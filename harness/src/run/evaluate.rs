@@ -44,6 +44,11 @@ impl Probe {
         Probe { batches: joined }
     }
 
+    /// The samples.
+    pub fn batches(&self) -> &[SpeckBatch] {
+        &self.batches
+    }
+
     /// Feeds predictions and batches to `visit`, in order.
     ///
     /// # Errors

@@ -1,17 +1,20 @@
 //! The phases of one run.
 
+use super::course::{self, Making};
 use super::evaluate::{Probe, headline, scores, seed_for};
+use super::members::ensemble_phase;
 use super::progress::Bar;
 use super::setup::{learner, unknown};
-use super::stage::{self, Record, Stage, Watch};
+use super::stage::{self, Mounted, Record, Stage, Watch};
 use super::training::{self, LEG_MEASUREMENTS, MEASUREMENTS};
 use super::{RunOptions, discard, file_name};
-use crate::batteries;
 use crate::config::{EntryConfig, Experiment, RunConfig};
 use crate::data::{DataSettings, Source};
+use crate::diagnostics::Scene;
 use crate::protocols::{self, Leg, Measurement, Outcome, Start};
 use crate::store::{PhaseResults, Store};
-use crate::{RunError, files};
+use crate::{RunError, batteries, diagnostics, files, regimens};
+use serde_json::{Value, json};
 use speck_engine::Tensor;
 use speck_learners::{BatchShape, Batches, Learner};
 use speck_models::settings::Settings;
@@ -20,20 +23,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The phase in which the network is trained.
-const TRAIN: &str = "train";
+pub(super) const TRAIN: &str = "train";
+/// The file of a training that is done again for diagnostics that came later.
+const AGAIN: &str = "diagnostics";
 
 /// One run with its phases prepared.
 pub(super) struct Job<'a> {
     pub label: String,
     id: String,
-    run: &'a RunConfig,
-    batteries: &'a [EntryConfig],
+    pub(super) run: &'a RunConfig,
+    pub(super) batteries: &'a [EntryConfig],
+    diagnostics: &'a [EntryConfig],
+    ensembles: &'a [EntryConfig],
     legs: Vec<(String, Leg)>,
-    folder: PathBuf,
-    options: &'a RunOptions,
+    pub(super) folder: PathBuf,
+    pub(super) options: &'a RunOptions,
 }
 
 type Weights = Vec<(String, Tensor)>;
+
+/// What a stage trains on, and what is watched.
+struct Course<'a> {
+    settings: &'a Settings,
+    source: &'a Source,
+    watches: &'a [Watch],
+}
 
 impl<'a> Job<'a> {
     pub fn new(
@@ -54,6 +68,8 @@ impl<'a> Job<'a> {
             id: run.id(),
             run,
             batteries: &experiment.batteries,
+            diagnostics: &experiment.diagnostics,
+            ensembles: &experiment.ensembles,
             legs,
             folder: options.folder.join(&experiment.name).join(run.id()),
             options,
@@ -63,6 +79,9 @@ impl<'a> Job<'a> {
         if experiment.seeds.first() == Some(&run.seed) {
             let data = DataSettings::new(&run.data)?;
             job.learner(&run.learner.1, data.shape(job.batch(&run.learner.1)))?;
+            if !job.is_plain() {
+                course::Course::check(run, &job.making())?;
+            }
         }
         Ok(job)
     }
@@ -70,11 +89,28 @@ impl<'a> Job<'a> {
     /// Steps of training in all phases.
     pub fn steps(&self) -> u64 {
         let legs: u64 = self.legs.iter().map(|(_, leg)| steps(&leg.learner)).sum();
-        steps(&self.run.learner.1) + legs
+        let members: u64 = self.ensembles.iter().map(|config| self.ensemble_steps(config)).sum();
+        steps(&self.run.learner.1) + members + legs
     }
 
     fn batch(&self, settings: &Settings) -> usize {
         settings.usize("batch")
+    }
+
+    fn is_plain(&self) -> bool {
+        self.run.regimen.0 == regimens::DEFAULT
+    }
+
+    fn making(&self) -> Making {
+        Making { kernels: self.options.kernels.clone(), mode: self.options.mode }
+    }
+
+    /// The learner that is trained: as the run's regimen wants it.
+    fn pupil(&self, shape: BatchShape) -> Result<Box<dyn Learner>, RunError> {
+        match self.is_plain() {
+            true => self.learner(&self.run.learner.1, shape),
+            false => Ok(Box::new(course::Course::new(self.run, &self.making())?)),
+        }
     }
 
     fn learner(
@@ -96,6 +132,19 @@ impl<'a> Job<'a> {
                 let results = self.battery(config, &mut trained)?;
                 guard(store).finish_phase(&self.id, &phase, &results)?;
             }
+        }
+        for config in self.ensembles {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let phase = ensemble_phase(config);
+            if guard(store).finished(&self.id, &phase)? {
+                bar.advance(self.ensemble_steps(config));
+            } else {
+                let results = self.ensemble(config, &trained, bar)?;
+                guard(store).finish_phase(&self.id, &phase, &results)?;
+            }
+            self.forget(config);
         }
         for (phase, leg) in &self.legs {
             if stop.load(Ordering::Relaxed) {
@@ -120,9 +169,13 @@ impl<'a> Job<'a> {
         let settings = &self.run.learner.1;
         let path = self.folder.join(file_name(TRAIN));
         if guard(store).finished(&self.id, TRAIN)?
-            && let Some((weights, _)) = stage::finished(&path, &|text| bar.warn(text))?
+            && let Some((weights, record)) = stage::finished(&path, &|text| bar.warn(text))?
         {
             bar.advance(steps(settings));
+            self.diagnosed(store, &record)?;
+            if !self.wanted(store)?.is_empty() {
+                self.train_again(store, bar)?;
+            }
             return Ok(weights);
         }
         bar.message(TRAIN);
@@ -130,41 +183,147 @@ impl<'a> Job<'a> {
         let seed = self.run.seed;
         let source = training::source(&self.run.data, self.batch(settings), seed, TRAIN)?;
         let watches = training::watches(&data, seed);
-        let mut learner = self.learner(settings, source.shape())?;
-        let record = self.stage(TRAIN, settings, &source, &watches, &mut *learner, bar)?;
-        let results = training::results(&mut *learner, &self.run.data, &record, seed)?;
+        let mut learner = self.pupil(source.shape())?;
+        let instruments = &mut self.instruments(&self.wanted(store)?, &source)?;
+        let course = Course { settings, source: &source, watches: &watches };
+        let record = self.stage(TRAIN, &course, &mut *learner, instruments, bar)?;
+        let mut results = training::results(&mut *learner, &self.run.data, &record, seed)?;
+        results.artefacts.extend(self.regimen()?);
         guard(store).finish_phase(&self.id, TRAIN, &results)?;
+        self.diagnosed(store, &record)?;
+        if !self.wanted(store)?.is_empty() {
+            self.train_again(store, bar)?;
+        }
         weights(&mut *learner)
+    }
+
+    /// What the regimen made of the training, where that is more than one stretch.
+    fn regimen(&self) -> Result<Option<(String, Value)>, RunError> {
+        if self.is_plain() {
+            return Ok(None);
+        }
+        let mut from = 0;
+        let mut list = Vec::new();
+        for stretch in regimens::stretches(self.run)? {
+            list.push(json!({
+                "name": stretch.name,
+                "from": from,
+                "steps": stretch.steps,
+                "learner": stretch.learner,
+                "data": stretch.data,
+            }));
+            from += stretch.steps;
+        }
+        let (kind, settings) = &self.run.regimen;
+        let value = json!({ "kind": kind, "settings": settings, "stretches": list });
+        Ok(Some(("regimen".to_owned(), value)))
+    }
+
+    /// The diagnostics whose notes the store does not hold yet.
+    fn wanted(&self, store: &Mutex<Store>) -> Result<Vec<&'a EntryConfig>, RunError> {
+        let mut wanted = Vec::new();
+        for config in self.diagnostics {
+            if !guard(store).finished(&self.id, &diagnostic_phase(config))? {
+                wanted.push(config);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Puts into the store what instruments have noted in a whole training.
+    fn diagnosed(&self, store: &Mutex<Store>, record: &Record) -> Result<(), RunError> {
+        for config in self.wanted(store)? {
+            if let Some(readings) = record.readings.get(&config.slug()) {
+                let results = readings.results(&config.kind, &config.settings);
+                guard(store).finish_phase(&self.id, &diagnostic_phase(config), &results)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Trains another time, to the same bits, for diagnostics that were asked for when
+    /// the training was done or under way.
+    fn train_again(&self, store: &Mutex<Store>, bar: &Bar) -> Result<(), RunError> {
+        bar.message("training again, for diagnostics");
+        let settings = &self.run.learner.1;
+        let source = training::source(&self.run.data, self.batch(settings), self.run.seed, TRAIN)?;
+        let watches = training::watches(&DataSettings::new(&self.run.data)?, self.run.seed);
+        let path = self.folder.join(file_name(AGAIN));
+        // A checkpoint of other diagnostics would leave these out once more.
+        for _ in 0..2 {
+            let wanted = self.wanted(store)?;
+            if wanted.is_empty() {
+                break;
+            }
+            let mut learner = self.pupil(source.shape())?;
+            let instruments = &mut self.instruments(&wanted, &source)?;
+            let course = Course { settings, source: &source, watches: &watches };
+            let record = self.stage(AGAIN, &course, &mut *learner, instruments, bar)?;
+            self.diagnosed(store, &record)?;
+            discard(&path);
+        }
+        Ok(())
+    }
+
+    fn instruments(
+        &self,
+        wanted: &[&EntryConfig],
+        source: &Source,
+    ) -> Result<Vec<Mounted>, RunError> {
+        let mount = |config: &&EntryConfig| {
+            let diagnostic = diagnostics::find(&config.kind)
+                .ok_or_else(|| unknown("diagnostic", &config.kind))?;
+            let scene = Scene {
+                run: self.run,
+                settings: &config.settings,
+                source,
+                kernels: &self.options.kernels,
+                mode: self.options.mode,
+            };
+            Ok(Mounted {
+                slug: config.slug(),
+                every: config.settings.usize("every") as u64,
+                instrument: (diagnostic.make)(&scene)?,
+            })
+        };
+        wanted.iter().map(mount).collect()
     }
 
     fn stage(
         &self,
         phase: &str,
-        settings: &Settings,
-        source: &Source,
-        watches: &[Watch],
+        course: &Course<'_>,
         learner: &mut dyn Learner,
+        instruments: &mut [Mounted],
         bar: &Bar,
     ) -> Result<Record, RunError> {
+        let Course { settings, source, watches } = *course;
         let total = steps(settings);
+        // Steps made again were not planned.
+        let advance = |steps| {
+            if phase != AGAIN {
+                bar.advance(steps)
+            }
+        };
+        let points = if phase.contains('/') { LEG_MEASUREMENTS } else { MEASUREMENTS };
         let stage = Stage {
             checkpoint: &self.folder.join(file_name(phase)),
             interval: self.options.checkpoint_interval,
             data: source,
             steps: total,
-            every: total.div_ceil(if phase == TRAIN { MEASUREMENTS } else { LEG_MEASUREMENTS }),
+            every: total.div_ceil(points),
             patience: settings.usize("patience") as u64,
             watches,
-            progress: &|steps| bar.advance(steps),
+            progress: &advance,
             warn: &|text| bar.warn(text),
         };
-        let record = stage.run(learner)?;
-        bar.advance(total - record.steps);
+        let record = stage.run(learner, instruments)?;
+        advance(total - record.steps);
         Ok(record)
     }
 
     /// A learner of the run's kind with the trained weights, for measuring.
-    fn revived(&self, trained: &Weights) -> Result<Box<dyn Learner>, RunError> {
+    pub(super) fn revived(&self, trained: &Weights) -> Result<Box<dyn Learner>, RunError> {
         let data = DataSettings::new(&self.run.data)?;
         let shape = data.shape(self.batch(&self.run.learner.1));
         let mut learner = self.learner(&self.run.learner.1, shape)?;
@@ -218,7 +377,8 @@ impl<'a> Job<'a> {
                 probe: self.probe(measurement),
             })
             .collect();
-        let record = self.stage(phase, &leg.learner, &source, &watches, &mut *learner, bar)?;
+        let course = Course { settings: &leg.learner, source: &source, watches: &watches };
+        let record = self.stage(phase, &course, &mut *learner, &mut [], bar)?;
         let after = compare(&mut *learner)?;
         Ok(Outcome { record, before, after })
     }
@@ -238,7 +398,12 @@ impl<'a> Job<'a> {
     }
 }
 
-fn steps(settings: &Settings) -> u64 {
+/// The phase that holds a diagnostic's notes.
+fn diagnostic_phase(config: &EntryConfig) -> String {
+    format!("diagnostic/{}", config.slug())
+}
+
+pub(super) fn steps(settings: &Settings) -> u64 {
     settings.usize("steps") as u64
 }
 

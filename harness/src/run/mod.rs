@@ -1,8 +1,10 @@
 //! Running an experiment: every run's phases, side by side on the cores, into
 //! the store.
 
+mod course;
 pub mod evaluate;
 mod job;
+mod members;
 mod progress;
 mod setup;
 pub mod stage;

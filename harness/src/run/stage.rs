@@ -9,10 +9,12 @@
 use super::evaluate::Probe;
 use crate::RunError;
 use crate::checkpoint::{Checkpoint, NamedTensor, ReadOutcome, TensorType};
+use crate::diagnostics::{Instrument, Readings};
 use crate::store::CurvePoint;
 use serde::{Deserialize, Serialize};
 use speck_engine::{DType, Tensor};
 use speck_learners::{Batches, Learner};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,19 @@ pub struct Watch {
     /// On what.
     pub probe: Probe,
 }
+
+/// A diagnostic's instrument on a stage.
+pub struct Mounted {
+    /// The name of its notes in the record.
+    pub slug: String,
+    /// It looks at the first, the last and every so manieth point.
+    pub every: u64,
+    /// What looks.
+    pub instrument: Box<dyn Instrument>,
+}
+
+/// What instruments remember stands in checkpoints under names that start so.
+const MEMORY: &str = "diagnostic/";
 
 /// A stretch of training.
 pub struct Stage<'a> {
@@ -58,6 +73,10 @@ pub struct Record {
     pub steps: u64,
     /// Seconds spent in steps.
     pub seconds: f64,
+    /// What instruments have noted, by their slugs: of those that looked from the
+    /// first point on.
+    #[serde(default)]
+    pub readings: BTreeMap<String, Readings>,
     best: Option<f64>,
     stale: u64,
     done: bool,
@@ -85,16 +104,24 @@ impl Record {
 }
 
 impl Stage<'_> {
-    /// Trains `learner`, from its checkpoint if there is one.
+    /// Trains `learner`, from its checkpoint if there is one. Instruments that did not
+    /// look before the checkpoint do not look after it.
     ///
     /// # Errors
     /// The learner fails, or a checkpoint cannot be written.
-    pub fn run(&self, learner: &mut dyn Learner) -> Result<Record, RunError> {
-        let mut record = match self.resume(learner)? {
+    pub fn run(
+        &self,
+        learner: &mut dyn Learner,
+        instruments: &mut [Mounted],
+    ) -> Result<Record, RunError> {
+        let mut record = match self.resume(learner, instruments)? {
             Some(record) => record,
             None => {
                 let mut record = Record::default();
+                let none = |mounted: &Mounted| (mounted.slug.clone(), Readings::default());
+                record.readings = instruments.iter().map(none).collect();
                 self.measure(learner, &mut record)?;
+                self.look(learner, &mut record, instruments)?;
                 record
             }
         };
@@ -115,9 +142,10 @@ impl Stage<'_> {
                 || (self.patience > 0 && record.stale >= self.patience)
                 // Weights that are no numbers any more do not recover.
                 || !loss.is_finite();
+            self.look(learner, &mut record, instruments)?;
             (self.progress)(chunk);
             if record.done || written.elapsed() >= self.interval {
-                self.save(learner, &record)?;
+                self.save(learner, &record, instruments)?;
                 written = Instant::now();
             }
         }
@@ -142,21 +170,68 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn save(&self, learner: &mut dyn Learner, record: &Record) -> Result<(), RunError> {
-        let tensors = learner.state()?.iter().map(|(name, tensor)| named(name, tensor)).collect();
+    /// Has the instruments look that are to look at this point.
+    fn look(
+        &self,
+        learner: &mut dyn Learner,
+        record: &mut Record,
+        instruments: &mut [Mounted],
+    ) -> Result<(), RunError> {
+        let point = record.steps.div_ceil(self.every.max(1));
+        for Mounted { slug, every, instrument } in instruments {
+            let due = record.done || point.is_multiple_of(*every);
+            if let Some(readings) = record.readings.get_mut(slug).filter(|_| due) {
+                readings.step = record.steps;
+                instrument.read(learner, readings)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last checkpoint is the trained network, and has no instrument's memory.
+    fn save(
+        &self,
+        learner: &mut dyn Learner,
+        record: &Record,
+        instruments: &[Mounted],
+    ) -> Result<(), RunError> {
+        let state = learner.state()?.iter();
+        let mut tensors: Vec<_> = state.map(|(name, tensor)| named(name, tensor)).collect();
+        for Mounted { slug, instrument, .. } in instruments.iter().filter(|_| !record.done) {
+            for (name, tensor) in instrument.memory() {
+                tensors.push(named(&format!("{MEMORY}{slug}/{name}"), &tensor));
+            }
+        }
         let notes = serde_json::to_value(record).map_err(RunError::Notes)?;
         Ok(Checkpoint { tensors, notes }.write(self.checkpoint)?)
     }
 
-    fn resume(&self, learner: &mut dyn Learner) -> Result<Option<Record>, RunError> {
+    fn resume(
+        &self,
+        learner: &mut dyn Learner,
+        instruments: &mut [Mounted],
+    ) -> Result<Option<Record>, RunError> {
         match load(self.checkpoint, self.warn)? {
-            Some((tensors, record)) => match learner.restore(tensors) {
-                Ok(()) => Ok(Some(record)),
-                Err(error) => {
+            Some((mut tensors, mut record)) => {
+                let memory: Vec<_> =
+                    tensors.extract_if(.., |(name, _)| name.starts_with(MEMORY)).collect();
+                if let Err(error) = learner.restore(tensors) {
                     (self.warn)(&format!("{}: {error}; starting anew", self.checkpoint.display()));
-                    Ok(None)
+                    return Ok(None);
                 }
-            },
+                for Mounted { slug, instrument, .. } in &mut *instruments {
+                    let prefix = format!("{MEMORY}{slug}/");
+                    let own = memory.iter().filter_map(|(name, tensor)| {
+                        Some((name.strip_prefix(&prefix)?.to_owned(), tensor.clone()))
+                    });
+                    instrument.recall(own.collect());
+                }
+                // Notes with a gap would be taken for whole ones later.
+                let done = record.done;
+                let looks = |slug: &String| instruments.iter().any(|own| own.slug == *slug);
+                record.readings.retain(|slug, _| done || looks(slug));
+                Ok(Some(record))
+            }
             None => Ok(None),
         }
     }

@@ -1,16 +1,23 @@
 //! Gradient descent: a step is one program that renders the batch, runs the
 //! model, takes the loss, its gradient, and the optimizer's update.
 
+mod adapters;
+mod guidance;
 pub mod initializers;
+pub mod landscape;
 pub mod losses;
+pub mod meta;
 pub mod optimizers;
 mod precision;
+pub mod pretexts;
 mod recorded;
+pub mod regularizers;
 pub mod schedules;
 mod search;
 mod step;
 mod training;
 mod update;
+mod uphill;
 
 pub use recorded::{Minimizer, Recorded, append_updates};
 pub use step::Step;
@@ -21,8 +28,8 @@ use crate::predictor::Predictor;
 use crate::rows::Rows;
 use crate::trainer::{Pace, Stepper, Trainer};
 use crate::{
-    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, SEED, STEPS, Setup, port,
-    screen,
+    BATCH, Description, Learner, LearnerEntry, LearnerError, ORIGIN, PATIENCE, SEED, STEPS, Setup,
+    port, screen,
 };
 use precision::Precision;
 use schedules::Place;
@@ -39,9 +46,8 @@ use std::sync::Arc;
 use step::Parts;
 use training::{Due, Group, Training};
 
-pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
-    name: "gradient",
-    summary: "gradient descent on a loss, by reverse-mode differentiation",
+/// The dimensions that are read outside of the registries' files.
+const OWN: Own = Own {
     dimensions: &[
         STEPS,
         BATCH,
@@ -67,6 +73,12 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         schedules::WARM_UP[0],
         schedules::WARM_UP[1],
         schedules::WARM_UP[2],
+        Dimension::int(
+            "schedule_offset",
+            "steps of the schedule and its warm-up that lie before the first step, in a later part of a longer training",
+            (0, 100_000_000),
+            0,
+        ),
         Dimension {
             name: "groups",
             doc: "parameters with settings of their own: \"PATTERN: rate=0.1, weight_decay=0\", \"PATTERN: frozen\", \"PATTERN: ascend\" (up the loss); the first pattern that fits, `*` standing for anything",
@@ -89,6 +101,24 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         training::WEIGHTS[4],
         training::WEIGHTS[5],
         Dimension {
+            name: "pretext",
+            doc: "what is learned in place of the task: none for the task itself",
+            kind: Kind::Entry(pretexts::PARTS),
+            default: DefaultValue::Text(pretexts::NONE),
+        },
+        Dimension {
+            name: "meta",
+            doc: "what is learned from the tasks that the samples of a batch belong to; none: there is one task",
+            kind: Kind::Entry(meta::PARTS),
+            default: DefaultValue::Text(meta::NONE),
+        },
+        guidance::DIMENSIONS[0],
+        guidance::DIMENSIONS[1],
+        guidance::DIMENSIONS[2],
+        adapters::DIMENSIONS[0],
+        adapters::DIMENSIONS[1],
+        adapters::DIMENSIONS[2],
+        Dimension {
             name: "rows",
             doc: "what becomes of weights without a gradient where a layer is updated by rows: all rows in every step, brought up to date when next read (the same numbers to rounding), or left as they are",
             kind: Kind::Choice(&["exact", "dense", "masked"]),
@@ -96,29 +126,24 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
         },
         Dimension {
             name: "loss",
-            doc: "softmax cross-entropy of each axis, binary cross-entropy, squared error, or squared distance of the coordinates",
-            kind: Kind::Choice(losses::NAMES),
+            doc: "what is minimised",
+            kind: Kind::Entry(losses::PARTS),
             default: DefaultValue::Text("cross-entropy"),
         },
-        Dimension {
-            name: "heat_regularizer",
-            doc: "what draws the softmax of each axis together: its variance, or a divergence from a Gaussian around the target (loss coordinate)",
-            kind: Kind::Choice(losses::REGULARIZERS),
-            default: DefaultValue::Text("none"),
-        },
-        Dimension {
-            name: "heat_weight",
-            doc: "what the heat regularizer is multiplied by (loss coordinate)",
-            kind: Kind::Float { min: 0.0, max: 1e6 },
-            default: DefaultValue::Float(1.0),
-        },
-        Dimension {
-            name: "heat_deviation",
-            doc: "standard deviation in pixels that the heat regularizer wants (loss coordinate)",
-            kind: Kind::Float { min: 0.01, max: 64.0 },
-            default: DefaultValue::Float(1.0),
-        },
     ],
+};
+
+struct Own {
+    dimensions: &'static [Dimension],
+}
+
+const DIMENSIONS: [Dimension; OWN.dimensions.len() + regularizers::COUNT] =
+    regularizers::behind(OWN.dimensions);
+
+pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
+    name: "gradient",
+    summary: "gradient descent on a loss, by reverse-mode differentiation",
+    dimensions: &DIMENSIONS,
     models: &[],
     make: |settings, setup| Ok(Box::new(Gradient::new(settings, setup)?)),
 };
@@ -145,11 +170,17 @@ struct Steering {
     /// What each of the trainer's programs does.
     made: Vec<Due>,
     total: u64,
+    /// Steps of the schedules before the first step.
+    offset: u64,
 }
 
 impl Steering {
+    fn place(&self, group: &Group, step: u64) -> Place {
+        Place { base: group.rate, step: step + self.offset, total: self.total }
+    }
+
     fn rate(&self, group: &Group, state: &State, step: u64) -> f64 {
-        let place = Place { base: group.rate, step, total: self.total };
+        let place = self.place(group, step);
         let memory = match &group.memory {
             Some(name) => state.get(name).and_then(|slot| slot.values::<f64>()),
             None => None,
@@ -167,6 +198,7 @@ impl Pace for Steering {
     fn prepare(&self, program: &mut Program, state: &State, step: u64) -> Result<(), RunError> {
         for group in &self.training.groups {
             port::write_number(program, &group.input, self.rate(group, state, step))?;
+            group.write_momentum(program, Place { base: group.rate, step, total: self.total })?;
         }
         Ok(())
     }
@@ -174,7 +206,7 @@ impl Pace for Steering {
     fn observe(&self, state: &mut State, step: u64, loss: f64) {
         for group in &self.training.groups {
             let Some(name) = &group.memory else { continue };
-            let place = Place { base: group.rate, step, total: self.total };
+            let place = self.place(group, step);
             let slot = state.get_mut(name);
             if let Some(memory) = slot.and_then(|slot| slot.values_mut::<f64>()) {
                 group.schedule.observe(place, loss, memory);
@@ -187,29 +219,40 @@ impl Gradient {
     fn new(settings: &Settings, setup: Setup) -> Result<Self, LearnerError> {
         let Setup { model, shape, seed, kernels, float, mode } = setup;
         let training = Training::new(settings)?;
+        meta::check(settings, shape.samples)?;
         let search = training.search()?;
         Precision::new(settings).check(search.is_some())?;
         let all = training.all();
         let parts =
             Parts { settings, training: &training, model: &*model, shape, float, rows: true };
-        let Step { graph, parameters, rows, plan, clocks, .. } = match &search {
+        let Step { graph, parameters, weights, rows, plan, clocks, .. } = match &search {
             None => parts.step(all, mode)?,
             Some(_) => parts.gradient(mode)?,
         };
-        training.check(parameters.iter().map(|(name, _)| name.as_str()))?;
-        let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+        training.check(weights.iter().map(|(name, _)| name.as_str()))?;
+        let loss = losses::chosen(settings);
         // The program first: it says whether all this fits into memory.
         let options = Options { kernels: kernels.clone(), ..Options::default() };
         let program = Program::compile(&graph, &options)?;
         let mut state = State::initialise(&graph, seed);
         let words = vec![seed as u32 as i32, (seed >> 32) as u32 as i32];
         state.set(SEED, Tensor::from_i32(&[2], words))?;
-        for (name, node) in &parameters {
+        for (name, node) in &weights {
             let ty = graph.ty(*node);
             if ty.rank() > 1
                 && let Some(values) = training.initial(name, &ty.shape, seed)
             {
                 state.set(name, Tensor::new(&ty, &values))?;
+            }
+        }
+        // Training that is bound to where it began begins here.
+        for (name, _) in &weights {
+            for slot in [ORIGIN, pretexts::TARGET].map(|prefix| format!("{prefix}{name}")) {
+                if let Some(began) = state.get(name).cloned()
+                    && state.get(&slot).is_some()
+                {
+                    state.set(&slot, began)?;
+                }
             }
         }
         for group in &training.groups {
@@ -249,7 +292,12 @@ impl Gradient {
                 batch: SpeckBatch::new(shape),
                 parameters: parameters.iter().map(|(_, node)| graph.ty(*node).elements()).sum(),
             },
-            pace: Steering { training, made: vec![all], total },
+            pace: Steering {
+                training,
+                made: vec![all],
+                total,
+                offset: settings.usize("schedule_offset") as u64,
+            },
             plan,
             graph,
             settings: settings.clone(),

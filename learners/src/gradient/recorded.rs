@@ -118,6 +118,7 @@ impl Recorded {
                 super::schedules::Place { base: group.rate, step: self.step, total: self.total };
             let rate = group.schedule.rate(place, &group.schedule.memory());
             port::write_number(program, &group.input, rate)?;
+            group.write_momentum(program, place)?;
         }
         program.run(&mut self.state)?;
         self.step += 1;
@@ -285,6 +286,7 @@ impl<'a> Minimizer<'a> {
             port::write_number(program, &clock.input, (clock.value)(step))?;
         }
         port::write_number(program, "rate", rate)?;
+        self.training.groups[0].write_momentum(program, place)?;
         program.run(&mut self.state)?;
         Ok(port::read_number(program, "loss")?)
     }

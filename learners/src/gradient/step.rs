@@ -1,15 +1,18 @@
 //! The graph of one training step.
 
-use super::losses;
+use super::adapters::{self, Adapters};
+use super::guidance::{self, Task};
 use super::precision::Precision;
+use super::regularizers::{Learned, Scene};
 use super::search::Loss;
 use super::training::{Due, Place, Training};
 use super::update::{Clock, moment};
+use super::{losses, meta, pretexts};
 use crate::batch::BatchShape;
 use crate::{LearnerError, SEED, STEP, screen};
 use speck_engine::structure::{RowMode, RowPlan, RowStore};
 use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType, structure};
-use speck_models::{Builder, Mode, Model, Settings};
+use speck_models::{Builder, Mode, Model, Regularization, Settings};
 
 /// A training step: its graph has the inputs of a screen and `rate`, the output
 /// `loss`, and updates the model, the optimizer's slots and the count of steps.
@@ -18,6 +21,8 @@ pub struct Step {
     pub graph: Graph,
     /// What is learned, by name.
     pub parameters: Vec<(String, NodeId)>,
+    /// The model's parameters: the same but where adapters are learned.
+    pub weights: Vec<(String, NodeId)>,
     /// The loss's gradient for each of the parameters.
     pub gradients: Vec<NodeId>,
     /// The parameters whose weights are held by rows, and the slots of what the
@@ -69,12 +74,18 @@ struct Built {
     parameters: Vec<(String, NodeId)>,
     seed: NodeId,
     step: NodeId,
+    /// Slots that follow a parameter, each with its parameter.
+    following: Vec<(NodeId, NodeId)>,
+    /// What is reported as the loss, if not the value.
+    reported: Option<NodeId>,
 }
 
 impl Parts<'_> {
     /// The step that does what is due.
     pub fn step(&self, due: Due, mode: structure::Mode) -> Result<Step, GraphError> {
         let build = |structured| self.build(structured, due);
+        // The rewrite comes before differentiation; here the loss holds gradients.
+        let mode = if meta::wanted(self.settings) { structure::Mode::Dense } else { mode };
         let (step, mut plan) = mode.choose(build, |step| &step.graph)?;
         let wanted = self.settings.text("rows");
         if plan.structured && self.rows && wanted != "dense" && self.training.rows().is_none() {
@@ -93,6 +104,7 @@ impl Parts<'_> {
         let build = |structured: bool| {
             let graph = Graph::new(self.float);
             let Built { mut value, parameters, .. } = self.losses(&graph)?;
+            value = guidance::bound(self.settings, &graph, value, &parameters)?;
             graph.output("loss", value)?;
             let mut notes = Vec::new();
             if structured {
@@ -105,7 +117,9 @@ impl Parts<'_> {
                 graph.output(&format!("gradient of {name}"), *gradient)?;
             }
             let (rows, plan) = (Vec::new(), structure::Plan::default());
-            Ok((Step { graph, parameters, gradients, rows, plan, clocks: Vec::new() }, notes))
+            let weights = parameters.clone();
+            let clocks = Vec::new();
+            Ok((Step { graph, parameters, weights, gradients, rows, plan, clocks }, notes))
         };
         let (step, plan) = mode.choose(build, |step| &step.graph)?;
         Ok(Step { plan, ..step })
@@ -121,18 +135,49 @@ impl Parts<'_> {
 
     /// The loss of a batch, and what the model puts out, as they are built.
     fn losses(&self, graph: &Graph) -> Result<Built, GraphError> {
-        let Parts { settings, model, shape, .. } = *self;
+        let Parts { settings, training, model, shape, .. } = *self;
+        let regularizers = &training.regularizers;
         let screen = screen::declare(graph, shape)?;
         let words = TensorType::new(DType::I32, &[2]);
         let counter = TensorType::new(DType::I32, &[]);
         let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
         let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
-        let builder = Builder::new(graph, Mode::Training { seed, step });
         let precision = Precision::new(settings);
+        let scene = Scene { graph, random: [seed, step] };
+        let screen = graph.scoped("screen", |_| regularizers.screen(&scene, screen))?;
+        if pretexts::wanted(settings) {
+            let built = precision.build(graph, || {
+                pretexts::build(graph, settings, model, screen.image, [seed, step])
+            })?;
+            let (value, pretexts::Parameters { learned, following }) = built;
+            // No search looks at the outputs: it is refused.
+            let (outputs, parameters) = (value, learned);
+            return Ok(Built { value, outputs, parameters, seed, step, following, reported: None });
+        }
+        let mode = Mode::Training { seed, step };
+        if meta::wanted(settings) {
+            let loss = losses::chosen(settings);
+            let loss = |outputs, targets| (loss.build)(settings, graph, outputs, targets);
+            let (image, targets, loss) = (screen.image, screen.targets, &loss);
+            let site = meta::Site { graph, settings, model, image, targets, mode, loss };
+            let built = precision.build(graph, || meta::build(&site))?;
+            let meta::Built { value, reported, parameters } = built;
+            let (outputs, following, reported) = (value, Vec::new(), Some(reported));
+            return Ok(Built { value, outputs, parameters, seed, step, following, reported });
+        }
+        let weights = |_: &Graph, _: &str, weight| regularizers.weight(&scene, weight);
+        let mut builder = Builder::new(graph, mode);
+        builder.regularization = Regularization { weights: Some(&weights), ..regularizers.model() };
         let outputs = precision.build(graph, || model.append(&builder, screen.image))?;
-        let loss = losses::find(settings.text("loss")).unwrap_or(&losses::ALL[0]);
+        let loss = losses::chosen(settings);
         let value = graph.scoped("loss", |g| (loss.build)(settings, g, outputs, screen.targets))?;
-        Ok(Built { value, outputs, parameters: builder.parameters(), seed, step })
+        let task = Task { graph, image: screen.image, outputs, value, loss };
+        let value = guidance::taught(settings, model, &task)?;
+        let (image, parameters) = (screen.image, builder.parameters());
+        let of = Learned { image, outputs, branches: builder.branches(), parameters: &parameters };
+        let value = graph.scoped("loss", |_| regularizers.value(&scene, &of, value))?;
+        let (following, reported) = (Vec::new(), None);
+        Ok(Built { value, outputs, parameters, seed, step, following, reported })
     }
 
     /// The loss for a search.
@@ -142,14 +187,19 @@ impl Parts<'_> {
             let (roots, _) = structure::rewrite_noted(graph, &[value, outputs])?;
             (value, outputs) = (roots[0], roots[1]);
         }
+        value = guidance::bound(self.settings, graph, value, &parameters)?;
         Ok(Loss { value, outputs: Some(outputs), parameters })
     }
 
     fn build(&self, structured: bool, due: Due) -> Result<structure::Built<Step>, GraphError> {
         let Parts { training, float, .. } = *self;
         let graph = Graph::new(float);
-        let Built { value, parameters, seed, step, .. } = self.losses(&graph)?;
-        graph.output("loss", value)?;
+        let Built { value, parameters, seed, step, following, reported, .. } =
+            self.losses(&graph)?;
+        let adapted = adapters::wanted(self.settings);
+        if !adapted {
+            graph.output("loss", reported.unwrap_or(value))?;
+        }
         let precision = Precision::new(self.settings);
         // What is updated by rows is so where it lies: no step is left out.
         let rows = self.rows && precision.is_plain();
@@ -168,6 +218,16 @@ impl Parts<'_> {
                 (roots[0], layers, notes)
             }
         };
+
+        // Neither has windows of its own, so both come after the rewrite.
+        let value = guidance::bound(self.settings, &graph, value, &parameters)?;
+        let weights = parameters;
+        let adapters = Adapters::new(self.settings, &graph, &weights)?;
+        let value = adapters.adapted(&graph, value)?;
+        if adapted {
+            graph.output("loss", value)?;
+        }
+        let parameters = adapters.learned.clone();
 
         // The gradients of parameters, and of what stands for those held by rows.
         let own: Vec<_> = parameters.iter().map(|(_, node)| *node).collect();
@@ -205,6 +265,8 @@ impl Parts<'_> {
                 layer.update(g, *gradients, update.rate)?;
                 Ok(true)
             })?;
+            adapters.write(g)?;
+            pretexts::follow(g, self.settings, &following)?;
             if let Some(scale) = &scale {
                 scale.guard(g, &gradients)?;
             }
@@ -216,6 +278,6 @@ impl Parts<'_> {
             (layer.store, slots)
         });
         let (rows, plan) = (rows.collect(), structure::Plan::default());
-        Ok((Step { graph, parameters, gradients, rows, plan, clocks }, notes))
+        Ok((Step { graph, parameters, weights, gradients, rows, plan, clocks }, notes))
     }
 }

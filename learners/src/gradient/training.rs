@@ -1,14 +1,17 @@
 //! What the settings say about training, apart from the loss: optimizers for
 //! groups of parameters, what is done to gradients before and to weights after.
 
-use super::ENTRY;
 use super::initializers::{self, Initializer, Weights};
 use super::optimizers::{self, Optimizer, Update};
+use super::regularizers::Regularizers;
 use super::schedules::{self, Schedule};
 use super::search::Search;
 use super::update::{Clock, Curvature, Site, moment};
+use super::uphill::uphill;
+use super::{ENTRY, adapters, guidance, meta, pretexts};
+use crate::port;
 use speck_engine::kernels::rows::rule::Rule;
-use speck_engine::{Graph, GraphError, Initial, NodeId};
+use speck_engine::{Graph, GraphError, Initial, NodeId, Program, RunError};
 use speck_models::settings::{Value, all_dimensions, applicable, resolve, unchosen};
 use speck_models::{Dimension, SettingError, Settings};
 use std::cell::{OnceCell, RefCell};
@@ -90,6 +93,8 @@ pub(super) struct Group {
     pub schedule: Box<dyn Schedule>,
     /// The slot of what the schedule remembers of the losses, if it does.
     pub memory: Option<String>,
+    /// The input of the momentum, if the schedule sets it.
+    pub momentum: Option<String>,
     /// Empty, or ends with a slash.
     prefix: String,
 }
@@ -114,6 +119,7 @@ pub(super) struct Due {
 /// Training as the settings want it.
 pub(super) struct Training {
     pub groups: Vec<Group>,
+    pub regularizers: Regularizers,
     clip: [f64; 3],
     accumulate: u64,
     lookahead: u64,
@@ -123,6 +129,10 @@ pub(super) struct Training {
     average_every: u64,
     sam: f64,
     sam_adaptive: bool,
+    /// Whether a step looks at all weights; whether it moves them by adapters, or
+    /// for something else than the task.
+    bound: bool,
+    adapted: bool,
 }
 
 /// Where updates are appended.
@@ -144,6 +154,12 @@ impl Training {
             groups.push(Group::parse(text, number + 1, settings)?);
         }
         groups.push(Group::new(EVERYTHING, 0, settings));
+        if groups.iter().any(|group| group.momentum.is_some() && !group.optimizer.takes_momentum())
+        {
+            let message = "is for optimizers whose momentum can be set from step to step: sgd, \
+                           momentum, nesterov, rmsprop, adam, adamw and amsgrad";
+            return Err(SettingError::new("cycle_momentum", message));
+        }
         let average = match settings.text("average") {
             "ema" => Average::Exponential(settings.float("average_decay")),
             "swa" => Average::Equal,
@@ -154,6 +170,7 @@ impl Training {
         }
         Ok(Training {
             groups,
+            regularizers: Regularizers::new(settings)?,
             clip: ["clip_norm", "clip_value", "clip_adaptive"].map(|name| settings.float(name)),
             accumulate: settings.usize("accumulate") as u64,
             lookahead: settings.usize("lookahead") as u64,
@@ -163,6 +180,10 @@ impl Training {
             average_every: settings.usize("average_every") as u64,
             sam: settings.float("sam"),
             sam_adaptive: settings.bool("sam_adaptive"),
+            bound: guidance::binds_weights(settings),
+            adapted: adapters::wanted(settings)
+                || pretexts::wanted(settings)
+                || meta::wanted(settings),
         })
     }
 
@@ -208,9 +229,11 @@ impl Training {
     pub fn search(&self) -> Result<Option<Box<dyn Search>>, SettingError> {
         let mut searches = self.groups.iter().filter_map(|group| group.optimizer.search());
         let Some(search) = searches.next_back() else { return Ok(None) };
-        if self.groups.len() > 1 || self.groups[0].ascend || !self.plain() {
+        let plain = self.plain() && self.regularizers.are_of_the_loss();
+        if self.groups.len() > 1 || self.groups[0].ascend || !plain {
             let message = "searches for the loss's minimum by itself: no groups, maximize, \
-                           clip_*, accumulate, lookahead, average or sam go with it";
+                           clip_*, accumulate, lookahead, average, sam, gradient_noise, \
+                           *_norm, adapters, pretext or meta go with it";
             return Err(SettingError::new("optimizer", message));
         }
         Ok(Some(search))
@@ -219,7 +242,10 @@ impl Training {
     /// How weights are updated by rows, if that is the same as what is done here.
     pub fn rows(&self) -> Option<(Rule, &'static [&'static str])> {
         match self.groups.as_slice() {
-            [only] if self.plain() && !only.ascend => only.optimizer.rows(),
+            [only] if !only.ascend && only.momentum.is_none() => {
+                let plain = self.plain() && self.regularizers.leave_rows() && !self.bound;
+                only.optimizer.rows().filter(|_| plain)
+            }
             _ => None,
         }
     }
@@ -227,7 +253,8 @@ impl Training {
     /// Whether gradients go to the optimizer as they are, and weights stay as it
     /// leaves them.
     fn plain(&self) -> bool {
-        let bare = self.clip == [0.0; 3] && self.accumulate == 1 && self.lookahead == 0;
+        let bare =
+            !self.adapted && self.clip == [0.0; 3] && self.accumulate == 1 && self.lookahead == 0;
         bare && matches!(self.average, Average::None) && self.sam == 0.0
     }
 
@@ -284,13 +311,15 @@ impl Training {
         let float = graph.float();
         let mut rates = Vec::new();
         for group in &self.groups {
-            rates.push(graph.input(&group.input, float, &[])?);
+            let momentum = group.momentum.as_ref();
+            let momentum = momentum.map(|input| graph.input(input, float, &[])).transpose()?;
+            rates.push((graph.input(&group.input, float, &[])?, momentum));
         }
         let mut site = Site {
             graph,
             parameters,
             gradients: &[],
-            count: rates[0],
+            count: rates[0].0,
             accumulate: self.accumulate,
             random: place.random,
             curvature: place.curvature,
@@ -309,18 +338,22 @@ impl Training {
         }
         self.directed(&site, &mut gradients)?;
         self.clipped(&site, &mut gradients)?;
+        for gradient in &mut gradients {
+            *gradient = self.regularizers.gradient(&site, *gradient)?;
+        }
         let site = Site { gradients: &gradients, ..site };
         for (index, ((name, parameter), gradient)) in parameters.iter().zip(&gradients).enumerate()
         {
             let group = self.group_of(name);
             let number = self.groups.iter().position(|other| std::ptr::eq(other, group));
-            let rate = rates[number.unwrap_or(0)];
-            let due = place.due.optimizer;
-            let update = Update { graph, rate, due, site: &site, group: &group.prefix, index };
+            let (rate, momentum) = rates[number.unwrap_or(0)];
+            let (due, prefix) = (place.due.optimizer, &group.prefix);
+            let update = Update { graph, rate, due, momentum, site: &site, group: prefix, index };
             if group.frozen || other(index, &update)? {
                 continue;
             }
             let mut new = group.optimizer.build(&update, name, *parameter, *gradient)?;
+            new = self.regularizers.constrained(&update, name, new)?;
             if place.due.lookahead {
                 new = self.looked_ahead(&update, name, *parameter, new)?;
             }
@@ -444,6 +477,18 @@ impl Training {
 }
 
 impl Group {
+    /// Sets the input of the momentum, if there is one.
+    pub fn write_momentum(
+        &self,
+        program: &mut Program,
+        place: schedules::Place,
+    ) -> Result<(), RunError> {
+        match (&self.momentum, self.schedule.momentum(place)) {
+            (Some(input), Some(momentum)) => port::write_number(program, input, momentum),
+            _ => Ok(()),
+        }
+    }
+
     fn new(pattern: &str, number: usize, settings: &Settings) -> Self {
         let (input, prefix) = match number {
             0 => ("rate".to_owned(), String::new()),
@@ -458,6 +503,9 @@ impl Group {
             initializer: initializers::make(settings),
             rate: settings.float("rate"),
             memory: (!schedule.memory().is_empty()).then(|| moment("schedule", &input)),
+            momentum: schedule
+                .momentum(schedules::Place { base: 1.0, step: 0, total: 1 })
+                .map(|_| input.replace("rate", "momentum")),
             schedule,
             input,
             prefix,
@@ -486,12 +534,15 @@ impl Group {
                     return Err(wrong(format!("{word:?} is none of frozen, ascend, KEY=VALUE")));
                 }
                 Some((key, value)) => {
-                    let own = |known: &Dimension| known.name == key;
-                    let part = !dimensions.iter().any(own)
-                        || ["schedule", "initialization"].contains(&key)
-                        || key.starts_with("warmup");
-                    let known = all_dimensions(dimensions).any(|known| known.name == key);
-                    if !part || !known {
+                    let of_group = |known: &&Dimension| {
+                        ["optimizer", "schedule", "initialization"].contains(&known.name)
+                            || known.name.starts_with("warmup")
+                    };
+                    let known = dimensions.iter().filter(of_group).any(|known| {
+                        let known = std::slice::from_ref(known);
+                        key != "optimizer" && all_dimensions(known).any(|known| known.name == key)
+                    });
+                    if !known {
                         let message = "is no setting of the optimizer, schedule or initialization";
                         return Err(wrong(format!("`{key}` {message}")));
                     }
@@ -512,41 +563,6 @@ impl Group {
         }
         Ok(Group { frozen, ascend, ..Group::new(pattern.trim(), number, &resolved) })
     }
-}
-
-/// The gradients at a place a given distance uphill: the loss is computed again
-/// there, with what is random as it was.
-fn uphill(
-    graph: &Graph,
-    value: NodeId,
-    parameters: &[NodeId],
-    gradients: &[NodeId],
-    distance: f64,
-    adaptive: bool,
-) -> Result<Vec<NodeId>, GraphError> {
-    let mut directions = Vec::new();
-    let mut sum = graph.scalar(0.0)?;
-    for (parameter, gradient) in parameters.iter().zip(gradients) {
-        // Adaptive: ‖w g‖ and w² g in place of ‖g‖ and g.
-        let (measured, direction) = match adaptive {
-            true => {
-                let scaled = graph.mul(*parameter, *gradient)?;
-                (scaled, graph.mul(*parameter, scaled)?)
-            }
-            false => (*gradient, *gradient),
-        };
-        sum = graph.add(sum, graph.sum_all(graph.square(measured)?)?)?;
-        directions.push(direction);
-    }
-    let norm = graph.offset(graph.sqrt(sum)?, 1e-12)?;
-    let step = graph.div(graph.scalar(distance)?, norm)?;
-    let mut moved = Vec::new();
-    for (parameter, direction) in parameters.iter().zip(directions) {
-        moved.push(graph.add(*parameter, graph.mul(direction, step)?)?);
-    }
-    let pairs: Vec<_> = parameters.iter().copied().zip(moved.iter().copied()).collect();
-    let value = graph.replay(value, &pairs)?;
-    graph.gradient(value, &moved)
 }
 
 /// A value as a user writes it in a group.

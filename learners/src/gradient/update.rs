@@ -113,6 +113,8 @@ pub struct Update<'a> {
     pub rate: NodeId,
     /// Whether what is not done in every update is done in this one.
     pub due: bool,
+    /// What stands in place of the optimizer's own momentum, or beta1.
+    pub momentum: Option<NodeId>,
     pub(super) site: &'a Site<'a>,
     /// What tells this group of parameters from others: empty, or ends with a `/`.
     pub(super) group: &'a str,
@@ -213,11 +215,31 @@ impl Update<'_> {
         if beta == 0.0 {
             return graph.scalar(1.0);
         }
-        let half = graph.scale(self.site.count, -0.5 * beta.ln())?;
+        self.corrected(graph.scale(self.site.count, -0.5 * beta.ln())?)
+    }
+
+    /// The same of ln β that is not known when the graph is built; 1 for β = 0.
+    pub(super) fn correction_of(&self, log: NodeId) -> Result<NodeId, GraphError> {
+        let graph = self.graph;
+        // ln 0, times a count, under which tanh is 1.
+        let log = graph.maximum(log, graph.scalar(-1e3)?)?;
+        self.corrected(graph.scale(graph.mul(self.site.count, log)?, -0.5)?)
+    }
+
+    fn corrected(&self, half: NodeId) -> Result<NodeId, GraphError> {
+        let graph = self.graph;
         let tanh = graph.tanh(half)?;
         let double = graph.scale(tanh, 2.0)?;
         let below = graph.offset(tanh, 1.0)?;
         graph.div(double, below)
+    }
+
+    /// momentum · v, with the optimizer's own momentum unless a schedule sets it.
+    pub(super) fn kept(&self, velocity: NodeId, own: f64) -> Result<NodeId, GraphError> {
+        match self.momentum {
+            Some(momentum) => self.graph.mul(velocity, momentum),
+            None => self.graph.scale(velocity, own),
+        }
     }
 
     /// ‖x‖.

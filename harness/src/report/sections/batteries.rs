@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::words;
 use crate::report::cells::{Shade, brief_cell, cases, value_cell};
 use crate::report::data::{Experiment, Group, without_hash};
-use crate::report::format::Unit;
+use crate::report::format::{Unit, thousands};
 use crate::report::page::{
     Section, drawing, figure, legend, model, narrow_model, run_links, scrolling, source,
 };
@@ -320,6 +320,7 @@ fn by_count(experiment: &Experiment, phase: &str, metric: &str, matrix: &Matrix<
         let frame = Frame {
             size: (560, 300),
             x_label: "number of specks",
+            x_text: thousands,
             begin: matrix.rows.first().map_or(0.0, |row| f64::from(row.0)),
             y_label: &title,
             scale: Scale::Fraction,

@@ -3,6 +3,8 @@
 
 pub(super) mod batteries;
 mod bounds;
+pub(super) mod diagnostics;
+pub(super) mod ensembles;
 pub(super) mod findings;
 mod ledger;
 pub(super) mod maps;

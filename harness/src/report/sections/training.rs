@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::report::cells::{Shade, value_cell};
 use crate::report::curves::bundle;
 use crate::report::data::{Experiment, Group};
-use crate::report::format::Unit;
+use crate::report::format::{Unit, thousands};
 use crate::report::page::{Section, drawing, figure, legend, model, run_links, scrolling, source};
 use crate::report::plots::{Frame, Line, Scale, Series, line_chart};
 use crate::report::statistics::Estimate;
@@ -146,6 +146,7 @@ fn chart(groups: &[&Group], series: &str, label: &str, scale: Scale, level: Opti
     let frame = Frame {
         size: (560, 320),
         x_label: "training steps",
+        x_text: thousands,
         begin: 0.0,
         y_label: label,
         scale,

@@ -8,7 +8,7 @@ use super::bounds::{Bounds, bounds_cell};
 use crate::report::cells::{Shade, cases, value_cell};
 use crate::report::curves::bundle;
 use crate::report::data::{Experiment, Group, Run};
-use crate::report::format::Unit;
+use crate::report::format::{Unit, thousands};
 use crate::report::page::{Section, drawing, model, scrolling, source};
 use crate::report::plots::{COLOURS, Frame, Line, Scale, Series, line_chart};
 use crate::report::statistics::{Estimate, Observation, mean};
@@ -298,6 +298,7 @@ fn chart(group: &Group, trial: &Trial<'_>) -> Markup {
     let frame = Frame {
         size: (230, 166),
         x_label: "steps",
+        x_text: thousands,
         begin: 0.0,
         y_label: "",
         scale: Scale::Fraction,

@@ -56,7 +56,10 @@ impl Optimizer for Adam {
         gradient: NodeId,
     ) -> Result<NodeId, GraphError> {
         let graph = update.graph;
-        let first = update.correction(self.beta1)?;
+        let first = match update.momentum {
+            Some(beta) => update.correction_of(graph.log(beta)?)?,
+            None => update.correction(self.beta1)?,
+        };
         let second = update.correction(self.beta2)?;
         let rate = graph.div(update.rate, first)?;
         let inverse_root = graph.rsqrt(second)?;
@@ -66,7 +69,13 @@ impl Optimizer for Adam {
         };
         let mean = update.moment("exp_avg", name, parameter)?;
         let square = update.moment("exp_avg_sq", name, parameter)?;
-        let new_mean = update.blend(mean, gradient, self.beta1)?;
+        let new_mean = match update.momentum {
+            Some(beta) => {
+                let share = graph.sub(graph.scalar(1.0)?, beta)?;
+                graph.add(graph.mul(mean, beta)?, graph.mul(gradient, share)?)?
+            }
+            None => update.blend(mean, gradient, self.beta1)?,
+        };
         let new_square = update.blend(square, graph.square(gradient)?, self.beta2)?;
         graph.update(mean, new_mean)?;
         graph.update(square, new_square)?;
@@ -80,6 +89,10 @@ impl Optimizer for Adam {
         let below = graph.offset(root, self.epsilon)?;
         let ratio = graph.div(new_mean, below)?;
         graph.sub(kept, graph.mul(ratio, rate)?)
+    }
+
+    fn takes_momentum(&self) -> bool {
+        true
     }
 
     fn rows(&self) -> Option<(Rule, &'static [&'static str])> {

@@ -59,6 +59,11 @@ pub trait Optimizer: Send + Sync {
         None
     }
 
+    /// Whether a schedule can set its momentum: [`Update::momentum`].
+    fn takes_momentum(&self) -> bool {
+        false
+    }
+
     /// Whether a part of the work that is not done in every update is due in
     /// update `count`, from 1; `Update::due` says it to `build`.
     fn due(&self, count: u64) -> bool {

@@ -63,12 +63,16 @@ impl Optimizer for Rmsprop {
         }
         let below = graph.offset(graph.sqrt(variance)?, self.epsilon)?;
         let mut step = graph.div(gradient, below)?;
-        if self.momentum > 0.0 {
+        if self.momentum > 0.0 || update.momentum.is_some() {
             let buffer = update.moment("momentum_buffer", name, parameter)?;
-            step = graph.add(graph.scale(buffer, self.momentum)?, step)?;
+            step = graph.add(update.kept(buffer, self.momentum)?, step)?;
             graph.update(buffer, step)?;
         }
         graph.sub(parameter, graph.mul(step, update.rate)?)
+    }
+
+    fn takes_momentum(&self) -> bool {
+        true
     }
 
     fn rows(&self) -> Option<(Rule, &'static [&'static str])> {

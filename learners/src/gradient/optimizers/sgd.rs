@@ -56,9 +56,9 @@ impl Optimizer for Sgd {
         let graph = update.graph;
         let gradient = update.coupled(gradient, parameter, self.decay)?;
         let mut step = gradient;
-        if self.momentum != 0.0 {
+        if self.momentum != 0.0 || update.momentum.is_some() {
             let velocity = update.moment("momentum_buffer", name, parameter)?;
-            let kept = graph.scale(velocity, self.momentum)?;
+            let kept = update.kept(velocity, self.momentum)?;
             let share = match self.dampening {
                 0.0 => gradient,
                 dampening => {
@@ -69,11 +69,15 @@ impl Optimizer for Sgd {
             let new = graph.add(kept, share)?;
             graph.update(velocity, new)?;
             step = match self.nesterov {
-                true => graph.add_scaled(gradient, new, self.momentum)?,
+                true => graph.add(gradient, update.kept(new, self.momentum)?)?,
                 false => new,
             };
         }
         graph.sub(parameter, graph.mul(step, update.rate)?)
+    }
+
+    fn takes_momentum(&self) -> bool {
+        true
     }
 
     fn rows(&self) -> Option<(Rule, &'static [&'static str])> {

@@ -50,6 +50,13 @@ pub trait Schedule: Send + Sync {
     /// The rate at a place; `memory` is what [`Schedule::observe`] made of it.
     fn rate(&self, place: Place, memory: &[f64]) -> f64;
 
+    /// What stands in place of the optimizer's momentum at a place; `None` for its
+    /// own.
+    fn momentum(&self, place: Place) -> Option<f64> {
+        let _ = place;
+        None
+    }
+
     /// What is remembered before the first step: nothing, if all follows from
     /// the step.
     fn memory(&self) -> Vec<f64> {
@@ -172,6 +179,10 @@ impl Schedule for WarmUp {
         }
     }
 
+    fn momentum(&self, place: Place) -> Option<f64> {
+        self.then.momentum(self.behind(place))
+    }
+
     fn memory(&self) -> Vec<f64> {
         self.then.memory()
     }
@@ -196,6 +207,26 @@ const LOWEST: Dimension = Dimension::float("eta_min", "the lowest rate", (0.0, 1
 
 const HIGHEST: Dimension =
     Dimension::float("max_lr", "the highest rate; 0 for ten times the rate", (0.0, 1e6), 0.0);
+
+const CYCLE: Dimension = Dimension::bool(
+    "cycle_momentum",
+    "whether momentum (or beta1) falls while the rate rises and rises while it falls, in place of the optimizer's own",
+    false,
+);
+
+const fn momenta(lowest: f64, highest: f64) -> [Dimension; 2] {
+    const RANGE: (f64, f64) = (0.0, 0.999_999);
+    [
+        Dimension::float("base_momentum", "the momentum at the highest rate", RANGE, lowest),
+        Dimension::float("max_momentum", "the momentum at the lowest rate", RANGE, highest),
+    ]
+}
+
+/// The highest and the lowest momentum, if it is to be cycled.
+fn cycled(settings: &Settings) -> Option<[f64; 2]> {
+    let both = ["max_momentum", "base_momentum"].map(|name| settings.float(name));
+    settings.bool("cycle_momentum").then_some(both)
+}
 
 /// From `from` to `to` along half a cosine.
 fn half_cosine(from: f64, to: f64, done: f64) -> f64 {
