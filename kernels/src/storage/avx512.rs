@@ -7,7 +7,11 @@
 //!
 //! `VCVTNE2PS2BF16` rounds 32 values at once, but takes subnormal numbers for 0.
 //! `store_bf16_pairs` asks whether there is one among the 32 (`VFPCLASSPS`), and
-//! goes the long way for these alone.
+//! goes the long way for these alone. On a two-core AVX-512 server (Zen 5), one
+//! thread, 262 144 values from and to a second-level cache: 14.3 µs, 17.4 without
+//! that instruction, 23.8 with AVX2, 71 the specification; f16 14.1, 19.1 with AVX2,
+//! 321 the specification. Widening takes 14 to 17 µs with either instruction set; the
+//! specification 19 for bf16, 125 for f16.
 
 // The one condition of every function here is the instruction set, and that the
 // pointers are valid; see `Widen` and `Store`.
