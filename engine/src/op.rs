@@ -190,9 +190,11 @@ pub struct Routine {
     pub label: String,
     /// Bytes of scratch memory it needs.
     pub scratch: usize,
-    /// Whether the call reports what it has finished, where it is asked to
-    /// ([`Arguments::finished`]): then it may head a group.
+    /// Whether the call hands over what it has finished, where there is a
+    /// [taker](Arguments::taker): then it may head a group.
     pub reports: bool,
+    /// Whether it then needs no memory for its output.
+    pub passes: bool,
     /// The call.
     pub run: Box<dyn Fn(Arguments<'_>) + Send + Sync>,
 }

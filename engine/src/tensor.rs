@@ -1,6 +1,7 @@
 //! Host tensors: what goes into programs and comes out of them.
 
 use crate::dtype::{DType, Element};
+use crate::program::ask_for_large_pages;
 use crate::shape::TensorType;
 
 /// A dense row-major tensor on the host.
@@ -10,11 +11,30 @@ pub struct Tensor {
     data: Data,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Data {
     F32(Vec<f32>),
     F64(Vec<f64>),
     I32(Vec<i32>),
+}
+
+/// Values that are given, in [large pages](ask_for_large_pages) if they are many:
+/// large weights and their moments are read block by block when they are updated.
+fn in_large_pages<T>(values: impl ExactSizeIterator<Item = T>) -> Vec<T> {
+    let mut memory: Vec<T> = Vec::with_capacity(values.len());
+    ask_for_large_pages(memory.as_ptr().addr(), values.len() * size_of::<T>());
+    memory.extend(values);
+    memory
+}
+
+impl Clone for Data {
+    fn clone(&self) -> Self {
+        match self {
+            Data::F32(v) => Data::F32(in_large_pages(v.iter().copied())),
+            Data::F64(v) => Data::F64(in_large_pages(v.iter().copied())),
+            Data::I32(v) => Data::I32(in_large_pages(v.iter().copied())),
+        }
+    }
 }
 
 impl Tensor {
@@ -37,8 +57,8 @@ impl Tensor {
     pub fn new(ty: &TensorType, values: &[f64]) -> Self {
         assert_eq!(values.len(), ty.elements(), "{} values for {ty}", values.len());
         let data = match ty.dtype {
-            DType::F32 => Data::F32(values.iter().map(|v| *v as f32).collect()),
-            DType::F64 => Data::F64(values.to_vec()),
+            DType::F32 => Data::F32(in_large_pages(values.iter().map(|v| *v as f32))),
+            DType::F64 => Data::F64(in_large_pages(values.iter().copied())),
             DType::I32 => Data::I32(values.iter().map(|v| *v as i32).collect()),
         };
         Tensor { ty: ty.clone(), data }

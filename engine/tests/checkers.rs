@@ -20,6 +20,7 @@ macro_rules! routine {
             label: format!("{}:test", $name),
             scratch: 0,
             reports: false,
+            passes: false,
             run: Box::new($run),
         })
     };

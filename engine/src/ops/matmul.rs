@@ -157,12 +157,13 @@ impl Op for Matmul {
             let scratch = (routine.scratch)(&shape) * size_of::<T>();
             let run = move |call: Arguments<'_>| {
                 let (a, b) = (call.input::<T>(0), call.input::<T>(1));
-                match (routine.report, call.finished()) {
-                    (Some(report), Some(finished)) => {
+                match (routine.report, call.taker()) {
+                    (Some(report), Some(taker)) => {
                         let (out, scratch) = call.into_output_pointer_and_scratch::<T>();
                         // SAFETY: sizes come from the shapes; the executor touches
-                        // what is reported, and nothing else.
-                        unsafe { report(&shape, a, b, out, scratch, finished) };
+                        // what is handed over, and nothing else, and the product has
+                        // memory unless it is passed on.
+                        unsafe { report(&shape, a, b, out, scratch, taker) };
                     }
                     _ => {
                         let (out, scratch) = call.into_output_and_scratch::<T>();
@@ -175,6 +176,7 @@ impl Op for Matmul {
                 label: format!("matmul:{}", variant.name),
                 scratch,
                 reports: routine.report.is_some(),
+                passes: (routine.passes)(&shape),
                 run: Box::new(run),
             }))
         })

@@ -258,7 +258,7 @@ fn routine(
     run: impl Fn(Arguments<'_>) + Send + Sync + 'static,
 ) -> Lowered {
     let label = format!("{kernel}:{variant}");
-    Lowered::Routine(Routine { label, scratch, reports: false, run: Box::new(run) })
+    Lowered::Routine(Routine { label, scratch, reports: false, passes: false, run: Box::new(run) })
 }
 
 /// Sizes as attributes print them: `3,5`.

@@ -158,7 +158,13 @@ fn in_place(
     run: impl Fn(crate::op::Arguments<'_>) + Send + Sync + 'static,
 ) -> Lowered {
     let label = format!("{kernel}:{variant}");
-    Lowered::InPlace(Routine { label, scratch: 0, reports: false, run: Box::new(run) })
+    Lowered::InPlace(Routine {
+        label,
+        scratch: 0,
+        reports: false,
+        passes: false,
+        run: Box::new(run),
+    })
 }
 
 fn integers(inputs: &[&TensorType], elements: usize) -> Result<(), String> {

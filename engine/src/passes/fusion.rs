@@ -12,7 +12,10 @@
 //!   the earliest place its inputs allow where a group makes or reads the same
 //!   values (never later than it stood, so there are no cycles), and
 //! * computes cheap values of one array again in each group that reads them,
-//!   if nothing else needs them in memory.
+//!   if nothing else needs them in memory, and
+//! * puts a product that is larger than what it is made of right before the group
+//!   that reads it first: a gradient of large weights before their update, so that it
+//!   goes from one to the other without being kept (see `program/head.rs`).
 //!
 //! No value changes: the same ops run on the same values, and the order in
 //! which a sum adds depends on its shape alone.
@@ -52,6 +55,8 @@ const DEEPEST: usize = 6;
 /// Arrays a group may read, and steps it may have.
 const MOST_READ: usize = 8;
 const MOST_STEPS: usize = 48;
+/// Fewest elements of a product that is computed late.
+const LATE: usize = 1 << 18;
 /// How many groups and other steps a step may be moved ahead of.
 const FARTHEST: usize = 24;
 
@@ -317,14 +322,58 @@ impl Fusion {
         copy
     }
 
+    /// The units in the order in which they run.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.units.len()).collect();
+        for unit in 1..self.units.len() {
+            if let Some(reader) = self.late_reader(unit) {
+                order.retain(|other| *other != unit);
+                let place = order.iter().position(|other| *other == reader);
+                order.insert(place.unwrap_or(order.len()), unit);
+            }
+        }
+        order
+    }
+
+    /// The group that is the first to read a unit's product, if the product is to stand
+    /// right before it: one that takes more memory than its operands, which then have to
+    /// be kept for longer. Operands that change meanwhile do not wait.
+    fn late_reader(&self, unit: usize) -> Option<usize> {
+        let items = &self.units[unit].items;
+        let product = *items.first()?;
+        let Item { node, inputs, .. } = &self.items[product];
+        let size = |item: &usize| self.elements(*item);
+        let product_of = matches!(self.nodes[*node].op.form(), Form::Matmul { .. });
+        let larger =
+            size(&product) >= LATE && inputs.iter().map(size).sum::<usize>() < size(&product);
+        if !product_of || !larger || items.iter().any(|item| self.root(*item) != product) {
+            return None;
+        }
+        let reads =
+            |item: &&Item, of: usize| item.inputs.iter().any(|input| self.root(*input) == of);
+        let later = |item: &&Item| item.unit > unit;
+        let reader = self.items.iter().filter(later).filter(|item| reads(item, product));
+        let reader = reader.map(|item| item.unit).min()?;
+        let kind = Some((self.nodes[*node].ty.dtype, size(&product)));
+        let roots: Vec<_> = inputs.iter().map(|input| self.root(*input)).collect();
+        let changes = |root: &usize| {
+            let source = self.nodes[self.items[*root].node].op.source();
+            let aliases = |item: &&Item| self.nodes[item.node].op.is_alias() && reads(item, *root);
+            matches!(source, Some(Source::State(_)))
+                || self.items.iter().filter(later).any(|item| aliases(&item))
+        };
+        (self.units[reader].kind == kind && !roots.iter().any(changes)).then_some(reader)
+    }
+
     /// The items in their new order, as a graph.
     fn emit(&self, graph: &Graph) -> Result<Graph, GraphError> {
         let new = Graph::new(graph.float());
+        let order = self.order();
         let mut ids: Vec<Option<NodeId>> = vec![None; self.items.len()];
         let id_of =
             |ids: &[Option<NodeId>], item: usize| ids[item].unwrap_or(NodeId::from_index(0));
-        for (number, unit) in self.units.iter().enumerate() {
-            for item in &unit.items {
+        for number in order {
+            for item in &self.units[number].items {
                 let Item { node, inputs, .. } = &self.items[*item];
                 let node = &self.nodes[*node];
                 let inputs: Vec<_> = inputs.iter().map(|input| id_of(&ids, *input)).collect();

@@ -14,7 +14,7 @@
 //!   type in the state.
 
 use crate::dtype::{DType, Element};
-use std::ops::Range;
+use speck_kernels::matmul::Taker;
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ impl Memory {
 /// memory is touched for the first time. A matrix whose rows lie 4 KiB apart has a
 /// page for each; on the two-core AVX-512 server (Zen 5) products of 1024 and 2048
 /// rows, columns and steps took 1.02 and 1.04 times as long without.
-fn ask_for_large_pages(address: usize, bytes: usize) {
+pub(crate) fn ask_for_large_pages(address: usize, bytes: usize) {
     #[cfg(target_os = "linux")]
     {
         use std::ffi::{c_int, c_void};
@@ -126,7 +126,7 @@ pub struct Arguments<'a> {
     pub(crate) inputs: &'a [usize],
     pub(crate) output: View,
     pub(crate) scratch: View,
-    pub(crate) finished: Option<&'a (dyn Fn(Range<usize>) + Sync)>,
+    pub(crate) taker: Option<&'a dyn Taker>,
 }
 
 impl<'a> Arguments<'a> {
@@ -162,29 +162,33 @@ impl<'a> Arguments<'a> {
         unsafe { self.output.write() }
     }
 
-    /// What is to be told which elements of the output are done, once each, if
-    /// there is anything: the call will neither read nor write them any more.
-    pub fn finished(&self) -> Option<&'a (dyn Fn(Range<usize>) + Sync)> {
-        self.finished
+    /// Who takes parts of the output that are done, once each, if there is anybody:
+    /// the call will neither read nor write them any more.
+    pub fn taker(&self) -> Option<&'a dyn Taker> {
+        self.taker
     }
 
     /// The output as a pointer, of which parts are worked on by others once they
-    /// are [reported](Arguments::finished), and the scratch memory.
+    /// are [handed over](Arguments::taker), or null where the output has no memory;
+    /// and the scratch memory.
     pub fn into_output_pointer_and_scratch<T: Element>(self) -> (*mut T, &'a mut [T]) {
         assert_eq!(self.output.dtype, T::DTYPE, "a kernel writes a tensor as another type");
         let pointer = self.output.address.cast();
-        (pointer, self.into_output_and_scratch::<T>().1)
+        (pointer, self.own_scratch())
+    }
+
+    fn own_scratch<T: Element>(&self) -> &'a mut [T] {
+        let elements = self.scratch.elements / size_of::<T>();
+        let scratch = View { dtype: T::DTYPE, elements, ..self.scratch };
+        // SAFETY: scratch is memory of its own, zeroed when the program was made, and
+        // any bits are a valid `T`. Callers take the arguments, so there is one slice.
+        unsafe { scratch.write() }
     }
 
     /// The output and the scratch memory, which holds whole elements of `T`.
     pub fn into_output_and_scratch<T: Element>(self) -> (&'a mut [T], &'a mut [T]) {
-        let scratch = View {
-            dtype: T::DTYPE,
-            elements: self.scratch.elements / size_of::<T>(),
-            ..self.scratch
-        };
-        // SAFETY: as for `into_output`; scratch is memory of its own, zeroed
-        // when the program was made, and any bits are a valid `T`.
-        unsafe { (self.output.write(), scratch.write()) }
+        let scratch = self.own_scratch();
+        // SAFETY: as for `into_output`.
+        (unsafe { self.output.write() }, scratch)
     }
 }

@@ -337,6 +337,7 @@ impl<'a> Planner<'a> {
 
         let tiles = self.assign_tiles(&last);
         let within = self.heads_within(&last, &tiles);
+        let passed = self.heads_passed(&last, &within);
         let mut values: Vec<Lifetime> = Vec::new();
         let mut owner: Vec<usize> = Vec::new();
         let mut behind: Vec<usize> = Vec::new();
@@ -345,7 +346,8 @@ impl<'a> Planner<'a> {
                 (Some(unit), _)
                     if !tiles.contains_key(&index)
                         && !self.in_slot.contains_key(&index)
-                        && !within.contains_key(&index) =>
+                        && !within.contains_key(&index)
+                        && !passed.contains(&index) =>
                 {
                     let last = last.get(&index).copied().unwrap_or(unit);
                     values.push(Lifetime { bytes: node.ty.bytes(), first: unit, last });
@@ -444,7 +446,7 @@ impl<'a> Planner<'a> {
             graph,
             self.units.iter().map(|unit| unit.nodes.clone()).collect(),
             labels,
-            (0..nodes.len()).map(|i| self.describe_place(i, &tiles, &place)).collect(),
+            (0..nodes.len()).map(|i| self.describe_place(i, &tiles, &place, &passed)).collect(),
             arena_bytes,
         );
         Ok(Program {
@@ -574,8 +576,12 @@ impl<'a> Planner<'a> {
         index: usize,
         tiles: &HashMap<usize, usize>,
         place: &HashMap<usize, usize>,
+        passed: &HashSet<usize>,
     ) -> String {
         let root = self.root[index];
+        if passed.contains(&root) {
+            return "passed on".to_owned();
+        }
         if let Some(tile) = tiles.get(&root) {
             format!("tile {tile}")
         } else if let Some(Source::State(slot)) = self.nodes[root].op.source() {

@@ -223,9 +223,39 @@ impl Group {
     pub fn run_one(&self, views: &[View], scratch: View, part: usize) {
         let (partial, part) = (scratch.address.cast::<f64>(), self.part(part));
         match self.dtype {
-            DType::F64 => self.run_part::<f64>(views, partial, part),
-            _ => self.run_part::<f32>(views, partial, part),
+            DType::F64 => self.run_part::<f64>(views, partial, part, None),
+            _ => self.run_part::<f32>(views, partial, part, None),
         }
+    }
+
+    /// Runs on some elements, of which `node` has the values at `values`. Only for
+    /// groups without sums, which may be run on any of their elements.
+    pub fn run_some(
+        &self,
+        views: &[View],
+        range: std::ops::Range<usize>,
+        (node, values): (usize, *mut u8),
+    ) {
+        let (views, values) = (SharedViews(views), Shared::from_ptr(values));
+        for_parts(range.len(), self.part, |some| {
+            let own = range.start + some.start..range.start + some.end;
+            let given = Given { node, start: range.start, values: values.get() };
+            let none = std::ptr::null_mut();
+            match self.dtype {
+                DType::F64 => self.run_part::<f64>(views.get(), none, own, Some(given)),
+                _ => self.run_part::<f32>(views.get(), none, own, Some(given)),
+            }
+        });
+    }
+
+    /// Whether no member is a sum.
+    pub fn is_without_sums(&self) -> bool {
+        self.partial.is_empty()
+    }
+
+    /// The arrays that are read element for element, where they are large.
+    pub fn reads(&self) -> &[usize] {
+        &self.reads
     }
 
     /// Adds the partial sums of all parts.
@@ -241,7 +271,7 @@ impl Group {
         let views = SharedViews(views);
         let partial = Shared::from_ptr(scratch.address.cast::<f64>());
         for_parts(self.total, self.part, |range| {
-            self.run_part::<T>(views.get(), partial.get(), range);
+            self.run_part::<T>(views.get(), partial.get(), range, None);
         });
         self.combine_typed::<T>(views, partial);
     }
@@ -272,7 +302,13 @@ impl Group {
         }
     }
 
-    fn run_part<T: Typed>(&self, views: &[View], partial: *mut f64, part: std::ops::Range<usize>) {
+    fn run_part<T: Typed>(
+        &self,
+        views: &[View],
+        partial: *mut f64,
+        part: std::ops::Range<usize>,
+        given: Option<Given>,
+    ) {
         // Not zeroed: every tile is written by a member before one reads it.
         let mut tiles = MaybeUninit::<Tiles>::uninit();
         let tiles = tiles.as_mut_ptr().cast::<u8>();
@@ -327,13 +363,18 @@ impl Group {
                 spreads[i] = (own, 1);
             }
             let address = |operand: Operand| -> (*mut T, usize) {
-                match operand {
-                    Operand::View(node) => {
+                match (operand, given) {
+                    (Operand::View(node), Some(given)) if node == given.node => {
+                        (given.values.cast::<T>().wrapping_add(start - given.start), 1)
+                    }
+                    (Operand::View(node), _) => {
                         // SAFETY: `start + n` is within the node's elements.
                         (unsafe { views[node].address.cast::<T>().add(start) }, 1)
                     }
-                    Operand::Tile(number) => (tile(number), 1),
-                    Operand::Spread(number) => (spreads[number].0.cast_mut(), spreads[number].1),
+                    (Operand::Tile(number), _) => (tile(number), 1),
+                    (Operand::Spread(number), _) => {
+                        (spreads[number].0.cast_mut(), spreads[number].1)
+                    }
                 }
             };
             let mut sum = 0;
@@ -434,6 +475,14 @@ impl Group {
         }
         until
     }
+}
+
+/// Where the values of a node lie from element `start` on, if not in its view.
+#[derive(Clone, Copy)]
+struct Given {
+    node: usize,
+    start: usize,
+    values: *mut u8,
 }
 
 /// Where a sum keeps its totals.

@@ -28,16 +28,33 @@
 //! first operand has in half a second-level cache, 1000 rows at a depth of 128, it
 //! lost 3 %: what was reported had left that cache.
 //!
-//! A group is cut into parts by its shape alone. Here each part runs as a whole
-//! when its last element is reported: on the values and in the order in which it
-//! runs by itself. So nothing changes but the time, at any number of threads.
+//! A group with sums is cut into parts by its shape alone; each part runs as a whole
+//! when its last element is handed over, on the values and in the order in which it
+//! runs by itself. A group without sums runs on whatever is handed over, for its
+//! elements have nothing to do with each other. So nothing changes but the time, at
+//! any number of threads.
+//!
+//! # Products that are kept nowhere
+//! Where the group alone reads the product and none of its own values can lend it
+//! memory, as where an optimizer takes a weight's gradient, the product needs none if
+//! its kernel can hand over block by block (`Routine::passes`): the values lie in a
+//! buffer that stays in the second-level cache. The arrays that the group reads with
+//! them are asked for while the block is multiplied.
+//!
+//! Measured as above, on two threads, with weights of 512 × 12288 and Adam: a training step
+//! on 32 samples takes 0.96 times as long, one on 256 samples gains nothing yet: in 4 KiB
+//! pages, as the arrays then lay in, each row of a block has a page of its own.
 
 use super::arena::{Arguments, View};
 use super::group::Group;
 use crate::op::Routine;
-use speck_kernels::parallel::for_parts;
+use speck_kernels::matmul::Taker;
+use speck_kernels::parallel::{Shared, for_parts};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Arrays of a group that a product is told of.
+const MOST_READ: usize = 4;
 
 /// A product and its group.
 pub(crate) struct Head {
@@ -46,13 +63,15 @@ pub(crate) struct Head {
     inputs: Vec<usize>,
     routine: Routine,
     group: Group,
-    /// Elements of each of the group's parts that are not finished yet.
+    /// Elements of each of the group's parts that are not finished yet; none where the
+    /// group has no sums.
     missing: Vec<AtomicUsize>,
 }
 
 impl Head {
     pub fn new(node: usize, inputs: Vec<usize>, routine: Routine, group: Group) -> Self {
-        let missing = (0..group.parts()).map(|_| AtomicUsize::new(0)).collect();
+        let parts = if group.is_without_sums() { 0 } else { group.parts() };
+        let missing = (0..parts).map(|_| AtomicUsize::new(0)).collect();
         Head { node, inputs, routine, group, missing }
     }
 
@@ -68,34 +87,58 @@ impl Head {
         let offset = super::memory::padded(self.routine.scratch);
         let behind = View { address: scratch.address.wrapping_add(offset), ..scratch };
         let scratch = View { elements: self.routine.scratch, ..scratch };
-        let finished = |range: Range<usize>| self.finished(range, views, behind);
+        let mut reads = [Shared::from_ptr(std::ptr::null_mut()); MOST_READ];
+        let others = self.group.reads().iter().filter(|node| **node != self.node);
+        let mut count = 0;
+        for (place, node) in reads.iter_mut().zip(others) {
+            *place = Shared::from_ptr(views[*node].address);
+            count += 1;
+        }
         (self.routine.run)(Arguments {
             views,
             inputs: &self.inputs,
             output: views[self.node],
             scratch,
-            finished: Some(&finished),
+            taker: Some(&Parts { head: self, views, scratch: behind, reads: &reads[..count] }),
         });
         self.group.combine(views, behind);
     }
+}
 
-    /// Runs the group on the parts of which these elements are the last.
-    fn finished(&self, range: Range<usize>, views: &[View], scratch: View) {
+/// What takes the product's parts in one run.
+struct Parts<'a> {
+    head: &'a Head,
+    views: &'a [View],
+    scratch: View,
+    reads: &'a [Shared<u8>],
+}
+
+impl Taker for Parts<'_> {
+    /// Runs the group on these elements, or on the parts of which they are the last.
+    fn take(&self, range: Range<usize>, values: *mut u8) {
+        let Parts { head: Head { node, group, missing, .. }, views, scratch, .. } = *self;
         if range.is_empty() {
             return;
         }
-        let length = self.group.part(0).len().max(1);
+        if group.is_without_sums() {
+            return group.run_some(views, range, (*node, values));
+        }
+        let length = group.part(0).len().max(1);
         let parts = range.start / length..range.end.div_ceil(length);
         for_parts(parts.len(), 1, |some| {
             for part in parts.start + some.start..parts.start + some.end {
-                let own = self.group.part(part);
+                let own = group.part(part);
                 let done = range.end.min(own.end) - range.start.max(own.start);
                 // What other threads have finished of the part is seen by the one
                 // that takes the count to zero.
-                if self.missing[part].fetch_sub(done, Ordering::AcqRel) == done {
-                    self.group.run_one(views, scratch, part);
+                if missing[part].fetch_sub(done, Ordering::AcqRel) == done {
+                    group.run_one(views, scratch, part);
                 }
             }
         });
+    }
+
+    fn reads(&self) -> &[Shared<u8>] {
+        self.reads
     }
 }

@@ -2,7 +2,7 @@
 
 use super::compile::{Planner, Unit};
 use crate::op::Lowered;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Fewest elements of a product whose group is joined to it: two of a group's
 /// parts, 256 KiB. What is smaller is still in the second-level cache when the
@@ -87,5 +87,26 @@ impl Planner<'_> {
             within.extend(member.map(|member| (head, *member)));
         }
         within
+    }
+
+    /// Products that need no memory: those that only members of their group read, and
+    /// whose kernels pass on what they have finished. A sum is made of whole parts,
+    /// which must be somewhere until they are complete.
+    pub fn heads_passed(
+        &self,
+        last: &HashMap<usize, usize>,
+        within: &HashMap<usize, usize>,
+    ) -> HashSet<usize> {
+        let heads = self.units.iter().enumerate().filter_map(|(number, unit)| {
+            let head = self.head_of(number)?;
+            let passes = matches!(&self.lowered[head], Some(Lowered::Routine(r)) if r.passes);
+            let local = last.get(&head) == Some(&number)
+                && self.readers(head).iter().all(|reader| self.unit_of[*reader] == Some(number))
+                && !self.in_slot.contains_key(&head)
+                && !within.contains_key(&head);
+            let is_sum = |index: &usize| matches!(self.lowered[*index], Some(Lowered::Folding(_)));
+            (passes && local && !unit.nodes.iter().any(is_sum)).then_some(head)
+        });
+        heads.collect()
     }
 }

@@ -12,6 +12,7 @@ mod pointwise;
 mod print;
 
 pub use arena::Arguments;
+pub(crate) use arena::ask_for_large_pages;
 
 pub use pointwise::{Folding, Pointwise};
 pub use print::quantity;
@@ -345,7 +346,7 @@ fn execute(step: &Step, views: &[View], scratch: View) {
         Step::Routine { node, inputs, routine } => {
             let scratch = View { elements: routine.scratch, ..scratch };
             let output = views[*node];
-            (routine.run)(Arguments { views, inputs, output, scratch, finished: None });
+            (routine.run)(Arguments { views, inputs, output, scratch, taker: None });
         }
         Step::Copy { from, to } => {
             let bytes = views[*from].elements * views[*from].dtype.bytes();

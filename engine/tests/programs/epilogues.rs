@@ -137,3 +137,63 @@ fn the_state_that_a_product_reads_is_kept_until_it_is_done() {
     };
     assert_eq!(check(&make), 0);
 }
+
+/// The gradient of large weights goes to their update and is kept nowhere, also
+/// where other steps stand between the two; a group with a sum needs all of it.
+#[test]
+fn a_gradient_of_large_weights_is_not_kept() {
+    let make = |summed: bool| {
+        move || {
+            let graph = Graph::new(DType::F32);
+            let build = || -> Result<(), GraphError> {
+                let weight = graph.state("w", &[130, 2100], Initial::Constant(0.5))?;
+                let moment = graph.state("m", &[130, 2100], Initial::Constant(0.25))?;
+                let x = graph.input("x", DType::F32, &[40, 2100])?;
+                let c = graph.input("c", DType::F32, &[40, 130])?;
+                let gradient = graph.matmul_with(c, x, true, false)?;
+                let rate = graph.scale(graph.sum_all(graph.exp(x)?)?, 1e-7)?;
+                let kept = graph.scale(moment, 0.9)?;
+                let new = graph.add(kept, graph.scale(gradient, 0.1)?)?;
+                graph.update(moment, new)?;
+                graph.update(weight, graph.sub(weight, graph.mul(new, rate)?)?)?;
+                graph.output("0", rate)?;
+                if summed {
+                    graph.output("1", graph.sum_all(graph.square(gradient)?)?)?;
+                }
+                Ok(())
+            };
+            build().expect("a graph");
+            graph
+        }
+    };
+    let arena = |summed: bool, without: &[&str]| {
+        let program = Program::compile(&make(summed)(), &poisoned(without)).expect("a program");
+        program.arena_bytes()
+    };
+    let bytes = 130 * 2100 * size_of::<f32>();
+    assert_eq!(check(&make(false)), 1);
+    assert!(arena(false, &[]) + bytes / 2 < arena(false, &[passes::EPILOGUES]));
+    assert_eq!(check(&make(true)), 1);
+    assert!(arena(true, &[]) + bytes / 2 > arena(true, &[passes::EPILOGUES]));
+}
+
+/// A product of the state is computed before the state changes, however late it is
+/// read.
+#[test]
+fn a_product_of_the_state_is_not_put_off() {
+    let make = || {
+        let graph = Graph::new(DType::F32);
+        let build = || -> Result<(), GraphError> {
+            let weight = graph.state("w", &[2100, 20], Initial::Constant(0.5))?;
+            let x = graph.input("x", DType::F32, &[140, 20])?;
+            let y = graph.matmul_with(x, weight, false, true)?;
+            graph.update(weight, graph.scale(weight, 0.5)?)?;
+            graph.output("0", graph.sum_all(graph.exp(graph.scale(x, 0.1)?)?)?)?;
+            graph.output("1", graph.tanh(y)?)?;
+            Ok(())
+        };
+        build().expect("a graph");
+        graph
+    };
+    check(&make);
+}

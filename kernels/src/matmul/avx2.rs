@@ -3,14 +3,17 @@
 //! driver, and the reasons, are those of the AVX-512 variant.
 
 use super::packed::{self, PackJob, Tile, TileJob};
-use super::{MatmulShape, Routine};
+use super::{MatmulShape, Routine, Taker};
 use std::arch::x86_64::*;
 use std::array::from_fn;
-use std::ops::Range;
 
 /// The routine.
-pub(super) const ROUTINE: Routine<f32> =
-    Routine { run, scratch: packed::scratch::<Avx2>, report: Some(report) };
+pub(super) const ROUTINE: Routine<f32> = Routine {
+    run,
+    scratch: packed::scratch::<Avx2>,
+    report: Some(report),
+    passes: packed::passes::<Avx2>,
+};
 
 /// # Safety
 /// The processor has AVX2 and FMA.
@@ -27,10 +30,10 @@ unsafe fn report(
     b: &[f32],
     out: *mut f32,
     scratch: &mut [f32],
-    finished: &(dyn Fn(Range<usize>) + Sync),
+    taker: &dyn Taker,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { packed::report::<Avx2>(shape, a, b, out, scratch, finished) }
+    unsafe { packed::report::<Avx2>(shape, a, b, out, scratch, taker) }
 }
 
 pub(crate) struct Avx2;

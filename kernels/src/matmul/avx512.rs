@@ -41,16 +41,19 @@
 //! in GFLOP/s, while other work ran on the other core. 8 × 4096 × 4096 and 1 × 4096 × 4096
 //! are bound by memory.
 
-use super::packed::{self, PackJob, Tile, TileJob};
+use super::packed::{self, Ask, PackJob, Tile, TileJob};
 use super::plan::LINE;
-use super::{MatmulShape, Routine};
+use super::{MatmulShape, Routine, Taker};
 use std::arch::x86_64::*;
 use std::array::from_fn;
-use std::ops::Range;
 
 /// The routine.
-pub(crate) const ROUTINE: Routine<f32> =
-    Routine { run, scratch: packed::scratch::<Avx512>, report: Some(report) };
+pub(crate) const ROUTINE: Routine<f32> = Routine {
+    run,
+    scratch: packed::scratch::<Avx512>,
+    report: Some(report),
+    passes: packed::passes::<Avx512>,
+};
 
 /// # Safety
 /// The processor has AVX-512 F, DQ, BW and VL.
@@ -67,10 +70,10 @@ unsafe fn report(
     b: &[f32],
     out: *mut f32,
     scratch: &mut [f32],
-    finished: &(dyn Fn(Range<usize>) + Sync),
+    taker: &dyn Taker,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { packed::report::<Avx512>(shape, a, b, out, scratch, finished) }
+    unsafe { packed::report::<Avx512>(shape, a, b, out, scratch, taker) }
 }
 
 pub(crate) struct Avx512;
@@ -87,28 +90,45 @@ impl Tile for Avx512 {
     const ROWS: usize = 14;
 
     unsafe fn multiply(job: &TileJob) {
-        // SAFETY: the caller's promise.
-        unsafe { Self::multiply_ahead(job, job.right) }
-    }
-
-    unsafe fn multiply_ahead(job: &TileJob, ahead: *const f32) {
         // SAFETY: the caller's promise, for each number of rows.
         unsafe {
             match job.rows {
-                1 => tiles::<1>(job, ahead),
-                2 => tiles::<2>(job, ahead),
-                3 => tiles::<3>(job, ahead),
-                4 => tiles::<4>(job, ahead),
-                5 => tiles::<5>(job, ahead),
-                6 => tiles::<6>(job, ahead),
-                7 => tiles::<7>(job, ahead),
-                8 => tiles::<8>(job, ahead),
-                9 => tiles::<9>(job, ahead),
-                10 => tiles::<10>(job, ahead),
-                11 => tiles::<11>(job, ahead),
-                12 => tiles::<12>(job, ahead),
-                13 => tiles::<13>(job, ahead),
-                _ => tiles::<14>(job, ahead),
+                1 => tiles::<1>(job),
+                2 => tiles::<2>(job),
+                3 => tiles::<3>(job),
+                4 => tiles::<4>(job),
+                5 => tiles::<5>(job),
+                6 => tiles::<6>(job),
+                7 => tiles::<7>(job),
+                8 => tiles::<8>(job),
+                9 => tiles::<9>(job),
+                10 => tiles::<10>(job),
+                11 => tiles::<11>(job),
+                12 => tiles::<12>(job),
+                13 => tiles::<13>(job),
+                _ => tiles::<14>(job),
+            }
+        }
+    }
+
+    unsafe fn multiply_and_ask(job: &TileJob, ask: &mut Ask) {
+        // SAFETY: the caller's promise, for each number of rows.
+        unsafe {
+            match job.rows {
+                1 => asking::<1>(job, ask),
+                2 => asking::<2>(job, ask),
+                3 => asking::<3>(job, ask),
+                4 => asking::<4>(job, ask),
+                5 => asking::<5>(job, ask),
+                6 => asking::<6>(job, ask),
+                7 => asking::<7>(job, ask),
+                8 => asking::<8>(job, ask),
+                9 => asking::<9>(job, ask),
+                10 => asking::<10>(job, ask),
+                11 => asking::<11>(job, ask),
+                12 => asking::<12>(job, ask),
+                13 => asking::<13>(job, ask),
+                _ => asking::<14>(job, ask),
             }
         }
     }
@@ -130,35 +150,73 @@ impl Tile for Avx512 {
 /// # Safety
 /// As for [`Tile::multiply`].
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-unsafe fn tiles<const R: usize>(job: &TileJob, ahead: *const f32) {
+unsafe fn tiles<const R: usize>(job: &TileJob) {
     // SAFETY: the caller's promise.
     unsafe {
         match job.columns {
-            1..=16 => tile::<R, 1, false>(job, ahead),
-            _ if ahead == job.right => tile::<R, 2, false>(job, ahead),
-            _ => tile::<R, 2, true>(job, ahead),
+            1..=16 => tile::<R, 1, NOTHING>(job, &mut Ask::Nothing),
+            _ => tile::<R, 2, NOTHING>(job, &mut Ask::Nothing),
         }
     }
 }
 
-/// `R` rows of `V` vectors, held in `R · V` registers from the first to the
-/// last step; asks for lines ahead if `ASK`.
+/// The same, asking for lines of memory.
 ///
 /// # Safety
-/// As for [`Tile::multiply`], with `R` the job's rows and `V` vectors enough
+/// As for [`Tile::multiply_and_ask`].
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+unsafe fn asking<const R: usize>(job: &TileJob, ask: &mut Ask) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (job.columns, &ask) {
+            (1..=16, _) => tile::<R, 1, NOTHING>(job, ask),
+            (_, Ask::Nothing) => tile::<R, 2, NOTHING>(job, ask),
+            (_, Ask::Next(_)) => tile::<R, 2, NEXT>(job, ask),
+            (_, Ask::Others(_)) => tile::<R, 2, OTHERS>(job, ask),
+        }
+    }
+}
+
+/// What a tile asks for: the kinds of [`Ask`].
+const NOTHING: usize = 0;
+const NEXT: usize = 1;
+const OTHERS: usize = 2;
+
+/// `R` rows of `V` vectors, held in `R · V` registers from the first to the
+/// last step; asks for lines of kind `ASK`. A function of its own, so that the
+/// registers are its own as well.
+///
+/// # Safety
+/// As for [`Tile::multiply_and_ask`], with `R` the job's rows and `V` vectors enough
 /// for its columns.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-#[inline]
-unsafe fn tile<const R: usize, const V: usize, const ASK: bool>(
-    job: &TileJob,
-    mut ahead: *const f32,
-) {
+#[inline(never)]
+unsafe fn tile<const R: usize, const V: usize, const ASK: usize>(job: &TileJob, ask: &mut Ask) {
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     let (mut left, mut right) = (job.left, job.right);
+    let mut next = match ask {
+        Ask::Next(next) if ASK == NEXT => *next,
+        _ => job.right,
+    };
+    // Steps between two lines of the others, and until the first.
+    let every = match ask {
+        Ask::Others(others) if ASK == OTHERS => (job.depth / others.lines.max(1)).max(1),
+        _ => 1,
+    };
+    let mut wait = 1;
     for step in 0..job.depth {
-        if ASK && step % AHEAD == 0 {
-            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
-            ahead = ahead.wrapping_add(LINE);
+        if ASK == NEXT && step % AHEAD == 0 {
+            _mm_prefetch::<_MM_HINT_T1>(next.cast());
+            next = next.wrapping_add(LINE);
+        }
+        if ASK == OTHERS {
+            wait -= 1;
+            if wait == 0 {
+                wait = every;
+                if let Ask::Others(others) = ask {
+                    others.ask(|line| _mm_prefetch::<_MM_HINT_T1>(line.cast()));
+                }
+            }
         }
         // SAFETY: a step of `right` holds `V` vectors and one of `left` `R`
         // values; the pointers advance to the next step, `depth` times in all,

@@ -5,12 +5,14 @@
 //! call), so a program that runs it does not keep the promise of steps without
 //! allocation. It stays on the calling thread.
 
-use super::{MatmulShape, Routine, no_scratch};
+use super::{MatmulShape, Routine, never, no_scratch};
 
 /// The routine for `f32`.
-pub(super) const F32: Routine<f32> = Routine { run: run_f32, scratch: no_scratch, report: None };
+pub(super) const F32: Routine<f32> =
+    Routine { run: run_f32, scratch: no_scratch, report: None, passes: never };
 /// The routine for `f64`.
-pub(super) const F64: Routine<f64> = Routine { run: run_f64, scratch: no_scratch, report: None };
+pub(super) const F64: Routine<f64> =
+    Routine { run: run_f64, scratch: no_scratch, report: None, passes: never };
 
 fn run_f32(shape: &MatmulShape, a: &[f32], b: &[f32], out: &mut [f32], _: &mut [f32]) {
     let [[ra, ca], [rb, cb], [ro, co]] = strides(shape);

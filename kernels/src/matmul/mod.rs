@@ -9,6 +9,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod block;
 pub mod gpu;
 pub mod half;
 mod matrixmultiply;
@@ -32,6 +34,7 @@ pub(crate) use packed::{PackJob, Tile as PackedTile, TileJob as PackedTileJob};
 pub(crate) use plan::parts;
 
 use crate::isa::Isa;
+use crate::parallel::Shared;
 use crate::real::Real;
 use crate::variant::{Kernel, KernelStatus, Signature, Variant};
 use std::ops::Range;
@@ -96,9 +99,27 @@ impl MatmulShape {
 /// `run(shape, a, b, out, scratch)`.
 pub type Run<T> = unsafe fn(&MatmulShape, &[T], &[T], &mut [T], &mut [T]);
 
-/// `report(shape, a, b, out, scratch, finished)`.
-pub type Report<T> =
-    unsafe fn(&MatmulShape, &[T], &[T], *mut T, &mut [T], &(dyn Fn(Range<usize>) + Sync));
+/// Who takes parts of a product as they are finished.
+pub trait Taker: Sync {
+    /// The elements of `range` are done and lie at `values`. They are the taker's
+    /// until it returns, and for good where they lie in the product's memory.
+    fn take(&self, range: Range<usize>, values: *mut u8);
+
+    /// Arrays with an element of the same size for each of the product's, of which
+    /// the taker reads those of `range` when it takes it.
+    fn reads(&self) -> &[Shared<u8>] {
+        &[]
+    }
+}
+
+impl<F: Fn(Range<usize>, *mut u8) + Sync> Taker for F {
+    fn take(&self, range: Range<usize>, values: *mut u8) {
+        self(range, values);
+    }
+}
+
+/// `report(shape, a, b, out, scratch, taker)`.
+pub type Report<T> = unsafe fn(&MatmulShape, &[T], &[T], *mut T, &mut [T], &dyn Taker);
 
 /// One way to multiply.
 #[derive(Clone, Copy)]
@@ -115,15 +136,19 @@ pub struct Routine<T> {
     /// never of the number of threads.
     pub scratch: fn(&MatmulShape) -> usize,
     /// As `run`, where the variant can tell when a part of the product is done:
-    /// calls `finished` for ranges that together are the whole product, each
+    /// hands ranges that together are the whole product to a [`Taker`], each
     /// once, when it will neither read nor write them any more, from whichever
     /// thread has finished them. So they may be worked on while they are in a
     /// cache.
     ///
     /// # Safety
-    /// As for `run`; `out` is valid for the whole product, and nobody touches a
-    /// part of it before it is reported.
+    /// As for `run`; `out` is valid for the whole product, or null where `passes`
+    /// says so, and nobody touches a part of it before it is handed over. The arrays
+    /// that the taker reads are as long as the product.
     pub report: Option<Report<T>>,
+    /// Whether `report` can do without memory for the product of a shape: it keeps
+    /// no more of it than it hands over at a time.
+    pub passes: fn(&MatmulShape) -> bool,
 }
 
 /// The signature of [`MATMUL`].
@@ -160,4 +185,9 @@ pub fn kernels() -> Vec<KernelStatus> {
 /// The `scratch` of variants that need none.
 fn no_scratch(_: &MatmulShape) -> usize {
     0
+}
+
+/// The `passes` of variants that never do.
+fn never(_: &MatmulShape) -> bool {
+    false
 }

@@ -7,14 +7,17 @@
 //! variant. Checked by compiling for aarch64; it has not been run or timed.
 
 use super::packed::{self, PackJob, Tile, TileJob};
-use super::{MatmulShape, Routine};
+use super::{MatmulShape, Routine, Taker};
 use std::arch::aarch64::*;
 use std::array::from_fn;
-use std::ops::Range;
 
 /// The routine.
-pub(super) const ROUTINE: Routine<f32> =
-    Routine { run, scratch: packed::scratch::<Neon>, report: Some(report) };
+pub(super) const ROUTINE: Routine<f32> = Routine {
+    run,
+    scratch: packed::scratch::<Neon>,
+    report: Some(report),
+    passes: packed::passes::<Neon>,
+};
 
 /// # Safety
 /// None beyond the signature's: every aarch64 processor has NEON.
@@ -31,10 +34,10 @@ unsafe fn report(
     b: &[f32],
     out: *mut f32,
     scratch: &mut [f32],
-    finished: &(dyn Fn(Range<usize>) + Sync),
+    taker: &dyn Taker,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { packed::report::<Neon>(shape, a, b, out, scratch, finished) }
+    unsafe { packed::report::<Neon>(shape, a, b, out, scratch, taker) }
 }
 
 struct Neon;

@@ -27,15 +27,24 @@
 //! The work is cut into at most `PARTS` parts by its shape alone. Parts of
 //! the batch, or of depth where the result is small and the sums are long, are
 //! products of their own with buffers of their own; parts of depth sum apart
-//! and are added in order. Else threads take blocks of rows, each with panels of
-//! `left` of its own, and whoever has none left takes over columns of a block
-//! that another has begun. So they wait for each other twice for a block of
-//! depth and columns: when `right` is packed, and at the end. One thread that
-//! runs all blocks of rows uses the same panels for all, which stay in the
-//! cache.
+//! and are added in order. Else threads take blocks of rows, of which there is an
+//! even number, cut into some parts of columns each; whoever comes first to a block
+//! of rows packs it into panels of its own (see `block`). So threads wait for each
+//! other twice for a block of depth and columns: when `right` is packed, and at the
+//! end. One thread that runs all blocks of rows uses the same panels for all, which
+//! stay in the cache.
+//!
+//! # Takers
+//! A product that is larger than its operands, such as the gradient of large weights,
+//! costs more memory traffic than it is worth if it is only there to be read once by
+//! the next step. Where a taker waits for it, threads take some columns, pack them,
+//! and multiply some rows after others with them; each block of the product goes to
+//! the taker while it is in the second-level cache. If nobody else wants the product,
+//! the block is a buffer on the stack.
 
-use super::MatmulShape;
-use super::plan::{Cut, LINE, PACKED, PACKED_LANES, Plan, ROW_BLOCKS};
+use super::block::Block;
+use super::plan::{LINE, PACKED, PACKED_LANES, Plan};
+use super::{MatmulShape, Taker};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use std::ops::Range;
 
@@ -54,13 +63,11 @@ pub(crate) trait Tile {
     /// The processor has the instruction set, and the job's promises hold.
     unsafe fn multiply(job: &TileJob);
 
-    /// The same, and asks for lines of memory from `ahead` on, one every few
-    /// steps of depth: what a later tile will read. Nothing is asked for if
-    /// `ahead` is the job's own `right`.
+    /// The same, and asks for memory that will be read soon.
     ///
     /// # Safety
-    /// As for [`Tile::multiply`]; `ahead` may be any address.
-    unsafe fn multiply_ahead(job: &TileJob, _ahead: *const f32) {
+    /// As for [`Tile::multiply`]; any addresses may be asked for.
+    unsafe fn multiply_and_ask(job: &TileJob, _ask: &mut Ask) {
         // SAFETY: the caller's promise.
         unsafe { Self::multiply(job) }
     }
@@ -97,6 +104,53 @@ pub(crate) struct TileJob {
     pub accumulate: bool,
 }
 
+/// What a tile asks for while it is multiplied.
+#[derive(Clone, Copy)]
+pub(crate) enum Ask {
+    /// Nothing.
+    Nothing,
+    /// Lines one after the other from here on, one every few steps of depth: what
+    /// a later tile will read.
+    Next(*const f32),
+    /// What belongs to the product's tiles in other arrays.
+    Others(Others),
+}
+
+/// Where lines of arrays of the product's shape are asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Others {
+    /// The arrays.
+    pub bases: [*const u8; OTHERS],
+    /// Bytes from there to the next line.
+    pub offset: usize,
+    /// Lines left in this row, and in every row.
+    pub left: usize,
+    pub row: usize,
+    /// Bytes from the last line of a row to the first of the next one.
+    pub gap: usize,
+    /// Lines of each array that one tile asks for.
+    pub lines: usize,
+}
+
+/// Arrays that are asked for together.
+pub(crate) const OTHERS: usize = 4;
+
+impl Others {
+    /// Asks for the next line of each array.
+    #[inline(always)]
+    pub(crate) fn ask(&mut self, prefetch: impl Fn(*const u8)) {
+        for base in self.bases {
+            prefetch(base.wrapping_add(self.offset));
+        }
+        self.offset += LINE * size_of::<f32>();
+        self.left -= 1;
+        if self.left == 0 {
+            self.offset += self.gap;
+            self.left = self.row;
+        }
+    }
+}
+
 /// Lane `l` at depth `d` lies at `source[l · lane_step + d · depth_step]`, one
 /// of the two steps being 1, and goes to
 /// `panels[(l / width) · width · depth + d · width + l % width]`.
@@ -120,7 +174,12 @@ pub(crate) struct PackJob {
 
 /// Scratch for a product.
 pub(super) fn scratch<T: Tile>(shape: &MatmulShape) -> usize {
-    Plan::new::<T>(shape).scratch()
+    Plan::new::<T>(shape, false).scratch().max(Plan::new::<T>(shape, true).scratch())
+}
+
+/// Whether a product needs no memory if a taker gets it.
+pub(super) fn passes<T: Tile>(shape: &MatmulShape) -> bool {
+    shape.elements() == 0 || (shape.k > 0 && Plan::new::<T>(shape, true).handed.is_some())
 }
 
 /// The product.
@@ -136,10 +195,10 @@ pub(super) unsafe fn run<T: Tile>(
 ) {
     assert_eq!(out.len(), shape.elements(), "length of the product");
     // SAFETY: the caller's promise.
-    unsafe { report::<T>(shape, a, b, out.as_mut_ptr(), scratch, &|_| {}) }
+    unsafe { product::<T>(shape, a, b, out.as_mut_ptr(), scratch, None) }
 }
 
-/// The product, with a report of what is finished.
+/// The product, parts of which go to a taker when they are finished.
 ///
 /// # Safety
 /// As for [`run`], and as [`super::Routine::report`] says.
@@ -149,17 +208,40 @@ pub(super) unsafe fn report<T: Tile>(
     b: &[f32],
     out: *mut f32,
     scratch: &mut [f32],
-    finished: &(dyn Fn(Range<usize>) + Sync),
+    taker: &dyn Taker,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { product::<T>(shape, a, b, out, scratch, Some(taker)) }
+}
+
+/// # Safety
+/// As for [`report`].
+unsafe fn product<T: Tile>(
+    shape: &MatmulShape,
+    a: &[f32],
+    b: &[f32],
+    out: *mut f32,
+    scratch: &mut [f32],
+    taker: Option<&dyn Taker>,
 ) {
     shape.check_operands(a, b);
     let total = shape.elements();
-    if total == 0 || shape.k == 0 {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(out, total) }.fill(0.0);
-        finished(0..total);
+    let tell = |range: Range<usize>| {
+        if let Some(taker) = taker {
+            taker.take(range.clone(), out.wrapping_add(range.start).cast());
+        }
+    };
+    if total == 0 {
         return;
     }
-    let plan = Plan::new::<T>(shape);
+    if shape.k == 0 {
+        assert!(!out.is_null(), "an empty product has memory");
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(out, total) }.fill(0.0);
+        return tell(0..total);
+    }
+    let plan = Plan::new::<T>(shape, taker.is_some());
+    assert!(!out.is_null() || plan.handed.is_some(), "the product has memory");
     assert!(scratch.len() >= plan.scratch(), "length of the scratch of a product");
     let aligned = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
     let (partial_sums, buffers) = scratch[aligned..].split_at_mut(plan.partial_sums());
@@ -180,7 +262,7 @@ pub(super) unsafe fn report<T: Tile>(
             // the result were checked against the shape; parts write disjoint
             // ranges of the result, or of the partial sums.
             unsafe {
-                run_part::<T>(&plan, part, operands, shared_out, shared_sums, buffer, finished);
+                run_part::<T>(&plan, part, operands, shared_out, shared_sums, buffer, taker);
             }
         }
     });
@@ -192,7 +274,9 @@ pub(super) unsafe fn report<T: Tile>(
             for sums in more.chunks_exact(plan.out_total).take(plan.depth.pieces - 1) {
                 out.iter_mut().zip(&sums[range.clone()]).for_each(|(out, sum)| *out += sum);
             }
-            finished(range);
+            if let Some(taker) = taker {
+                taker.take(range, out.as_mut_ptr().cast());
+            }
         });
     }
 }
@@ -210,7 +294,7 @@ unsafe fn run_part<T: Tile>(
     out: Shared<f32>,
     partial_sums: Shared<f32>,
     buffer: &mut [f32],
-    finished: &(dyn Fn(Range<usize>) + Sync),
+    taker: Option<&dyn Taker>,
 ) {
     let (depth_part, batch_part) = (part % plan.depth.pieces, part / plan.depth.pieces);
     let depths = plan.depth.range(depth_part);
@@ -242,7 +326,7 @@ unsafe fn run_part<T: Tile>(
                     && depths.end == plan.depth.total
                     && plan.depth.pieces == 1;
                 // Rows of a product that is computed transposed lie scattered.
-                let (by_rows, at_end) = (plan.out_steps[1] == 1, &|_| {});
+                let by_rows = plan.out_steps[1] == 1;
                 let block = Block {
                     plan,
                     batch,
@@ -253,19 +337,14 @@ unsafe fn run_part<T: Tile>(
                     packed,
                     out,
                     accumulate: d > plan.depth.range(depth_part).start,
-                    finished: if last && by_rows { finished } else { at_end },
+                    taker: taker.filter(|_| last && by_rows),
                 };
-                for first in (0..plan.rows.pieces).step_by(ROW_BLOCKS) {
-                    for_parts(ROW_BLOCKS.min(plan.rows.pieces - first), 1, |range| {
-                        for slot in range {
-                            // SAFETY: the caller's promise; blocks of rows are
-                            // disjoint, as are their panels of `left`.
-                            unsafe { block.rows::<T>(first + slot, slot) };
-                        }
-                    });
-                }
-                if last && !by_rows {
-                    finished(batch * plan.out_size..(batch + 1) * plan.out_size);
+                // SAFETY: the caller's promise.
+                unsafe { block.run::<T>() };
+                if let Some(taker) = taker.filter(|_| last && !by_rows) {
+                    let start = batch * plan.out_size;
+                    let values = out.get().wrapping_add(start).cast();
+                    taker.take(start..start + plan.out_size, values);
                 }
             }
         }
@@ -277,7 +356,7 @@ unsafe fn run_part<T: Tile>(
 /// # Safety
 /// The processor has the instruction set, the job's promises hold, and `panels`
 /// has room for all lanes.
-unsafe fn pack<T: Tile>(job: &PackJob, panels: *mut f32) {
+pub(super) unsafe fn pack<T: Tile>(job: &PackJob, panels: *mut f32) {
     let panels = Shared::from_ptr(panels);
     let source = Shared::from_ptr(job.source.cast_mut());
     let &PackJob { lane_step, depth_step, lanes, depth, width, .. } = job;
@@ -297,203 +376,4 @@ unsafe fn pack<T: Tile>(job: &PackJob, panels: *mut f32) {
             });
         }
     });
-}
-
-/// Some columns over some steps of depth, and what all blocks of rows share.
-struct Block<'a> {
-    plan: &'a Plan,
-    batch: usize,
-    columns: Range<usize>,
-    depths: Range<usize>,
-    operands: [&'a [f32]; 2],
-    panels: [Shared<f32>; 2],
-    /// Whether `left` needs no packing.
-    packed: bool,
-    out: Shared<f32>,
-    accumulate: bool,
-    /// Told which elements of the result are done.
-    finished: &'a (dyn Fn(Range<usize>) + Sync),
-}
-
-impl Block<'_> {
-    /// A block of rows: packs it into the panels of number `slot`, from which it
-    /// meets all columns.
-    ///
-    /// # Safety
-    /// The processor has the instruction set, the panels of `right` are packed if
-    /// they are kept, and nobody else touches these rows of the result, nor the
-    /// panels of `left` unless all run on one thread.
-    unsafe fn rows<T: Tile>(&self, piece: usize, slot: usize) {
-        let Block { plan, batch, .. } = *self;
-        let rows = plan.rows.range(piece);
-        let depth = self.depths.len();
-        let [left, _] = self.operands;
-        let [left_panels, right_panels] = self.panels;
-        // One thread uses the same panels for all, which stay in the cache.
-        let slot = if rayon::current_num_threads() == 1 { 0 } else { slot };
-        // SAFETY: there are panels for so many blocks of rows.
-        let panels = unsafe { left_panels.get().add(slot * plan.left_block) };
-        if !self.packed {
-            let (rows, depths) = (rows.clone(), self.depths.clone());
-            let job = plan.left.pack_job(left, batch, rows, depths, plan.tile_rows);
-            // SAFETY: rows and steps lie inside the operand, and there is room.
-            unsafe { pack::<T>(&job, panels) };
-        }
-        let left = match plan.left_in_place {
-            true => left[plan.left.at(batch, rows.start, self.depths.start)..].as_ptr(),
-            false => panels.cast_const(),
-        };
-        let left = Shared::from_ptr(left.cast_mut());
-        let cut = Cut::new(self.columns.len(), plan.column_parts, T::WIDTH);
-        for_parts(cut.pieces, 1, |range| {
-            for piece in range {
-                let own = cut.range(piece);
-                let start = if plan.kept { own.start * depth } else { piece * plan.right_block };
-                let columns = self.columns.start + own.start..self.columns.start + own.end;
-                let left = left.get().cast_const();
-                // SAFETY: columns are disjoint. Panels that are kept are only
-                // read; else there is one block of rows, and each part of its
-                // columns has panels of its own.
-                unsafe {
-                    let panels = right_panels.get().add(start);
-                    self.strip::<T>(rows.clone(), left, columns, panels);
-                }
-            }
-        });
-        let start = |row| plan.out_at(batch, row, 0);
-        (self.finished)(start(rows.start)..start(rows.end));
-    }
-
-    /// Rows that meet some columns: some panels after others, if they are not
-    /// kept.
-    ///
-    /// # Safety
-    /// The processor has the instruction set, `left` holds the rows' panels or is
-    /// where they lie, `panels` holds the columns' panels if they are kept, else
-    /// has room for some, and nobody else touches this part of the result.
-    unsafe fn strip<T: Tile>(
-        &self,
-        rows: Range<usize>,
-        left: *const f32,
-        columns: Range<usize>,
-        panels: *mut f32,
-    ) {
-        let Block { plan, batch, .. } = *self;
-        // What each tile of a panel asks for of the next one.
-        let share = match plan.right_in_place {
-            true => 0,
-            false => {
-                let tiles = rows.len().div_ceil(plan.tile_rows);
-                (T::WIDTH * self.depths.len()).div_ceil(tiles).next_multiple_of(LINE)
-            }
-        };
-        for column in columns.clone().step_by(plan.group.max(1)) {
-            let lanes = column..(column + plan.group).min(columns.end);
-            let (right, depths) = (self.operands[1], self.depths.clone());
-            let job = plan.right.pack_job(right, batch, lanes.clone(), depths, T::WIDTH);
-            // Read in place, only columns that fill no panel are packed.
-            let whole = match (plan.right_in_place, lanes.len() % T::LANES) {
-                (false, _) => 0,
-                (true, 0) => lanes.len(),
-                (true, _) => lanes.len() - lanes.len() % T::WIDTH,
-            };
-            if whole < lanes.len() && !plan.kept {
-                let source = job.source.wrapping_add(whole * job.lane_step);
-                let lanes = lanes.len() - whole;
-                // SAFETY: lanes and depths lie inside the operand, and the block
-                // has room for their panels.
-                unsafe { T::pack(&PackJob { panels, source, lanes, ..job }) };
-            }
-            for start in (0..lanes.len()).step_by(T::WIDTH) {
-                let right = match start < whole {
-                    true => (job.source.wrapping_add(start), plan.right.depth_step),
-                    // SAFETY: there is a panel for each of these columns.
-                    false => unsafe {
-                        (panels.add((start - whole) * job.depth).cast_const(), T::WIDTH)
-                    },
-                };
-                let columns = column + start..(column + start + T::WIDTH).min(lanes.end);
-                // SAFETY: the caller's promise; the panel is packed or in place.
-                unsafe { self.panel::<T>(rows.clone(), left, columns, right, share) };
-            }
-        }
-    }
-
-    /// All tiles of a panel of columns, which lies at `right` with so many
-    /// elements between steps. Each tile asks for a `share` of the next panel.
-    ///
-    /// # Safety
-    /// As for [`Block::strip`], and the panel holds the block's steps.
-    unsafe fn panel<T: Tile>(
-        &self,
-        rows: Range<usize>,
-        left: *const f32,
-        columns: Range<usize>,
-        (right, right_step): (*const f32, usize),
-        share: usize,
-    ) {
-        let Block { plan, .. } = *self;
-        let depth = self.depths.len();
-        let (lane_step, left_step) = match plan.left_in_place {
-            true => (1, plan.left.depth_step),
-            false => (depth, plan.tile_rows),
-        };
-        // The panel behind this one, a share of it a tile.
-        let mut ahead = match share {
-            0 => right,
-            _ => right.wrapping_add(T::WIDTH * depth),
-        };
-        let mut row = rows.start;
-        while row < rows.end {
-            // SAFETY: the tile lies inside the panels, and inside the result.
-            let job = unsafe {
-                TileJob {
-                    rows: plan.tile_rows.min(rows.end - row),
-                    columns: columns.len(),
-                    depth,
-                    left: left.add((row - rows.start) * lane_step),
-                    left_step,
-                    right,
-                    right_step,
-                    out: self.out.get().add(plan.out_at(self.batch, row, columns.start)),
-                    out_step: plan.out_steps[0],
-                    accumulate: self.accumulate,
-                }
-            };
-            // SAFETY: panels hold `depth` steps of the tile's rows and
-            // columns; the tile lies in the block.
-            unsafe {
-                match plan.out_steps[1] {
-                    1 => T::multiply_ahead(&job, ahead),
-                    column_step => multiply_transposed::<T>(job, column_step),
-                }
-            }
-            ahead = ahead.wrapping_add(share);
-            row += plan.tile_rows;
-        }
-    }
-}
-
-/// A tile whose columns lie `column_step` apart in the result: summed into a
-/// buffer on the stack, then moved.
-///
-/// # Safety
-/// As for [`Tile::multiply`], with columns `column_step` apart.
-unsafe fn multiply_transposed<T: Tile>(job: TileJob, column_step: usize) {
-    // The largest tile of any instruction set: 14 rows of 32 columns.
-    let mut buffer = [0.0f32; 14 * 32];
-    assert!(T::ROWS * T::WIDTH <= buffer.len());
-    let TileJob { rows, columns, out, out_step, accumulate, .. } = job;
-    let job = TileJob { out: buffer.as_mut_ptr(), out_step: T::WIDTH, accumulate: false, ..job };
-    // SAFETY: the caller's promise; the buffer holds a whole tile.
-    unsafe { T::multiply(&job) };
-    for column in 0..columns {
-        for row in 0..rows {
-            // SAFETY: a row and column of the tile, writable by the caller's
-            // promise.
-            let out = unsafe { &mut *out.add(row * out_step + column * column_step) };
-            let sum = buffer[row * T::WIDTH + column];
-            *out = if accumulate { *out + sum } else { sum };
-        }
-    }
 }

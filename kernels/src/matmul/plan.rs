@@ -40,10 +40,16 @@
 //! * What that cost: 1 × 4096 × 4096 and 8 × 4096 × 4096, which are read from memory
 //!   in place, take 1.2 and 1.1 times as long as before on one thread, 3.4 and 4.1
 //!   ms then. Neither the asking ahead nor divisions in the loop over tiles are the
-//!   cause; what is, is not known.
+//!   cause; what is, is not known. Asking for what is 1 KiB further on in each row
+//!   made it 1.8 times as slow on two threads, which have 2 KiB of a row each.
 //! * At 256 × 12288 × 512, 256 rows of 512 steps as one block of rows, so that
 //!   `right` is packed a panel at a time and used at once: 75 %; as two blocks,
 //!   with all of `right` packed before: 63 %.
+//! * Blocks of rows were as long as the cache allows and the last one was what was
+//!   left: 256 rows at a depth of 1024 were 98, 98 and 60, of which one of two threads
+//!   has 158. That was most of what two threads lost. There is an even number of equal
+//!   blocks now, cut into parts of columns where they are few, for threads that run a
+//!   program (`team`) do not help each other within a part.
 
 use super::MatmulShape;
 use super::packed::{PackJob, Tile};
@@ -58,9 +64,16 @@ const LEFT: usize = 1 << 17;
 /// Most elements of a block of rows of the result, where it is to stay in that
 /// cache: 256 KiB.
 const RESULT: usize = 1 << 16;
-/// Blocks of rows that several threads may have under way: their panels are 8 MiB
-/// of a third-level cache.
-pub(super) const ROW_BLOCKS: usize = 16;
+/// Blocks of rows whose panels there is room for together: so many, ...
+const SLOTS: usize = 16;
+/// ... or more of small ones, up to 8 MiB of a third-level cache ...
+const SLOT_ELEMENTS: usize = 1 << 21;
+/// ... and no more than these.
+pub(super) const MOST_SLOTS: usize = 64;
+/// Units of work that blocks of rows are cut into by their columns if they are
+/// fewer, and most of one block: the last ones even out what threads have done.
+const UNITS: usize = 16;
+const MOST_OF_ROWS: usize = 4;
 /// Elements packed at a time: what is worth a part of its own ...
 pub(super) const PACKED: usize = 1 << 14;
 /// ... and lanes, where they lie side by side in memory, which is better read in
@@ -92,6 +105,18 @@ const IN_PLACE_DEPTH: usize = 512;
 /// Where there is one tile of rows and `right` is large, memory is the limit.
 /// Then as many rows of it are read side by side as the memory likes.
 const STREAMED: usize = 1 << 19;
+/// Where a taker wants what is finished of a product of one block of depth: most
+/// elements of the panels of `right` that meet all rows before the next columns,
+/// 1 MiB of a cache, ...
+const HANDED_RIGHT: usize = 1 << 18;
+/// ... most and fewest columns that makes, ...
+const HANDED_COLUMNS: usize = 1 << 10;
+const FEWEST_HANDED: usize = 1 << 8;
+/// ... and most elements handed over at a time: 128 KiB of the second-level cache, on
+/// the stack.
+pub(super) const HANDED: usize = 1 << 15;
+/// Fewest elements of such a product: what is smaller stays in a cache anyway.
+const PASSED: usize = 1 << 18;
 /// Floats in a cache line; buffers start at a line.
 pub(super) const LINE: usize = 16;
 
@@ -176,6 +201,11 @@ pub(super) struct Plan {
     /// Whether a block's panels of `right` are kept while all blocks of rows
     /// pass by; else there is one block of rows, and few panels at a time.
     pub kept: bool,
+    /// Blocks of rows that have panels of their own.
+    pub slots: usize,
+    /// Rows that are handed over together with `group` columns, where what is
+    /// finished goes to a taker at once.
+    pub handed: Option<usize>,
     /// Columns whose panels are in a part's block of `right` at a time.
     pub group: usize,
     /// Rows of a register tile.
@@ -194,7 +224,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new<T: Tile>(shape: &MatmulShape) -> Self {
+    /// The plan of a shape, where a taker is told of parts that are finished, or
+    /// without one.
+    pub(super) fn new<T: Tile>(shape: &MatmulShape, taken: bool) -> Self {
         let MatmulShape { mut batch, mut m, n, k, .. } = *shape;
         // One matrix B for a stack of matrices A without gaps: a taller A.
         if shape.b_stride == 0 && !shape.transpose_a && shape.a_stride == m * k {
@@ -211,14 +243,19 @@ impl Plan {
         let (left, right, rows, columns, out_steps) =
             if swapped { (b, a, n, m, [1, n]) } else { (a, b, m, n, [n, 1]) };
 
+        let tile_rows = Cut::at_most(rows, T::ROWS, 1).piece;
+        let tiles = rows.div_ceil(tile_rows);
+        let streamed = tiles == 1 && columns * k > STREAMED;
         let [batch_parts, column_parts, depth_parts] =
             split(parts(batch * m * n * k), batch, [rows, columns.div_ceil(T::WIDTH), k]);
         let depth = Cut::new(k, depth_parts, 1);
-        let tile_rows = Cut::at_most(rows, T::ROWS, 1).piece;
-        let tiles = rows.div_ceil(tile_rows);
-        let right_in_place = right.lane_step == 1
+        let passing = (taken && !swapped && depth.pieces == 1)
+            .then(|| passing_columns(rows, columns, k, T::WIDTH))
+            .flatten();
+        let right_in_place = passing.is_none()
+            && right.lane_step == 1
             && (tiles == 1 || tiles <= IN_PLACE && tiles * columns * k <= IN_PLACE_ELEMENTS);
-        let most_depth = match (right_in_place, tiles == 1 && columns * k > STREAMED) {
+        let most_depth = match (right_in_place, streamed) {
             (true, true) if rows <= 8 => 16,
             (true, true) => 32,
             (true, false) => IN_PLACE_DEPTH,
@@ -231,23 +268,38 @@ impl Plan {
             true => (LEFT / block_depth.max(1)).min((RESULT / columns.max(1)).max(8 * tile_rows)),
             false => LEFT / block_depth.max(1),
         };
-        let row_blocks = match most_rows {
-            most if rows <= most => Cut::new(rows, 1, tile_rows),
-            most => Cut::at_most(rows, (most - most % tile_rows).max(tile_rows), tile_rows),
+        let row_blocks = match most_rows.max(1) {
+            most if rows <= most || passing.is_some() => Cut::new(rows, 1, 1),
+            // An even number: two threads have as much to do.
+            most => Cut::new(rows, rows.div_ceil(most).next_multiple_of(2), 1),
         };
+        let tile_rows = Cut::at_most(row_blocks.piece, T::ROWS, 1).piece;
         let kept = row_blocks.pieces > 1 && !right_in_place;
         let most_columns = if kept { KEPT / block_depth.max(1) } else { usize::MAX };
         let columns = Cut::at_most(columns, most_columns, T::WIDTH);
+        let column_parts = match kept {
+            true => {
+                let work = row_blocks.piece * columns.piece * block_depth;
+                let wanted = UNITS.div_ceil(row_blocks.pieces).min(work / PART_WORK);
+                wanted.clamp(1, MOST_OF_ROWS)
+            }
+            false => column_parts,
+        };
         let part = Cut::new(columns.piece, column_parts, T::WIDTH);
-        let group = match kept {
-            true => part.piece,
-            false => {
+        let group = match passing {
+            _ if kept => part.piece,
+            Some(most) => Cut::at_most(part.piece, most, T::WIDTH).piece,
+            None => {
                 let panels = PANEL_ELEMENTS / (T::WIDTH * block_depth.max(1));
                 part.piece.min(T::WIDTH * panels.clamp(1, PANELS))
             }
         };
-        let left_block = (row_blocks.piece * block_depth).next_multiple_of(LINE);
+        let handed = passing.map(|_| (HANDED / group / tile_rows).max(1) * tile_rows);
+        let whole_tiles = row_blocks.piece.next_multiple_of(tile_rows);
+        let left_block = (whole_tiles * block_depth).next_multiple_of(LINE);
         let right_block = (group.next_multiple_of(T::WIDTH) * block_depth).next_multiple_of(LINE);
+        let most_slots = (SLOT_ELEMENTS / left_block.max(1)).clamp(SLOTS, MOST_SLOTS);
+        let slots = row_blocks.pieces.min(most_slots);
         // Every value is used for a panel or two: not worth a copy.
         let left_in_place = left.lane_step == 1 && columns.total <= 2 * T::WIDTH;
         Plan {
@@ -262,15 +314,13 @@ impl Plan {
             columns,
             column_parts: part.pieces,
             kept,
+            slots,
+            handed,
             depth,
             tile_rows,
             block_depth,
             left_block,
-            left_panels: if left_in_place {
-                0
-            } else {
-                row_blocks.pieces.min(ROW_BLOCKS) * left_block
-            },
+            left_panels: if left_in_place { 0 } else { slots * left_block },
             group,
             right_block,
             right_panels: match kept {
@@ -310,6 +360,14 @@ impl Plan {
 /// How many parts so many multiplications are worth.
 pub(crate) fn parts(multiplications: usize) -> usize {
     (multiplications / PART_WORK).clamp(1, PARTS)
+}
+
+/// How many columns meet all rows before the next ones, where a product of so many
+/// rows, columns and steps goes to a taker bit by bit; `None` where it does not.
+fn passing_columns(rows: usize, columns: usize, depth: usize, width: usize) -> Option<usize> {
+    let most = (HANDED_RIGHT / depth.max(1)).min(HANDED_COLUMNS) / width * width;
+    let large = rows * columns >= PASSED && columns >= 2 * HANDED_COLUMNS;
+    (large && depth <= DEPTH && most >= FEWEST_HANDED).then_some(most)
 }
 
 /// Into how many pieces the batch, the columns and the depth are cut to get

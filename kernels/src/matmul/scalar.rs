@@ -1,11 +1,11 @@
 //! The specification: three loops, sums in `f64`.
 
-use super::{MatmulShape, Routine, no_scratch};
+use super::{MatmulShape, Routine, never, no_scratch};
 use crate::real::Real;
 
 /// The routine for `T`.
 pub(super) const fn routine<T: Real>() -> Routine<T> {
-    Routine { run: run::<T>, scratch: no_scratch, report: None }
+    Routine { run: run::<T>, scratch: no_scratch, report: None, passes: never }
 }
 
 /// Columns summed side by side.

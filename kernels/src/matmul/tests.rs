@@ -1,6 +1,6 @@
 //! Every variant against `scalar`, and the promises of the family.
 
-use super::{MATMUL, MatmulShape, Routine};
+use super::{MATMUL, MatmulShape, Routine, Taker};
 use crate::parallel::{Shared, tests::on_one_and_two_threads};
 use crate::real::Real;
 use crate::testing::{assert_close, assert_same, poisoned, random};
@@ -117,6 +117,10 @@ fn variants_agree_at_block_edges() {
             [9, 2000, 300],
             [112, 96, 520],
             [29, 41, 513],
+            // One tile of rows, read from memory: in parts of depth, or of columns.
+            [1, 1030, 1201],
+            [9, 2050, 600],
+            [2, 35000, 17],
         ] {
             check::<f32>(&shape(1, sizes, transposes));
         }
@@ -198,6 +202,10 @@ fn what_is_reported_is_finished() {
         shape(1, [2130, 30, 1100], [false, false]),
         shape(1, [260, 4500, 520], [false, false]),
         MatmulShape { b_stride: 0, ..shape(5, [70, 300, 130], [false, false]) },
+        // Handed over bit by bit.
+        shape(1, [90, 3001, 70], [true, false]),
+        shape(1, [128, 2048, 33], [false, true]),
+        shape(2, [127, 2100, 256], [false, false]),
     ];
     for shape in shapes {
         let [a, b] = operands::<f32>(&shape);
@@ -209,7 +217,8 @@ fn what_is_reported_is_finished() {
                 let mut taken: Vec<f32> = poisoned(want.len());
                 let mut scratch = poisoned((variant.run.scratch)(&shape));
                 let (from, to) = (Shared::new(&mut out), Shared::new(&mut taken));
-                let take = |range: std::ops::Range<usize>| {
+                let take = |range: std::ops::Range<usize>, values: *mut u8| {
+                    assert_eq!(values, from.get().wrapping_add(range.start).cast());
                     // SAFETY: ranges are reported once.
                     let (from, to) = unsafe { (from.part(range.clone()), to.part(range)) };
                     assert!(to.iter().all(|value| value.is_nan()));
@@ -227,6 +236,60 @@ fn what_is_reported_is_finished() {
             }
         }
     }
+}
+
+/// A product that is handed over and kept nowhere is the one that is kept, also
+/// where the taker names arrays that it reads.
+#[test]
+fn what_is_passed_on_is_the_product() {
+    struct Summing<'a>(Shared<f32>, &'a [Shared<u8>]);
+    impl Taker for Summing<'_> {
+        fn take(&self, range: std::ops::Range<usize>, values: *mut u8) {
+            // SAFETY: ranges are handed over once; the values are as many.
+            let (values, to) = unsafe {
+                (std::slice::from_raw_parts(values.cast::<f32>(), range.len()), self.0.part(range))
+            };
+            assert!(to.iter().all(|value| value.is_nan()));
+            to.copy_from_slice(values);
+        }
+        fn reads(&self) -> &[Shared<u8>] {
+            self.1
+        }
+    }
+    let shapes = [
+        shape(1, [90, 3001, 70], [true, false]),
+        shape(1, [128, 2048, 33], [false, true]),
+        shape(1, [300, 2500, 1], [true, true]),
+        shape(1, [512, 2100, 256], [true, false]),
+        shape(2, [127, 2100, 256], [false, false]),
+    ];
+    for shape in shapes {
+        let [a, b] = operands::<f32>(&shape);
+        for variant in supported::<f32>() {
+            let Some(report) = variant.run.report else { continue };
+            assert!((variant.run.passes)(&shape), "{} {shape:?}", variant.name);
+            let want = product(&variant.run, &shape, &a, &b);
+            let other: Vec<f32> = poisoned(want.len());
+            for reads in [0, 1, 3, 5] {
+                let reads = vec![Shared::from_ptr(other.as_ptr().cast_mut().cast()); reads];
+                let [one, two] = on_one_and_two_threads(|| {
+                    let mut taken: Vec<f32> = poisoned(want.len());
+                    let mut scratch = poisoned((variant.run.scratch)(&shape));
+                    let taker = Summing(Shared::new(&mut taken), &reads);
+                    // SAFETY: the machine supports the variant, which passes this on.
+                    unsafe {
+                        report(&shape, &a, &b, std::ptr::null_mut(), &mut scratch, &taker);
+                    }
+                    taken
+                });
+                for taken in [one, two] {
+                    assert_same(&taken, &want, &format!("{} {shape:?}", variant.name));
+                }
+            }
+        }
+    }
+    let small = shape(1, [90, 300, 70], [false, false]);
+    assert!(supported::<f32>().all(|variant| !(variant.run.passes)(&small)));
 }
 
 #[test]
