@@ -40,6 +40,10 @@
 //! its kernel can hand over block by block (`Routine::passes`): the values lie in a
 //! buffer that stays in the second-level cache. The arrays that the group reads with
 //! them are asked for while the block is multiplied.
+//!
+//! Measured as above, on two threads, with weights of 512 × 12288 and Adam: a training step
+//! on 32 samples takes 0.96 times as long, one on 256 samples gains nothing yet: in 4 KiB
+//! pages, as the arrays then lay in, each row of a block has a page of its own.
 
 use super::arena::{Arguments, View};
 use super::group::Group;

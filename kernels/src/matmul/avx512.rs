@@ -172,7 +172,6 @@ unsafe fn asking<const R: usize>(job: &TileJob, ask: &mut Ask) {
             (1..=16, _) => tile::<R, 1, NOTHING>(job, ask),
             (_, Ask::Nothing) => tile::<R, 2, NOTHING>(job, ask),
             (_, Ask::Next(_)) => tile::<R, 2, NEXT>(job, ask),
-            (_, Ask::Along(_)) => tile::<R, 2, ALONG>(job, ask),
             (_, Ask::Others(_)) => tile::<R, 2, OTHERS>(job, ask),
         }
     }
@@ -181,8 +180,7 @@ unsafe fn asking<const R: usize>(job: &TileJob, ask: &mut Ask) {
 /// What a tile asks for: the kinds of [`Ask`].
 const NOTHING: usize = 0;
 const NEXT: usize = 1;
-const ALONG: usize = 2;
-const OTHERS: usize = 3;
+const OTHERS: usize = 2;
 
 /// `R` rows of `V` vectors, held in `R · V` registers from the first to the
 /// last step; asks for lines of kind `ASK`. A function of its own, so that the
@@ -196,10 +194,9 @@ const OTHERS: usize = 3;
 unsafe fn tile<const R: usize, const V: usize, const ASK: usize>(job: &TileJob, ask: &mut Ask) {
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     let (mut left, mut right) = (job.left, job.right);
-    let (mut next, along) = match ask {
-        Ask::Next(next) if ASK == NEXT => (*next, 0),
-        Ask::Along(along) if ASK == ALONG => (job.right, *along),
-        _ => (job.right, 0),
+    let mut next = match ask {
+        Ask::Next(next) if ASK == NEXT => *next,
+        _ => job.right,
     };
     // Steps between two lines of the others, and until the first.
     let every = match ask {
@@ -211,11 +208,6 @@ unsafe fn tile<const R: usize, const V: usize, const ASK: usize>(job: &TileJob, 
         if ASK == NEXT && step % AHEAD == 0 {
             _mm_prefetch::<_MM_HINT_T1>(next.cast());
             next = next.wrapping_add(LINE);
-        }
-        if ASK == ALONG {
-            for v in 0..V {
-                _mm_prefetch::<_MM_HINT_T0>(right.wrapping_add(along + 16 * v).cast());
-            }
         }
         if ASK == OTHERS {
             wait -= 1;

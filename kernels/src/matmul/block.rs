@@ -39,11 +39,6 @@ struct Slot {
     missing: AtomicUsize,
 }
 
-/// Elements ahead in each row of an operand that is read from memory in place, to its
-/// end: asking for what belongs to another thread's columns made 1 × 4096 × 4096 on two
-/// threads, in parts of 512 columns, take 1.8 times as long.
-const ALONG: usize = 256;
-
 impl Block<'_> {
     /// All of it.
     ///
@@ -225,7 +220,6 @@ impl Block<'_> {
                 let share = (T::WIDTH * self.depths.len()).div_ceil(tiles).next_multiple_of(LINE);
                 let panel = Panel { columns: columns.len(), right, out, step: plan.out_steps[0] };
                 let ask = |tile: usize| match plan.right_in_place {
-                    true if plan.streamed && plan.column_parts == 1 => Ask::Along(ALONG),
                     true => Ask::Nothing,
                     false => Ask::Next(right.0.wrapping_add(T::WIDTH * job.depth + tile * share)),
                 };

@@ -112,8 +112,6 @@ pub(crate) enum Ask {
     /// Lines one after the other from here on, one every few steps of depth: what
     /// a later tile will read.
     Next(*const f32),
-    /// So many elements further on in each row of `right`, which is read in place.
-    Along(usize),
     /// What belongs to the product's tiles in other arrays.
     Others(Others),
 }

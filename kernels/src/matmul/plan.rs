@@ -40,8 +40,8 @@
 //! * What that cost: 1 × 4096 × 4096 and 8 × 4096 × 4096, which are read from memory
 //!   in place, take 1.2 and 1.1 times as long as before on one thread, 3.4 and 4.1
 //!   ms then. Neither the asking ahead nor divisions in the loop over tiles are the
-//!   cause; what is, is not known. On two threads 2.35 ms, of which a part were 256
-//!   meetings, one after each block of 16 rows; threads take parts of the depth now.
+//!   cause; what is, is not known. Asking for what is 1 KiB further on in each row
+//!   made it 1.8 times as slow on two threads, which have 2 KiB of a row each.
 //! * At 256 × 12288 × 512, 256 rows of 512 steps as one block of rows, so that
 //!   `right` is packed a panel at a time and used at once: 75 %; as two blocks,
 //!   with all of `right` packed before: 63 %.
@@ -105,9 +105,6 @@ const IN_PLACE_DEPTH: usize = 512;
 /// Where there is one tile of rows and `right` is large, memory is the limit.
 /// Then as many rows of it are read side by side as the memory likes.
 const STREAMED: usize = 1 << 19;
-/// Steps of depth from which on threads then take parts of the depth, which each read
-/// memory from end to end, and add up at the end.
-const STREAMED_STEPS: usize = 64;
 /// Where a taker wants what is finished of a product of one block of depth: most
 /// elements of the panels of `right` that meet all rows before the next columns,
 /// 1 MiB of a cache, ...
@@ -224,8 +221,6 @@ pub(super) struct Plan {
     /// Whether `left`, and whole vectors of `right`, are read where they are.
     pub left_in_place: bool,
     pub right_in_place: bool,
-    /// Whether `right` is read from memory, once.
-    pub streamed: bool,
 }
 
 impl Plan {
@@ -250,14 +245,11 @@ impl Plan {
 
         let tile_rows = Cut::at_most(rows, T::ROWS, 1).piece;
         let tiles = rows.div_ceil(tile_rows);
-        let streamed = right.lane_step == 1 && tiles == 1 && columns * k > STREAMED;
-        let parts = parts(batch * m * n * k);
-        let [batch_parts, column_parts, depth_parts] = match streamed {
-            true if batch == 1 && k >= parts * STREAMED_STEPS => [1, 1, parts],
-            _ => split(parts, batch, [rows, columns.div_ceil(T::WIDTH), k]),
-        };
+        let streamed = tiles == 1 && columns * k > STREAMED;
+        let [batch_parts, column_parts, depth_parts] =
+            split(parts(batch * m * n * k), batch, [rows, columns.div_ceil(T::WIDTH), k]);
         let depth = Cut::new(k, depth_parts, 1);
-        let passing = (taken && !swapped && !streamed && depth.pieces == 1)
+        let passing = (taken && !swapped && depth.pieces == 1)
             .then(|| passing_columns(rows, columns, k, T::WIDTH))
             .flatten();
         let right_in_place = passing.is_none()
@@ -337,7 +329,6 @@ impl Plan {
             },
             left_in_place,
             right_in_place,
-            streamed,
         }
     }
 
