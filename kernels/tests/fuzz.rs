@@ -9,7 +9,7 @@
 use proptest::prelude::*;
 use speck_kernels::attention::{self, AttentionRows, AttentionShape};
 use speck_kernels::elementwise::{self, Binary, Unary};
-use speck_kernels::movement::{self, Gather, Gathering};
+use speck_kernels::movement::{self, Gather, Gathering, Strided};
 use speck_kernels::norm::{self, MomentsShape, NormShape};
 use speck_kernels::pooling::{self, AveragePool, AveragePooling, PoolShape};
 use speck_kernels::reduce::{self, Dim, Reduce, collapse};
@@ -90,8 +90,8 @@ fn agree<S: Signature>(
             truth = Some(found);
             continue;
         };
-        let largest =
-            truth.iter().filter(|value| value.is_finite()).fold(terms, |a: f32, b| a.max(b.abs()));
+        let sized = |value: &&f32| value.is_finite() && **value != POISON;
+        let largest = truth.iter().filter(sized).fold(terms, |a: f32, b| a.max(b.abs()));
         for (i, (found, truth)) in found.iter().zip(truth).enumerate() {
             let same = found == truth || (found.is_nan() && truth.is_nan());
             let close = (found - truth).abs() <= 2e-6 * largest;
@@ -126,8 +126,15 @@ const BINARY: &[&Kernel<Binary>] = &[
     &elementwise::ATAN2,
 ];
 
+/// How many cases: as many as usual, or `SPECK_FUZZ_CASES` if that is fewer (under a
+/// checker that slows them down).
+fn cases(usual: u32) -> u32 {
+    let most = std::env::var("SPECK_FUZZ_CASES").ok().and_then(|text| text.parse().ok());
+    most.map_or(usual, |most: u32| most.min(usual))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(1000)))]
 
     #[test]
     fn one_operand(
@@ -375,6 +382,31 @@ proptest! {
         agree(&movement::SCATTER_ADD, x.length, shifts[0], 1.0, |run, out| {
             // SAFETY: as above.
             unsafe { run(&shape, picked.slice(), &index, out) }
+        })?;
+    }
+
+    /// Permutations of three axes, with gaps behind the lines of each.
+    #[test]
+    fn permutations(
+        sizes in [0usize..40, 1usize..40, 1usize..5], gap in 0usize..3, order in 0usize..6,
+        shifts in [0usize..LINE, 0..LINE], seed: u64,
+    ) {
+        let order = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]][order];
+        let lines = [sizes[0], sizes[1], sizes[2] + gap];
+        let own = [lines[1] * lines[2], lines[2], 1].map(|stride| stride as isize);
+        let (sizes, strides) = (order.map(|axis| sizes[axis]), order.map(|axis| own[axis]));
+        let layout = Strided { sizes: &sizes, strides: &strides, offset: 0 };
+        let (gapped, dense) = (lines.iter().product(), layout.elements());
+        let x = Memory::random(gapped, shifts[0], seed);
+        agree(&movement::READ_STRIDED, dense, shifts[1], 1.0, |run, out| {
+            // SAFETY: the layout lies in its slice, the other is as long as it has
+            // elements; the variant is supported.
+            unsafe { run(&layout, x.slice(), out) }
+        })?;
+        let x = Memory::random(dense, shifts[1], seed);
+        agree(&movement::WRITE_STRIDED, gapped, shifts[0], 1.0, |run, out| {
+            // SAFETY: as above.
+            unsafe { run(&layout, x.slice(), out) }
         })?;
     }
 }

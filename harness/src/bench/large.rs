@@ -205,7 +205,12 @@ pub fn run(large: &Large, rounds: usize, peaks: &Peaks) -> Result<Row, BenchErro
     let (mut times, mut ratios) = (Vec::new(), Vec::new());
     program.run(&mut state)?;
     for _ in 0..rounds.max(1) {
-        let seconds = time(|| program.run(&mut state))?;
+        // The fastest of as many as the copy's: where memory swings from one array to the
+        // next, the fastest of three would beat one of anything, a copy too.
+        let mut seconds = f64::INFINITY;
+        for _ in 0..Copy::WAYS {
+            seconds = seconds.min(time(|| program.run(&mut state))?);
+        }
         times.push(seconds);
         ratios.push(seconds / copy.seconds());
     }

@@ -5,7 +5,7 @@ use super::{
     CONV2D, CONV2D_INPUT_GRADIENT, CONV2D_WEIGHT_GRADIENT, ConvShape, Convolution, Routine,
 };
 use crate::real::Real;
-use crate::testing::{assert_close, assert_same, poisoned, random};
+use crate::testing::{assert_close, assert_same, cases, poisoned, random};
 use crate::variant::Kernel;
 use proptest::prelude::*;
 
@@ -296,7 +296,7 @@ fn any_shape() -> impl Strategy<Value = ConvShape> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(cases(300)))]
     #[test]
     fn variants_agree_on_any_shape(shape in any_shape()) {
         check(&shape);

@@ -24,8 +24,7 @@ fn approximations() -> [(&'static Kernel<Unary>, u64); 11] {
 /// The same for kernels of two values.
 fn binary_tolerance(kernel: &Kernel<Binary>) -> u64 {
     match kernel.name {
-        name if name == POW.name => 3,
-        name if name == ATAN2.name || name == GELU_GRADIENT.name => 2,
+        name if [POW.name, ATAN2.name, GELU_GRADIENT.name].contains(&name) => 2,
         _ => 0,
     }
 }
@@ -204,14 +203,16 @@ fn approximations_over_all_exponents() {
 
 /// Every `f32` there is, and the largest error of a kernel. A minute or two each:
 /// `cargo test --release -p speck-kernels every_f32 -- --ignored --nocapture`, with
-/// `every_f32::gelu` for one of them.
+/// `every_f32::gelu` for one of them; with `SPECK_EVERY=61` every 61st.
 fn check_every_f32(kernel: &'static Kernel<Unary>) {
     use rayon::prelude::*;
     const CHUNK: u32 = 1 << 20;
+    let every = std::env::var("SPECK_EVERY").ok().and_then(|text| text.parse().ok());
+    let every: u32 = every.unwrap_or(1).max(1);
     let variants: Vec<_> = here(kernel.f32).filter(|v| v.name != "scalar").collect();
     // Of each variant the largest error and the bits it occurs at.
     let worst_of = |chunk: u32| -> Vec<(u64, u32)> {
-        let bits = |i: usize| chunk * CHUNK + i as u32;
+        let bits = |i: usize| (chunk * CHUNK + i as u32).wrapping_mul(every);
         let x: Vec<f32> = (0..CHUNK as usize).map(|i| f32::from_bits(bits(i))).collect();
         let want = wanted(kernel, &x);
         let worst = |variant: &&'static Variant<UnaryRun<f32>>| {
@@ -224,7 +225,7 @@ fn check_every_f32(kernel: &'static Kernel<Unary>) {
     let larger = |a: Vec<(u64, u32)>, b: Vec<(u64, u32)>| {
         a.into_iter().zip(b).map(|(a, b)| a.max(b)).collect()
     };
-    let chunks = (0..=u32::MAX / CHUNK).into_par_iter().map(worst_of);
+    let chunks = (0..=u32::MAX / CHUNK / every).into_par_iter().map(worst_of);
     let worst = chunks.reduce(|| vec![(0, 0); variants.len()], larger);
     for (variant, (error, bits)) in variants.iter().zip(worst) {
         let x = f32::from_bits(bits);
@@ -295,6 +296,47 @@ unsafe fn wanted_of_two(
         // SAFETY: the caller's promise; scalar runs everywhere.
         unsafe { (scalar.run)(a, a_step, b, b_step, out.as_mut_ptr(), n) };
         out
+    }
+}
+
+/// 2^27 pairs: half of any bits, half of those whose power is neither 0 nor ∞; the largest
+/// error. Some minutes, as [`check_every_f32`].
+#[test]
+#[ignore = "takes minutes"]
+fn many_pairs() {
+    use rayon::prelude::*;
+    const CHUNK: usize = 1 << 18;
+    for kernel in [&POW, &ATAN2] {
+        for variant in here(kernel.f32).filter(|v| v.name != "scalar") {
+            let worst_of = |seed: u64| -> (u64, u32, u32) {
+                let bits = random::<f64>(seed, 2 * CHUNK, 0.0, 2.0f64.powi(32));
+                let (mut a, mut b): (Vec<f32>, Vec<f32>) = bits
+                    .chunks_exact(2)
+                    .map(|pair| (f32::from_bits(pair[0] as u32), f32::from_bits(pair[1] as u32)))
+                    .unzip();
+                if seed.is_multiple_of(2) {
+                    // |b log a| below 104, in all places.
+                    a.iter_mut().for_each(|a| *a = a.abs());
+                    let share = random::<f32>(seed + (1 << 40), CHUNK, -104.0, 104.0);
+                    for ((b, a), share) in b.iter_mut().zip(&a).zip(share) {
+                        *b = share / a.ln();
+                    }
+                }
+                let mut got = poisoned(CHUNK);
+                // SAFETY: all have CHUNK elements; the variant is supported.
+                let want = unsafe {
+                    (variant.run)(a.as_ptr(), 1, b.as_ptr(), 1, got.as_mut_ptr(), CHUNK);
+                    wanted_of_two(kernel, a.as_ptr(), 1, b.as_ptr(), 1, CHUNK)
+                };
+                let error = |i: usize| (ulps(got[i], want[i]), a[i].to_bits(), b[i].to_bits());
+                (0..CHUNK).map(error).max().unwrap_or_default()
+            };
+            let chunks = (0..512u64).into_par_iter().map(worst_of);
+            let (error, a, b) = chunks.max().unwrap_or_default();
+            let (a, b) = (f32::from_bits(a), f32::from_bits(b));
+            println!("{}:{}: at most {error} ULP, of {a:e} and {b:e}", kernel.name, variant.name);
+            assert!(error <= binary_tolerance(kernel), "the error is larger than stated");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{MATMUL, MatmulShape, Routine, Taker};
 use crate::parallel::{Shared, tests::on_one_and_two_threads};
 use crate::real::Real;
-use crate::testing::{assert_close, assert_same, poisoned, random};
+use crate::testing::{assert_close, assert_same, cases, poisoned, random};
 use crate::variant::Variant;
 use proptest::prelude::*;
 
@@ -145,7 +145,7 @@ fn variants_agree_on_batches_with_shared_operands() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(cases(200)))]
     #[test]
     fn variants_agree_on_any_shape(
         batch in 0usize..4, m in 0usize..80, n in 0usize..80, k in 0usize..80,

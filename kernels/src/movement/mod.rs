@@ -15,6 +15,8 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod tiled;
+#[cfg(target_arch = "x86_64")]
+mod transpose;
 
 use crate::{Isa, Kernel, KernelStatus, Real, Signature, Variant};
 
@@ -61,8 +63,18 @@ impl Signature for StridedCopy {
 
 /// `out[flat] = x[layout.address(flat)]`: permutation, broadcast, narrowing,
 /// flipping. `out` has exactly `layout.elements()` elements.
-pub static READ_STRIDED: Kernel<StridedCopy> =
-    Kernel { name: "read_strided", f32: &read_strided(), f64: &read_strided() };
+pub static READ_STRIDED: Kernel<StridedCopy> = Kernel {
+    name: "read_strided",
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: transpose::read_avx512 },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: transpose::read_avx2 },
+        Variant { name: "tiled", isa: Isa::Portable, run: tiled::read::<f32> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::read::<f32> },
+    ],
+    f64: &read_strided(),
+};
 
 const fn read_strided<T: Real>() -> [Variant<<StridedCopy as Signature>::Run<T>>; 2] {
     [
@@ -76,8 +88,18 @@ const fn read_strided<T: Real>() -> [Variant<<StridedCopy as Signature>::Run<T>>
 /// `out` that the layout does not address stay as they are. The addresses are
 /// expected to differ from each other; where they coincide, which element
 /// stays is not specified.
-pub static WRITE_STRIDED: Kernel<StridedCopy> =
-    Kernel { name: "write_strided", f32: &write_strided(), f64: &write_strided() };
+pub static WRITE_STRIDED: Kernel<StridedCopy> = Kernel {
+    name: "write_strided",
+    f32: &[
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx512", isa: Isa::Avx512, run: transpose::write_avx512 },
+        #[cfg(target_arch = "x86_64")]
+        Variant { name: "avx2", isa: Isa::Avx2, run: transpose::write_avx2 },
+        Variant { name: "tiled", isa: Isa::Portable, run: tiled::write::<f32> },
+        Variant { name: "scalar", isa: Isa::Portable, run: scalar::write::<f32> },
+    ],
+    f64: &write_strided(),
+};
 
 const fn write_strided<T: Real>() -> [Variant<<StridedCopy as Signature>::Run<T>>; 2] {
     [

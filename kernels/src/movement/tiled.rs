@@ -24,15 +24,18 @@ use std::ops::Range;
 /// goes to the scalar routine.
 const AXES: usize = 12;
 /// Edge of a transposition tile: one cache line of `f32`.
-const TILE: usize = 16;
+pub(super) const TILE: usize = 16;
 
 /// One axis of a copy: its length and its stride on both sides.
 #[derive(Clone, Copy, Debug, Default)]
-struct Axis {
-    size: usize,
-    from: isize,
-    to: isize,
+pub(super) struct Axis {
+    pub size: usize,
+    pub from: isize,
+    pub to: isize,
 }
+
+/// Copies a plane; the contract of [`transpose`].
+pub(super) type Plane<T> = unsafe fn(Axis, Axis, *const T, *mut T);
 
 /// A copy in its simplest form; see the text above.
 #[derive(Clone, Copy)]
@@ -137,6 +140,15 @@ fn check(layout: &Strided<'_>, len: usize) {
 }
 
 pub(super) fn read<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+    read_by(layout, x, out, transpose);
+}
+
+pub(super) fn write<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+    write_by(layout, x, out, transpose);
+}
+
+/// Reads, with `plane` for transpositions, which this processor can run.
+pub(super) fn read_by<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T], plane: Plane<T>) {
     assert_eq!(out.len(), layout.elements(), "length of the output");
     if out.is_empty() {
         return;
@@ -147,10 +159,11 @@ pub(super) fn read<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
     };
     // SAFETY: reads lie in `x` by `check`; writes are contiguous from 0 and as
     // many as `out` is long, so they lie in it and differ.
-    unsafe { copy(plan, x.as_ptr().wrapping_add(layout.offset), out.as_mut_ptr(), true) }
+    unsafe { copy(plan, x.as_ptr().wrapping_add(layout.offset), out.as_mut_ptr(), true, plane) }
 }
 
-pub(super) fn write<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+/// Writes, with `plane` for transpositions, which this processor can run.
+pub(super) fn write_by<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T], plane: Plane<T>) {
     assert_eq!(x.len(), layout.elements(), "length of the input");
     if x.is_empty() {
         return;
@@ -162,7 +175,7 @@ pub(super) fn write<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
     let to = out.as_mut_ptr().wrapping_add(layout.offset);
     // SAFETY: writes lie in `out` by `check`; reads are contiguous from 0 and
     // as many as `x` is long. Threads are used only if no two writes coincide.
-    unsafe { copy(plan, x.as_ptr(), to, plan.writes_once()) }
+    unsafe { copy(plan, x.as_ptr(), to, plan.writes_once(), plane) }
 }
 
 /// Carries out `plan` from `from` to `to`, on several threads if `threads`.
@@ -171,7 +184,13 @@ pub(super) fn write<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
 /// Every address of the plan is inside the slice its pointer was made from,
 /// the slices do not overlap, and with `threads` no two elements are written
 /// to the same place.
-unsafe fn copy<T: Real>(mut plan: Plan, from: *const T, to: *mut T, threads: bool) {
+unsafe fn copy<T: Real>(
+    mut plan: Plan,
+    from: *const T,
+    to: *mut T,
+    threads: bool,
+    plane: Plane<T>,
+) {
     if plan.rank == 0 {
         // SAFETY: a single element, inside by the caller's promise.
         unsafe { *to = *from };
@@ -190,7 +209,7 @@ unsafe fn copy<T: Real>(mut plan: Plan, from: *const T, to: *mut T, threads: boo
             // pieces of `across`.
             unsafe {
                 for_pieces(&plan, across, piece, run.size, from, to, threads, |from, to, len| {
-                    transpose(Axis { size: len, ..across }, run, from, to);
+                    plane(Axis { size: len, ..across }, run, from, to);
                 });
             }
         }
@@ -316,7 +335,7 @@ unsafe fn copy_run<T: Real>(run: Axis, from: *const T, to: *mut T) {
 ///
 /// # Safety
 /// As for [`copy_run`], for all elements of the plane.
-unsafe fn transpose<T: Real>(across: Axis, run: Axis, from: *const T, to: *mut T) {
+pub(super) unsafe fn transpose<T: Real>(across: Axis, run: Axis, from: *const T, to: *mut T) {
     let mut buffer = [T::zero(); TILE * TILE];
     for first_row in (0..across.size).step_by(TILE) {
         let rows = TILE.min(across.size - first_row);

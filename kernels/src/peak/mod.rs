@@ -98,6 +98,9 @@ impl Default for Copy {
 }
 
 impl Copy {
+    /// How many ways to copy there are.
+    pub const WAYS: usize = 3;
+
     /// Arrays of 128 MiB.
     pub fn new() -> Self {
         // Written, for memory that is not reads as one page of zeros.

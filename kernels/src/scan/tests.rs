@@ -4,7 +4,7 @@ use crate::testing::{assert_same, poisoned, random};
 
 fn shapes() -> Vec<Scanning> {
     let mut all = Vec::new();
-    for outer in [0, 1, 3] {
+    for outer in [0, 1, 3, 4, 9] {
         for length in [0, 1, 2, 50] {
             for inner in [0, 1, 5, 63, 64, 65, 200] {
                 for reverse in [false, true] {
@@ -53,12 +53,14 @@ fn every_variant_adds_up_in_order() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let shape = Scanning { outer: 4, length: 300, inner: 200, reverse: true };
     let x = random::<f32>(2, 240_000, -1.0, 1.0);
-    let [one, two] = on_one_and_two_threads(|| {
-        let mut out = poisoned(x.len());
-        columns::cumulative_sum(&shape, &x, &mut out);
-        out
-    });
-    assert_same(&two, &one, "2 threads");
+    for [outer, inner] in [[4, 200], [800, 1]] {
+        let shape = Scanning { outer, length: 300, inner, reverse: true };
+        let [one, two] = on_one_and_two_threads(|| {
+            let mut out = poisoned(x.len());
+            columns::cumulative_sum(&shape, &x, &mut out);
+            out
+        });
+        assert_same(&two, &one, "2 threads");
+    }
 }
