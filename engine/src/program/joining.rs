@@ -76,13 +76,14 @@ impl Planner<'_> {
         for (number, unit) in self.units.iter().enumerate() {
             let Some(head) = self.head_of(number) else { continue };
             let readers = self.readers(head);
-            let local = last.get(&head) == Some(&number) && !self.in_slot.contains_key(&head);
+            let local =
+                last.get(&head) == Some(&number) && !self.updates.in_slot.contains_key(&head);
             let Some(reader) = readers.last().filter(|_| local) else { continue };
             let member = unit.nodes[1..].iter().find(|index| {
                 *index >= reader
                     && matches!(self.lowered[**index], Some(Lowered::Pointwise(_)))
                     && !tiles.contains_key(*index)
-                    && !self.in_slot.contains_key(*index)
+                    && !self.updates.in_slot.contains_key(*index)
             });
             within.extend(member.map(|member| (head, *member)));
         }
