@@ -164,6 +164,8 @@ pub struct Timing {
     pub gflops: f64,
     /// Of the peak of multiply-adds measured in the same run.
     pub share_of_peak: f64,
+    /// Of a GPU: median milliseconds of its dispatches by its own clock.
+    pub device_ms: Option<f64>,
 }
 
 /// A work that cannot be timed.
@@ -187,6 +189,7 @@ pub struct Subject {
     learner: Box<dyn Learner>,
     source: Source,
     times: Vec<f64>,
+    device: Vec<f64>,
 }
 
 impl Subject {
@@ -202,7 +205,7 @@ impl Subject {
     ) -> Result<Self, WorkError> {
         let (mut learner, source) = work.learner(kernels, mode, background)?;
         learner.learn(&source, 2)?;
-        Ok(Subject { work, mode, learner, source, times: Vec::new() })
+        Ok(Subject { work, mode, learner, source, times: Vec::new(), device: Vec::new() })
     }
 
     /// Times one step.
@@ -213,6 +216,16 @@ impl Subject {
         let start = Instant::now();
         self.learner.learn(&self.source, 1)?;
         self.times.push(start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Makes a step and takes the device's own times of it.
+    ///
+    /// # Errors
+    /// The step fails.
+    pub fn step_on_device(&mut self) -> Result<(), WorkError> {
+        let steps = self.learner.profile(&self.source)?;
+        self.device.push(steps.iter().map(|step| step.seconds).sum());
         Ok(())
     }
 
@@ -241,6 +254,7 @@ impl Subject {
             samples_per_s: self.work.batch as f64 / middle,
             gflops: flops / middle / 1e9,
             share_of_peak: flops / middle / peaks.flops,
+            device_ms: (!self.device.is_empty()).then(|| median(&mut self.device.clone()) * 1e3),
         }
     }
 }
