@@ -97,7 +97,9 @@ fn describe(name: &str, path: &Path) -> Result<String, String> {
     }
 
     let mut text = String::new();
-    let doc = source.lines().next().unwrap_or_default().trim_start_matches('/').trim();
+    // Enabled features come before the first comment.
+    let doc = source.lines().find(|line| line.starts_with("//")).unwrap_or_default();
+    let doc = doc.trim_start_matches('/').trim();
     writeln!(text, "/// {doc}\npub mod {name} {{\n    use super::*;\n").unwrap();
     let (params, access) = bindings(&module)?;
     writeln!(

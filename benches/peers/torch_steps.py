@@ -1,8 +1,9 @@
 """Training steps in PyTorch, by the protocol of protocol.py.
 
-    python torch_steps.py [--threads N] [--compile] [--channels-last]
+    python torch_steps.py [--threads N] [--compile] [--channels-last] [--device cuda]
 
-A step is: clear gradients, forward, loss, backward, Adam. The screens lie in memory already.
+A step is: clear gradients, forward, loss, backward, Adam. The screens lie in memory already,
+that of the GPU where there is one; a step on it has ended when the GPU is done with it.
 """
 
 import argparse
@@ -99,11 +100,11 @@ def prepare(work, options):
     make, batch = WORKS[work]
     torch.manual_seed(0)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
-    model = make().to(memory_format=layout)
+    model = make().to(device=options.device, memory_format=layout)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    rows, columns = torch.randint(0, SIDE, (2, batch))
-    screens = torch.zeros(batch, 3, SIDE, SIDE)
-    screens[torch.arange(batch), :, rows, columns] = 1.0
+    rows, columns = torch.randint(0, SIDE, (2, batch)).to(options.device)
+    screens = torch.zeros(batch, 3, SIDE, SIDE, device=options.device)
+    screens[torch.arange(batch, device=options.device), :, rows, columns] = 1.0
     screens = screens.contiguous(memory_format=layout)
     run = torch.compile(model) if options.compile else model
 
@@ -113,6 +114,8 @@ def prepare(work, options):
         loss = F.cross_entropy(output[:, :SIDE], rows) + F.cross_entropy(output[:, SIDE:], columns)
         loss.backward()
         optimizer.step()
+        if options.device != "cpu":
+            torch.cuda.synchronize()
 
     for _ in range(3):
         step()
@@ -124,7 +127,12 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    if options.device != "cpu":
+        # Products in f32 as speck's are, not in fewer bits.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
     torch.set_num_threads(options.threads)
     serve(WORKS, lambda work: prepare(work, options))
 

@@ -162,20 +162,47 @@ impl State {
         self.layout = next_layout();
     }
 
-    /// Brings the values that are on a GPU only to the host, where the methods that
-    /// read find them; without it each fetches what it needs.
+    /// Brings the values that are on a GPU only to the host, all but those of hidden
+    /// slots, in one go. The methods that read find them there; without it each
+    /// fetches what it needs, and leaves out what a GPU cannot give any more.
     ///
     /// # Errors
     /// The GPU failed.
     pub fn fetch(&self) -> Result<(), GpuError> {
-        self.slots.iter().try_for_each(|slot| slot.fetch().map(|_| ()))
+        let away = self.shown().filter_map(|slot| match &slot.remote {
+            Some(remote) if slot.host.get().is_none() => Some((slot, remote)),
+            _ => None,
+        });
+        let away: Vec<_> = away.collect();
+        let mut tensors: Vec<_> = away.iter().map(|(slot, _)| Tensor::zeros(&slot.ty)).collect();
+        let parts = away.iter().zip(&mut tensors);
+        let mut parts: Vec<_> =
+            parts.map(|((_, remote), tensor)| (&remote.buffer, tensor.bytes_mut())).collect();
+        Buffer::read_all(&mut parts)?;
+        for ((slot, _), tensor) in away.iter().zip(tensors) {
+            slot.host.get_or_init(|| tensor);
+        }
+        Ok(())
+    }
+
+    fn shown(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| !slot.name.starts_with(State::HIDDEN))
+    }
+
+    /// The names of the slots, without hidden ones.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.shown().map(|slot| slot.name.as_str())
+    }
+
+    /// A slot's type.
+    pub fn ty(&self, name: &str) -> Option<&TensorType> {
+        self.slots.iter().find(|slot| slot.name == name).map(|slot| &slot.ty)
     }
 
     /// The slots with their names, without hidden ones, and without those that a GPU
     /// failed to give.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        let shown = self.slots.iter().filter(|slot| !slot.name.starts_with(State::HIDDEN));
-        shown.filter_map(|slot| Some((slot.name.as_str(), slot.fetch().ok()?)))
+        self.shown().filter_map(|slot| Some((slot.name.as_str(), slot.fetch().ok()?)))
     }
 
     /// A slot's value; `None` if there is no such slot, or a GPU fails to give it.
@@ -207,20 +234,34 @@ impl State {
     }
 
     /// Exchanges the values of two slots of one type; where there are no such two,
-    /// nothing. What is on a GPU only is fetched, and there it is out of date then.
-    pub fn exchange(&mut self, a: &str, b: &str) {
+    /// nothing. Where both are on a GPU, they are exchanged there.
+    ///
+    /// # Errors
+    /// The GPU failed.
+    pub fn exchange(&mut self, a: &str, b: &str) -> Result<(), GpuError> {
         let place = |name: &str| self.slots.iter().position(|slot| slot.name == name);
-        let (Some(a), Some(b)) = (place(a), place(b)) else { return };
+        let (Some(a), Some(b)) = (place(a), place(b)) else { return Ok(()) };
         let (low, high) = (a.min(b), a.max(b));
         let (head, tail) = self.slots.split_at_mut(high);
         if let (Some(first), Some(second)) = (head.get_mut(low), tail.first_mut())
             && first.ty == second.ty
-            && let (Ok(first), Ok(second)) = (first.host_mut(), second.host_mut())
-            && first.ty() == second.ty()
         {
+            if let (Some(one), Some(other)) = (&first.remote, &second.remote)
+                && (one.current && other.current)
+                && one.buffer.is_beside(&other.buffer)
+            {
+                one.buffer.exchange(&other.buffer)?;
+                first.host.take();
+                second.host.take();
+                return Ok(());
+            }
+            let (first, second) = (first.host_mut()?, second.host_mut()?);
             // The values, not the memory: programs hold its address.
-            first.bytes_mut().swap_with_slice(second.bytes_mut());
+            if first.ty() == second.ty() {
+                first.bytes_mut().swap_with_slice(second.bytes_mut());
+            }
         }
+        Ok(())
     }
 
     pub(crate) fn layout(&self) -> u64 {
@@ -257,14 +298,9 @@ impl State {
         self.slots[index].host_mut()
     }
 
-    /// The memory of a slot on `gpu`, with its value in it.
-    pub(crate) fn on_device(
-        &mut self,
-        name: &str,
-        ty: &TensorType,
-        gpu: &Arc<Gpu>,
-    ) -> Result<Buffer, crate::RunError> {
-        let index = self.index_of(name, ty)?;
+    /// Brings a slot's value to `gpu`, unless it is there. The layout changes where
+    /// that takes a new buffer.
+    pub(crate) fn bring(&mut self, index: usize, gpu: &Arc<Gpu>) -> Result<(), GpuError> {
         let slot = &mut self.slots[index];
         match &mut slot.remote {
             Some(remote) if remote.buffer.is_on(gpu) => {
@@ -274,23 +310,25 @@ impl State {
                     remote.buffer.write(tensor.bytes());
                     remote.current = true;
                 }
-                Ok(remote.buffer.clone())
             }
             _ => {
-                let buffer = gpu.buffer(ty.bytes())?;
+                let buffer = gpu.buffer(slot.ty.bytes())?;
                 buffer.write(slot.fetch()?.bytes());
-                slot.remote = Some(Remote { buffer: buffer.clone(), current: true });
+                slot.remote = Some(Remote { buffer, current: true });
                 self.layout = next_layout();
-                Ok(buffer)
             }
         }
+        Ok(())
+    }
+
+    /// The memory of a slot on the GPU to which it was brought.
+    pub(crate) fn buffer(&self, index: usize) -> Option<&Buffer> {
+        self.slots[index].remote.as_ref().map(|remote| &remote.buffer)
     }
 
     /// Says that a program has changed a slot on the device.
-    pub(crate) fn written_on_device(&mut self, name: &str) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == name) {
-            slot.host.take();
-        }
+    pub(crate) fn written_on_device(&mut self, index: usize) {
+        self.slots[index].host.take();
     }
 }
 

@@ -12,7 +12,7 @@ use cnn::Training;
 use speck_engine::kernels::Choice;
 use speck_engine::kernels::gpu::{Gpu, GpuError};
 use speck_engine::{
-    DType, Graph, Options, Program, State, Tensor, TensorType, check, compositions, ops,
+    DType, Graph, Initial, Options, Program, State, Tensor, TensorType, check, compositions, ops,
 };
 use std::sync::Arc;
 
@@ -186,5 +186,78 @@ fn eigenvalues_of_more_rows_than_a_workgroup_has_lanes() {
     });
     for (at, (a, b)) in cpu.iter().zip(&found).enumerate() {
         assert!((a - b).abs() <= 2e-4, "{at}: {b} instead of {a}");
+    }
+}
+
+/// A function with light nodes in a row, numbers, stretched operands of two shapes, a
+/// slot that is updated from its old value, and values that are read twice.
+fn chained() -> Graph {
+    let graph = Graph::new(DType::F32);
+    let x = graph.input("x", DType::F32, &[5, 7, 3]).expect("an input");
+    let row = graph.input("row", DType::F32, &[3]).expect("an input");
+    let column = graph.input("column", DType::F32, &[7, 1]).expect("an input");
+    let rate = graph.input("rate", DType::F32, &[]).expect("an input");
+    let p = graph.state("p", &[5, 7, 3], Initial::Uniform { bound: 1.0 }).expect("a slot");
+    let m = graph.state("m", &[5, 7, 3], Initial::Constant(0.25)).expect("a slot");
+    let build = || {
+        let a = graph.add(x, row)?;
+        let b = graph.mul(a, column)?;
+        let c = graph.relu(b)?;
+        let d = graph.sub(c, graph.scale(a, 0.5)?)?;
+        let wide = graph.greater(d, b)?;
+        let e = graph.select(wide, c, graph.abs(d)?)?;
+        let m_new = graph.add(graph.scale(m, 0.9)?, graph.scale(graph.square(e)?, 0.1)?)?;
+        let root = graph.sqrt(m_new)?;
+        let step = graph.div(graph.mul(rate, e)?, graph.maximum(root, graph.scalar(1e-3)?)?)?;
+        let p_new = graph.sub(p, step)?;
+        graph.update(p, p_new)?;
+        graph.update(m, m_new)?;
+        graph.output("e", e)?;
+        graph.output("sum", graph.sum(p_new, &[0, 1, 2])?)
+    };
+    build().expect("the graph");
+    graph
+}
+
+#[test]
+fn light_nodes_in_a_row_are_one_dispatch_with_the_same_values() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: chains of element-wise nodes, for there is no GPU");
+        return;
+    };
+    let graph = chained();
+    let fill = |program: &mut Program, name: &str| {
+        let values = program.input_mut::<f32>(name).expect("an input").iter_mut().enumerate();
+        values.for_each(|(i, value)| *value = (i * 37 % 101) as f32 / 50.0 - 1.0);
+    };
+    let run = |kernels: Choice, without: Vec<String>| {
+        let options = Options { kernels, without, poison: true };
+        let mut program = Program::compile(&graph, &options).expect("a program");
+        let mut state = State::initialise(&graph, 3);
+        for name in ["x", "row", "column", "rate"] {
+            fill(&mut program, name);
+        }
+        for _ in 0..3 {
+            program.run(&mut state).expect("a run");
+        }
+        let mut values: Vec<_> = ["e", "sum"]
+            .iter()
+            .flat_map(|name| program.output(name).expect("an output").to_f64())
+            .collect();
+        for name in ["p", "m"] {
+            values.extend(state.get(name).expect("a slot").to_f64());
+        }
+        (program.steps(), values)
+    };
+    let (_, expected) = run(Choice::default(), Vec::new());
+    let on_gpu = || Choice::default().on(Some(gpu.clone()));
+    let (alone, singly) = run(on_gpu(), vec!["groups".to_owned()]);
+    let (together, chained) = run(on_gpu(), Vec::new());
+    assert!(together < alone / 2, "{together} steps instead of {alone}");
+    for found in [singly, chained] {
+        assert_eq!(found.len(), expected.len());
+        for (at, (a, b)) in found.iter().zip(&expected).enumerate() {
+            assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{at}: {a} instead of {b}");
+        }
     }
 }

@@ -90,7 +90,7 @@ fn trained(path: &Path, known: &[usize], patience: u64, steps: u64) -> Record {
         progress: &|_| {},
         warn: &|text| panic!("{text}"),
     };
-    stage.run(&mut Scripted::new(known)).expect("a stage")
+    stage.run(&mut Scripted::new(known), &mut []).expect("a stage")
 }
 
 #[test]

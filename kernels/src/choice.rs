@@ -14,6 +14,8 @@ pub const VARIABLE: &str = "SPECK_KERNEL";
 pub struct Choice {
     rules: Vec<(String, String)>,
     gpu: Option<Arc<Gpu>>,
+    /// The shader that computes what it can, on a GPU.
+    shader: Option<String>,
 }
 
 /// Equal rules, and the same device.
@@ -23,7 +25,7 @@ impl PartialEq for Choice {
             (Some(own), Some(other)) => Arc::ptr_eq(own, other),
             (own, other) => own.is_none() && other.is_none(),
         };
-        same && self.rules == other.rules
+        same && self.rules == other.rules && self.shader == other.shader
     }
 }
 
@@ -74,7 +76,7 @@ impl Choice {
             }
             rules.push((kernel.to_owned(), variant.to_owned()));
         }
-        Ok(Choice { rules, gpu: None })
+        Ok(Choice { rules, ..Choice::default() })
     }
 
     /// The choice in `SPECK_KERNEL`, or the empty one.
@@ -92,6 +94,17 @@ impl Choice {
     /// The same on this GPU; on the CPU if there is none.
     pub fn on(self, gpu: Option<Arc<Gpu>>) -> Self {
         Choice { gpu, ..self }
+    }
+
+    /// The same, on a GPU with the shader of this name wherever it is a variant of
+    /// what would run, and with the plain ones elsewhere.
+    pub fn shaded(self, shader: &str) -> Self {
+        Choice { shader: Some(shader.to_owned()), ..self }
+    }
+
+    /// What [`Choice::shaded`] asked for.
+    pub fn shader(&self) -> Option<&str> {
+        self.shader.as_deref()
     }
 
     /// The GPU, unless it is the CPU.
@@ -123,7 +136,7 @@ pub(crate) mod tests {
     /// A choice with these rules, whether or not such kernels exist.
     pub(crate) fn unchecked(rules: &[(&str, &str)]) -> Choice {
         let owned = |(kernel, variant): &(&str, &str)| ((*kernel).into(), (*variant).into());
-        Choice { rules: rules.iter().map(owned).collect(), gpu: None }
+        Choice { rules: rules.iter().map(owned).collect(), ..Choice::default() }
     }
 
     #[track_caller]

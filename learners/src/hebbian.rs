@@ -95,6 +95,7 @@ impl Hebbian {
                 rows: Rows::new(Vec::new(), kernels.clone(), float),
                 predictor: Predictor::new(model, Readout::Share, kernels, float, mode),
                 state,
+                made: 0,
                 batch: SpeckBatch::new(shape),
                 parameters: graph.ty(weight).elements(),
             },

@@ -36,8 +36,14 @@ pub(crate) fn read(program: &Program, name: &str, values: &mut [f32]) -> Result<
 
 /// A floating-point output without dimensions.
 pub(crate) fn read_number(program: &Program, name: &str) -> Result<f64, RunError> {
-    match program.values::<f32>(name) {
+    read_earlier(program, name, 0)
+}
+
+/// The same of the run `back` runs before the last one.
+pub(crate) fn read_earlier(program: &Program, name: &str, back: usize) -> Result<f64, RunError> {
+    match program.earlier::<f32>(name, back) {
         Ok(output) => Ok(f64::from(output[0])),
-        Err(_) => Ok(program.values::<f64>(name)?[0]),
+        Err(RunError::Type { .. }) => Ok(program.earlier::<f64>(name, back)?[0]),
+        Err(error) => Err(error),
     }
 }

@@ -30,6 +30,11 @@ pub(crate) trait Pace {
         Ok(())
     }
 
+    /// Whether the next step depends on what [`Pace::observe`] is told of this one.
+    fn watches(&self) -> bool {
+        false
+    }
+
     /// Takes note of the loss of a step.
     fn observe(&self, state: &mut State, step: u64, loss: f64) {
         let _ = (state, step, loss);
@@ -51,18 +56,21 @@ pub(crate) struct Trainer {
     pub batch: SpeckBatch,
     /// Values that are learned.
     pub parameters: usize,
+    /// The steps made so far, as the slot [`STEP`] counts them: that may be on a GPU,
+    /// and to ask for it would be to wait.
+    pub made: u64,
 }
 
 impl Trainer {
     /// The steps made so far.
     pub fn steps(&self) -> u64 {
-        let counter = self.state.get(STEP).and_then(|tensor| tensor.values::<i32>());
-        counter.map_or(0, |values| u64::from(values[0] as u32))
+        self.made
     }
 
-    /// The state as others know it.
+    /// The state as others know it, all of it on the host.
     pub fn state(&mut self) -> Result<&State, LearnerError> {
         self.rows.settle(&mut self.state)?;
+        self.state.fetch().map_err(RunError::from)?;
         Ok(&self.state)
     }
 
@@ -73,14 +81,28 @@ impl Trainer {
         steps: u64,
         pace: &dyn Pace,
     ) -> Result<f64, LearnerError> {
-        let mut sum = 0.0;
-        for _ in 0..steps {
-            let (step, chosen) = self.feed(data, pace)?;
-            let program = &mut self.steppers[chosen].program;
-            program.run(&mut self.state)?;
-            let loss = port::read_number(program, "loss")?;
-            pace.observe(&mut self.state, step, loss);
-            sum += loss;
+        let (mut sum, mut done) = (0.0, 0);
+        while done < steps {
+            let (first, chosen) = self.feed(data, pace)?;
+            let mut made = 0;
+            // A device goes on from step to step until somebody looks at a loss.
+            loop {
+                let program = &mut self.steppers[chosen].program;
+                program.run(&mut self.state)?;
+                (self.made, made) = (self.made + 1, made + 1);
+                let most = if pace.watches() { 1 } else { program.kept() as u64 };
+                if made == most.min(steps - done) || pace.choose(self.made) != chosen {
+                    break;
+                }
+                self.feed(data, pace)?;
+            }
+            for step in 0..made {
+                let program = &self.steppers[chosen].program;
+                let loss = port::read_earlier(program, "loss", (made - 1 - step) as usize)?;
+                pace.observe(&mut self.state, first + step, loss);
+                sum += loss;
+            }
+            done += made;
         }
         Ok(sum / steps as f64)
     }
@@ -92,7 +114,9 @@ impl Trainer {
         pace: &dyn Pace,
     ) -> Result<Vec<StepTiming>, LearnerError> {
         let (_, chosen) = self.feed(data, pace)?;
-        Ok(self.steppers[chosen].program.run_timed(&mut self.state)?)
+        let timings = self.steppers[chosen].program.run_timed(&mut self.state)?;
+        self.made += 1;
+        Ok(timings)
     }
 
     /// Makes the next step's batch; returns the step.
@@ -117,6 +141,7 @@ impl Trainer {
         if let Some([count]) = counter {
             *count = count.wrapping_add(1);
         }
+        self.made += 1;
     }
 
     /// Makes the next step's program ready; returns the step and the program.
@@ -144,17 +169,17 @@ impl Trainer {
     /// Puts saved tensors into the state: all of its slots, nothing else. Where
     /// they do not fit, the state stays as it is.
     pub fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
-        for (name, _) in self.state.iter() {
+        for name in self.state.names() {
             if !saved.iter().any(|(saved, _)| saved == name) {
                 return Err(StateError::Missing(name.to_owned()).into());
             }
         }
         for (name, tensor) in &saved {
-            let slot = self.state.get(name).ok_or_else(|| StateError::Missing(name.clone()))?;
-            if slot.ty() != tensor.ty() {
+            let ty = self.state.ty(name).ok_or_else(|| StateError::Missing(name.clone()))?;
+            if ty != tensor.ty() {
                 return Err(StateError::Type {
                     name: name.clone(),
-                    found: slot.ty().to_string(),
+                    found: ty.to_string(),
                     wanted: tensor.ty().to_string(),
                 }
                 .into());
@@ -162,6 +187,8 @@ impl Trainer {
         }
         saved.into_iter().try_for_each(|(name, tensor)| self.state.set(&name, tensor))?;
         self.rows.forget();
+        let counter = self.state.get(STEP).and_then(|tensor| tensor.values::<i32>());
+        self.made = counter.map_or(0, |values| u64::from(values[0] as u32));
         Ok(())
     }
 

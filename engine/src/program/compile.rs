@@ -8,20 +8,19 @@
 //! 5. The rest gets a place in the arena.
 
 use super::arena::{Memory, View};
+use super::cpu::{Executor, Inside, Step};
 use super::group::{
     Group, MAX_SPREAD_TILES, MAX_SPREADS, MAX_SUMS, MAX_TILES, Member, Operand, Spread, part_length,
 };
 use super::head::Head;
 use super::memory::{Lifetime, padded, plan};
 use super::pattern::Pattern;
-use super::{CompileError, Inside, Options, Port, Program, Step, view_of};
+use super::placement::{Roots, Updates};
+use super::{CompileError, Options, Port, Program, Runs, view_of};
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Lowered, Source};
 use crate::passes;
-use crate::shape::{TensorType, broadcast};
-use speck_kernels::gpu::Gpu;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 impl Program {
     /// Compiles a graph: its outputs, and the updates of its state.
@@ -30,7 +29,7 @@ impl Program {
     /// A forced kernel variant that cannot run, or an unknown pass.
     pub fn compile(graph: &Graph, options: &Options) -> Result<Program, CompileError> {
         if let Some(device) = options.kernels.gpu() {
-            return Program::compile_for_gpu(graph, options, device);
+            return super::gpu::compile(graph, options, device);
         }
         let graph = passes::run(graph, &options.without, &options.kernels)?;
         let inner = graph.inner();
@@ -40,38 +39,10 @@ impl Program {
         if grouping && !options.without.iter().any(|name| name == passes::EPILOGUES) {
             planner.join_heads();
         }
-        let outputs: Vec<NodeId> = inner.outputs.iter().map(|(_, id)| *id).collect();
-        let slot_nodes: Vec<NodeId> = inner.states.iter().map(|slot| slot.node).collect();
-        planner.place_updates(&inner.updates, &slot_nodes, &outputs);
+        let updates =
+            Updates::new(&inner, &planner.root, |new, old| planner.may_write_slot(new, old));
+        planner.updates = updates;
         planner.finish(&graph, options)
-    }
-
-    fn compile_for_gpu(
-        graph: &Graph,
-        options: &Options,
-        device: &Arc<Gpu>,
-    ) -> Result<Program, CompileError> {
-        // Which nodes run together is decided for the CPU's caches.
-        let without = [options.without.as_slice(), &[passes::FUSION.to_owned()]].concat();
-        let graph = passes::run(graph, &without, &options.kernels)?;
-        let compiled = super::gpu::compile(&graph, options, device)?;
-        let mut memory = Memory::new(0).ok_or(CompileError::Memory(0))?;
-        let scratch = View { address: memory.base(), ..View::NOWHERE };
-        Ok(Program {
-            steps: Vec::new(),
-            views: Vec::new(),
-            memory,
-            arena_bytes: compiled.executor.bytes,
-            poison: false,
-            scratch,
-            inputs: compiled.inputs,
-            outputs: compiled.outputs,
-            slots: Vec::new(),
-            bound: None,
-            slot_of: Vec::new(),
-            listing: compiled.listing,
-            gpu: Some(compiled.executor),
-        })
     }
 }
 
@@ -116,45 +87,21 @@ pub(super) struct Planner<'a> {
     pub units: Vec<Unit>,
     /// For each node, the unit that computes it.
     pub unit_of: Vec<Option<usize>>,
-    /// For each node, the slot of the state it is computed in.
-    pub in_slot: HashMap<usize, usize>,
-    /// Values copied into slots at the end.
-    copies: Vec<(usize, usize)>,
+    pub updates: Updates,
 }
 
 impl<'a> Planner<'a> {
     fn new(nodes: &'a [Node], options: &Options) -> Result<Self, CompileError> {
-        let mut lowered = Vec::new();
-        let mut patterns = Vec::new();
-        let mut root = Vec::new();
-        let mut offset = Vec::new();
-        for (index, node) in nodes.iter().enumerate() {
-            let types: Vec<_> = node.inputs.iter().map(|id| &nodes[id.index()].ty).collect();
-            let how = node.op.lower(&types, &node.ty, &options.kernels)?;
-            check_contract(node, &types, &how);
-            patterns.push(match &how {
-                Lowered::Pointwise(_) => types
-                    .iter()
-                    .map(|input| Pattern::broadcast(&input.shape, &node.ty.shape))
-                    .collect(),
-                _ => Vec::new(),
-            });
-            root.push(match &how {
-                Lowered::Alias | Lowered::Part(_) | Lowered::InPlace(_) => {
-                    root[node.inputs[0].index()]
-                }
-                _ => index,
-            });
-            offset.push(match &how {
-                Lowered::Part(start) => offset[node.inputs[0].index()] + start,
-                Lowered::Alias | Lowered::InPlace(_) => offset[node.inputs[0].index()],
-                _ => 0,
-            });
-            if matches!(how, Lowered::InPlace(_)) {
-                check_order(nodes, index, &root);
+        let Roots { lowered, root, offset } = Roots::new(nodes, &options.kernels, true)?;
+        let pattern = |(node, how): (&Node, &Lowered)| match how {
+            Lowered::Pointwise(_) => {
+                let shapes = node.inputs.iter().map(|id| &nodes[id.index()].ty.shape);
+                shapes.map(|shape| Pattern::broadcast(shape, &node.ty.shape)).collect()
             }
-            lowered.push(Some(how));
-        }
+            _ => Vec::new(),
+        };
+        let patterns = nodes.iter().zip(&lowered).map(pattern).collect();
+        let lowered = lowered.into_iter().map(Some).collect();
         let unit_of = vec![None; nodes.len()];
         Ok(Planner {
             nodes,
@@ -164,8 +111,7 @@ impl<'a> Planner<'a> {
             offset,
             units: Vec::new(),
             unit_of,
-            in_slot: HashMap::new(),
-            copies: Vec::new(),
+            updates: Updates::default(),
         })
     }
 
@@ -275,31 +221,10 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
-    fn place_updates(&mut self, updates: &[(usize, NodeId)], slots: &[NodeId], outputs: &[NodeId]) {
-        for (slot, value) in updates {
-            let old = slots[*slot].index();
-            let new = value.index();
-            // An output is read after the run, when the state may be gone.
-            let kept = outputs.iter().any(|id| self.root[id.index()] == new);
-            if self.root[new] == old {
-                // Written where it belongs, or the old value itself.
-                continue;
-            }
-            if !kept && self.may_write_slot(new, old) {
-                self.in_slot.insert(new, *slot);
-            } else {
-                self.copies.push((new, old));
-            }
-        }
-    }
-
     /// Whether node `new` may be computed in the memory that `old` reads:
     /// every reader of the old value runs earlier, or is an element-wise step
     /// of the same group that has read a tile before `new` overwrites it.
     fn may_write_slot(&self, new: usize, old: usize) -> bool {
-        if self.root[new] != new || self.in_slot.contains_key(&new) {
-            return false;
-        }
         let Some(unit) = self.unit_of[new] else { return false };
         self.readers(old).into_iter().all(|reader| {
             let Some(reading) = self.unit_of[reader] else { return false };
@@ -333,7 +258,7 @@ impl<'a> Planner<'a> {
             .outputs
             .iter()
             .map(|(_, id)| self.root[id.index()])
-            .chain(self.copies.iter().map(|(from, _)| self.root[*from]))
+            .chain(self.updates.copies.iter().map(|(from, _)| self.root[*from]))
             .collect();
         for root in &kept {
             last.insert(*root, end);
@@ -349,7 +274,7 @@ impl<'a> Planner<'a> {
             match (self.unit_of[index], node.op.source()) {
                 (Some(unit), _)
                     if !tiles.contains_key(&index)
-                        && !self.in_slot.contains_key(&index)
+                        && !self.updates.in_slot.contains_key(&index)
                         && !within.contains_key(&index)
                         && !passed.contains(&index) =>
                 {
@@ -361,8 +286,9 @@ impl<'a> Planner<'a> {
                 _ => {}
             }
         }
+        let slot_nodes: Vec<NodeId> = inner.states.iter().map(|slot| slot.node).collect();
         let labels: Vec<_> = self.lowered.iter().map(label).collect();
-        let steps = self.steps(&tiles, &within);
+        let steps = self.steps(&tiles, &within, &slot_nodes);
         let scratch_bytes = steps
             .iter()
             .map(|step| match step {
@@ -415,8 +341,9 @@ impl<'a> Planner<'a> {
         // Views of aliases follow their root; those in the state are bound at each run.
         let mut slots: Vec<(String, _, Vec<Inside>)> = Vec::new();
         for (slot, entry) in inner.states.iter().enumerate() {
-            let lies_in =
-                |root: usize| root == entry.node.index() || self.in_slot.get(&root) == Some(&slot);
+            let lies_in = |root: usize| {
+                root == entry.node.index() || self.updates.in_slot.get(&root) == Some(&slot)
+            };
             let inside = (0..nodes.len()).filter(|i| lies_in(self.root[*i]));
             let inside = inside.map(|view| Inside {
                 view,
@@ -453,21 +380,10 @@ impl<'a> Planner<'a> {
             (0..nodes.len()).map(|i| self.describe_place(i, &tiles, &place, &passed)).collect(),
             arena_bytes,
         );
-        Ok(Program {
-            steps,
-            views,
-            memory,
-            arena_bytes,
-            poison: options.poison,
-            scratch,
-            inputs,
-            outputs,
-            slots,
-            bound: None,
-            slot_of: Vec::new(),
-            listing,
-            gpu: None,
-        })
+        let executor =
+            Executor::new(steps, (views, scratch), (memory, arena_bytes), slots, options.poison);
+        let runs = Runs::OnCpu(executor);
+        Ok(Program { inputs, outputs, arena_bytes, listing, runs })
     }
 
     /// Gives a tile to every value that only members of its own group read.
@@ -490,7 +406,7 @@ impl<'a> Planner<'a> {
                 });
                 let local = last.get(index) == Some(&number)
                     && matches!(self.lowered[*index], Some(Lowered::Pointwise(_)))
-                    && !self.in_slot.contains_key(index)
+                    && !self.updates.in_slot.contains_key(index)
                     && readers.iter().all(|reader| self.unit_of[*reader] == Some(number));
                 if let (true, Some(until), Some(tile)) =
                     (local, readers.last(), free.last().copied())
@@ -508,6 +424,7 @@ impl<'a> Planner<'a> {
         &mut self,
         tiles: &HashMap<usize, usize>,
         within: &HashMap<usize, usize>,
+        slot_nodes: &[NodeId],
     ) -> Vec<Step> {
         let operand = |root: usize| match tiles.get(&root) {
             Some(tile) => Operand::Tile(*tile),
@@ -560,7 +477,8 @@ impl<'a> Planner<'a> {
             if let Some(Common { dtype, total, .. }) = unit.group {
                 // Where the head's values lie, its lines are in a cache.
                 let read_before = |node: usize| {
-                    self.in_slot.contains_key(&node) || within.values().any(|other| *other == node)
+                    self.updates.in_slot.contains_key(&node)
+                        || within.values().any(|other| *other == node)
                 };
                 let group = Group::new(members, spreads, (dtype, total), read_before);
                 steps.push(match head {
@@ -571,7 +489,12 @@ impl<'a> Planner<'a> {
                 });
             }
         }
-        steps.extend(self.copies.iter().map(|(from, to)| Step::Copy { from: *from, to: *to }));
+        steps.extend(
+            self.updates
+                .copies
+                .iter()
+                .map(|(from, slot)| Step::Copy { from: *from, to: slot_nodes[*slot].index() }),
+        );
         steps
     }
 
@@ -590,56 +513,12 @@ impl<'a> Planner<'a> {
             format!("tile {tile}")
         } else if let Some(Source::State(slot)) = self.nodes[root].op.source() {
             format!("slot {slot}")
-        } else if let Some(slot) = self.in_slot.get(&root) {
+        } else if let Some(slot) = self.updates.in_slot.get(&root) {
             format!("slot {slot}, in place")
         } else {
             place.get(&root).map(|offset| format!("@{offset}")).unwrap_or_default()
         }
     }
-}
-
-/// What the executor relies on. An op that breaks it is a defect: its kernels
-/// would be handed pointers that do not fit.
-fn check_contract(node: &Node, inputs: &[&TensorType], how: &Lowered) {
-    let name = node.op.info().name;
-    match how {
-        Lowered::Alias | Lowered::InPlace(_) => {
-            let same = inputs
-                .first()
-                .is_some_and(|x| x.dtype == node.ty.dtype && x.elements() == node.ty.elements());
-            assert!(same, "{name} is no alias of its first input");
-        }
-        Lowered::Part(start) => {
-            let inside = inputs.first().is_some_and(|x| {
-                x.dtype == node.ty.dtype && x.elements() >= start + node.ty.elements()
-            });
-            assert!(inside, "{name} is no part of its first input");
-        }
-        Lowered::Pointwise(pointwise) => {
-            assert_eq!(pointwise.inputs(), inputs.len(), "{name}: inputs of the kernel");
-            for input in inputs {
-                let fits = broadcast(&input.shape, &node.ty.shape).as_ref() == Some(&node.ty.shape);
-                let same = input.dtype == node.ty.dtype || pointwise.converts();
-                assert!(fits && same, "{name}: {input} for {}", node.ty);
-            }
-        }
-        Lowered::Folding(folding) => {
-            let fits = node.ty.elements() == folding.outputs && inputs[0].dtype == node.ty.dtype;
-            assert!(fits, "{name}: {} of {}", node.ty, inputs[0]);
-        }
-        Lowered::Source | Lowered::Routine(_) => {}
-    }
-}
-
-/// Nobody behind a node that works in place reads the value from before it.
-fn check_order(nodes: &[Node], index: usize, root: &[usize]) {
-    let name = nodes[index].op.info().name;
-    let own = root[index];
-    let changes = !matches!(nodes[own].op.source(), Some(Source::Input(_) | Source::Constant(_)));
-    assert!(changes, "{name} would change an input or a constant");
-    let old = |id: &NodeId| id.index() < index && root[id.index()] == own;
-    let late = nodes[index + 1..].iter().any(|node| node.inputs.iter().any(old));
-    assert!(!late, "a node behind {name} reads what it has changed");
 }
 
 fn label(how: &Option<Lowered>) -> String {

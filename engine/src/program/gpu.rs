@@ -1,22 +1,26 @@
 //! Programs on a GPU: the same graph, passes and state, other kernels and memory.
 //!
-//! Every value gets a buffer, which values share whose lifetimes do not meet; the
+//! Light element-wise nodes in a row are one dispatch (`chain.rs`). Every value that
+//! leaves its dispatch gets a buffer, which values share whose lifetimes do not meet; the
 //! state's slots have buffers of their own, which the [`State`] holds. All calls are
 //! bound to their buffers at the first run; a run then writes what inputs have
 //! changed, encodes and submits once, and the outputs land in a buffer that the host
 //! reads when it is asked for one of them. New values of the state stay on the
 //! device; the state fetches a slot when somebody reads it.
 
+use super::chain::{Chains, Unit};
+use super::placement::{Roots, Updates};
 use super::print::Listing;
-use super::{CompileError, Options, Port, RunError};
-use crate::graph::{Graph, Node};
+use super::{CompileError, Options, Port, Program, RunError, Runs};
+use crate::graph::{Graph, Inner, Node};
 use crate::op::{Lowered, Source};
+use crate::passes;
 use crate::shape::TensorType;
 use crate::state::State;
 use crate::tensor::Tensor;
 use speck_kernels::gpu::{Buffer, Calls, Gpu, GpuError, Operand, Plan, PlanStep};
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Where a value is.
@@ -30,10 +34,11 @@ enum Place {
     Slot(usize),
 }
 
-/// A node that computes.
+/// A node that computes, or several in a chain.
 struct Step {
-    node: usize,
     inputs: Vec<usize>,
+    /// The nodes whose values it gives; the output of a single one.
+    results: Vec<usize>,
     calls: Calls,
     /// Shared buffers for the calls among themselves.
     scratch: Vec<usize>,
@@ -52,25 +57,22 @@ pub(super) struct Executor {
     inputs: Vec<(usize, Tensor, bool)>,
     outputs: Vec<(usize, TensorType)>,
     slots: Vec<(String, TensorType)>,
+    /// Where they are in the state of the layout that the plan is bound to.
+    slot_of: Vec<usize>,
     /// Slots whose value a run changes.
     written: Vec<usize>,
     /// Values copied into slots at the end.
     copies: Vec<(usize, usize)>,
     /// The plan, and the layout of the state that it is bound to.
     bound: Option<(u64, Plan)>,
-    /// The outputs of the last run, and where each begins, in words of 8 bytes.
+    /// The outputs of the runs that the plan keeps; where each begins in those of a run,
+    /// in words of 8 bytes, and how many words a run has.
     fetched: OnceCell<Result<Vec<u64>, GpuError>>,
     begins: Vec<usize>,
+    words: usize,
+    /// Runs since the plan was bound.
+    runs: usize,
     poison: bool,
-    pub bytes: usize,
-}
-
-/// What compiling gives.
-pub(super) struct Compiled {
-    pub executor: Executor,
-    pub inputs: Vec<Port>,
-    pub outputs: Vec<Port>,
-    pub listing: Listing,
 }
 
 /// Buffers whose values' lifetimes do not meet.
@@ -98,51 +100,129 @@ impl Pool {
 }
 
 struct Planner<'a> {
+    inner: &'a Inner,
     nodes: &'a [Node],
-    lowered: Vec<Lowered>,
-    /// The node whose memory a node's value is: itself unless it is an alias.
-    root: Vec<usize>,
-    /// For each root, the last node that reads it; `usize::MAX` to the end.
+    roots: &'a Roots,
+    chains: Chains<'a>,
+    units: Vec<Unit>,
+    updates: Updates,
+    /// For each root, the last unit that needs it; `usize::MAX` to the end.
     last: Vec<usize>,
+    /// The shader that is asked for.
+    shader: Option<&'a str>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(nodes: &'a [Node], options: &Options) -> Result<Self, CompileError> {
-        let mut lowered = Vec::new();
-        let mut root = Vec::new();
-        for (index, node) in nodes.iter().enumerate() {
-            let types: Vec<_> = node.inputs.iter().map(|id| &nodes[id.index()].ty).collect();
-            // Which op is an alias or works in place is the same on every device.
-            let how = node.op.lower(&types, &node.ty, &options.kernels)?;
-            root.push(match how {
-                Lowered::Alias | Lowered::InPlace(_) => root[node.inputs[0].index()],
-                _ => index,
-            });
-            lowered.push(how);
-        }
+    fn new(inner: &'a Inner, roots: &'a Roots, options: &'a Options) -> Self {
+        let nodes = &inner.nodes;
+        let chains = Chains::new(inner, roots);
+        // Nodes that stay by themselves: all, or those of chains that turn out to need
+        // more buffers than there are, for a new value found no place in its slot.
+        let grouping = !options.without.iter().any(|name| name == passes::GROUPS);
+        let mut apart: HashSet<usize> =
+            if grouping { HashSet::new() } else { (0..nodes.len()).collect() };
+        let (units, updates) = loop {
+            let units = chains.units(&apart);
+            let mut unit_of = vec![None; nodes.len()];
+            for (unit, nodes) in units.iter().enumerate() {
+                nodes.iter().for_each(|node| unit_of[*node] = Some(unit));
+            }
+            // A dispatch may not read what it writes, so the old value is read before,
+            // or by the same chain, which reads each element before it writes it.
+            let may_write = |new: usize, old: usize| {
+                let Some(own) = unit_of[new] else { return false };
+                let together = |reader: &usize| {
+                    unit_of[*reader] < Some(own)
+                        || (unit_of[*reader] == Some(own)
+                            && chains.reads_in_place(&units[own], old))
+                };
+                chains.readers(old).iter().all(together)
+            };
+            let updates = Updates::new(inner, &roots.root, may_write);
+            let chained = units.iter().filter(|unit| unit.len() > 1);
+            let wrong: Vec<_> =
+                chained.filter(|unit| chains.calls(unit, &updates.in_slot).is_none()).collect();
+            if wrong.is_empty() {
+                break (units, updates);
+            }
+            apart.extend(wrong.into_iter().flatten());
+        };
         let mut last = vec![0; nodes.len()];
-        for (index, node) in nodes.iter().enumerate() {
-            let own = root[index];
-            last[own] = last[own].max(index);
-            for input in &node.inputs {
-                last[root[input.index()]] = index;
+        for (unit, members) in units.iter().enumerate() {
+            for index in members {
+                let inputs = nodes[*index].inputs.iter().map(|id| id.index());
+                inputs.chain([*index]).for_each(|of| last[roots.root[of]] = unit);
             }
         }
-        Ok(Planner { nodes, lowered, root, last })
+        let kept = inner.outputs.iter().map(|(_, id)| id.index());
+        for node in kept.chain(updates.copies.iter().map(|(from, _)| *from)) {
+            last[roots.root[node]] = usize::MAX;
+        }
+        let shader = options.kernels.shader();
+        Planner { inner, nodes, roots, chains, units, updates, last, shader }
     }
 
-    fn computes(&self, index: usize) -> bool {
-        !matches!(self.lowered[index], Lowered::Source | Lowered::Alias)
+    /// Slots whose value a run changes.
+    fn written(&self) -> Vec<usize> {
+        let Updates { in_slot, copies } = &self.updates;
+        let in_place = |slot: usize| {
+            let of = self.inner.states[slot].node.index();
+            let lowered = self.roots.lowered.iter().zip(&self.roots.root);
+            lowered.into_iter().any(|(how, root)| *root == of && matches!(how, Lowered::InPlace(_)))
+        };
+        let changes = |slot: &usize| {
+            let copied = copies.iter().any(|(_, to)| to == slot);
+            copied || in_slot.values().any(|own| own == slot) || in_place(*slot)
+        };
+        (0..self.inner.states.len()).filter(changes).collect()
+    }
+
+    /// What computes a unit: calls, what they read and what they give.
+    fn unit(
+        &self,
+        unit: &Unit,
+        gpu: &Gpu,
+    ) -> Result<(Calls, Vec<usize>, Vec<usize>), CompileError> {
+        let index = unit[0];
+        if unit.len() > 1
+            && let Some(chain) = self.chains.calls(unit, &self.updates.in_slot)
+        {
+            for index in unit {
+                self.check(*index, &[], gpu)?;
+            }
+            return chain.map_err(|message| self.refused(index, message));
+        }
+        let inputs = self.nodes[index].inputs.iter().map(|id| id.index()).collect();
+        Ok((self.calls(index, gpu)?, inputs, vec![index]))
+    }
+
+    fn refused(&self, index: usize, message: String) -> CompileError {
+        let node = &self.nodes[index];
+        CompileError::Gpu { op: node.op.info().name, path: node.path.to_string(), message }
+    }
+
+    /// Whether a node's values and `scratch` can be bound.
+    fn check(&self, index: usize, scratch: &[usize], gpu: &Gpu) -> Result<(), CompileError> {
+        let node = &self.nodes[index];
+        let types = node.inputs.iter().map(|id| &self.nodes[id.index()].ty).chain([&node.ty]);
+        let most = gpu.limits().binding;
+        for bytes in types.map(TensorType::bytes).chain(scratch.iter().copied()) {
+            if bytes as u64 > most {
+                let name = gpu.name();
+                let message = format!(
+                    "a value of {bytes} bytes, but `{name}` binds {most} at most; a smaller batch \
+                     may fit"
+                );
+                return Err(self.refused(index, message));
+            }
+        }
+        Ok(())
     }
 
     fn calls(&self, index: usize, gpu: &Gpu) -> Result<Calls, CompileError> {
         let node = &self.nodes[index];
         let types: Vec<_> = node.inputs.iter().map(|id| &self.nodes[id.index()].ty).collect();
-        let refuse = |message: String| CompileError::Gpu {
-            op: node.op.info().name,
-            path: node.path.to_string(),
-            message,
-        };
+        let refuse = |message: String| self.refused(index, message);
         let f64s = |ty: &&TensorType| ty.dtype == crate::DType::F64;
         if types.iter().copied().chain([&node.ty]).any(|ty| f64s(&ty)) {
             return Err(refuse("GPUs compute in f32, not f64".to_owned()));
@@ -151,116 +231,82 @@ impl<'a> Planner<'a> {
         if let Some(ty) = all.find(|ty| ty.dtype.storage().is_some()) {
             return Err(refuse(format!("shaders take f32, and {} only on the CPU", ty.dtype)));
         }
-        let calls = node.op.shade(&types, &node.ty).map_err(&refuse)?;
         let limits = gpu.limits();
+        let calls = node.op.shade(&types, &node.ty).map_err(&refuse)?;
+        let calls = calls.choose(&limits, self.shader);
         for call in &calls.calls {
-            let needs = call.shader.needs;
-            if (needs.subgroups && !limits.subgroups) || (needs.f16 && !limits.f16) {
+            if !limits.run(call.shader.needs) {
                 return Err(refuse(format!("the device cannot run `{}`", call.shader.name)));
             }
         }
-        let values = types.iter().copied().chain([&node.ty]).map(TensorType::bytes);
-        for bytes in values.chain(calls.scratch.iter().copied()) {
-            if bytes as u64 > limits.binding {
-                return Err(refuse(format!(
-                    "a value of {bytes} bytes, but `{}` binds {} at most; a smaller batch may fit",
-                    gpu.name(),
-                    limits.binding
-                )));
-            }
-        }
+        self.check(index, &calls.scratch, gpu)?;
         Ok(calls)
     }
 }
 
-/// Compiles `graph` after its passes for `gpu`.
+/// Compiles `graph` for `gpu`.
 pub(super) fn compile(
     graph: &Graph,
     options: &Options,
     gpu: &Arc<Gpu>,
-) -> Result<Compiled, CompileError> {
+) -> Result<Program, CompileError> {
+    // Which nodes run together is decided for the CPU's caches.
+    let without = [options.without.as_slice(), &[passes::FUSION.to_owned()]].concat();
+    let graph = &passes::run(graph, &without, &options.kernels)?;
     let inner = graph.inner();
     let nodes = &inner.nodes;
-    let mut planner = Planner::new(nodes, options)?;
-    let slot_nodes: Vec<usize> = inner.states.iter().map(|slot| slot.node.index()).collect();
-    let roots_of_outputs: Vec<usize> =
-        inner.outputs.iter().map(|(_, id)| planner.root[id.index()]).collect();
-
-    // New values of slots: in the slot where its old value is not read any more.
-    let mut in_slot: HashMap<usize, usize> = HashMap::new();
-    let mut copies = Vec::new();
-    let mut written = Vec::new();
-    for (slot, id) in &inner.updates {
-        let (new, old) = (planner.root[id.index()], slot_nodes[*slot]);
-        let changed = new != old
-            || (0..nodes.len()).any(|i| {
-                planner.root[i] == old && matches!(planner.lowered[i], Lowered::InPlace(_))
-            });
-        if changed {
-            written.push(*slot);
-        }
-        if new == old {
-            continue;
-        }
-        let direct = planner.computes(new)
-            && planner.root[new] == new
-            && !in_slot.contains_key(&new)
-            && !roots_of_outputs.contains(&new)
-            && planner.last[old] < new;
-        if direct {
-            in_slot.insert(new, *slot);
-        } else {
-            copies.push((id.index(), *slot));
-        }
-    }
-    let kept = roots_of_outputs.iter().copied();
-    for root in kept.chain(copies.iter().map(|(from, _)| planner.root[*from])).collect::<Vec<_>>() {
-        planner.last[root] = usize::MAX;
-    }
+    // Which op is an alias or works in place is the same on every device; a part of a
+    // value would be bound from where a binding may not begin.
+    let roots = Roots::new(nodes, &options.kernels, false)?;
+    let planner = Planner::new(&inner, &roots, options);
 
     let mut pool = Pool::default();
-    let mut places: Vec<Option<Place>> = vec![None; nodes.len()];
+    let given_place = |(index, node): (usize, &Node)| match node.op.source() {
+        Some(Source::State(slot)) => Some(Place::Slot(slot)),
+        Some(_) => Some(Place::Given(index)),
+        None => None,
+    };
+    let mut places: Vec<Option<Place>> = nodes.iter().enumerate().map(given_place).collect();
     let mut steps = Vec::new();
     let mut labels = vec![String::new(); nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
-        match node.op.source() {
-            Some(Source::State(slot)) => places[index] = Some(Place::Slot(slot)),
-            Some(_) => places[index] = Some(Place::Given(index)),
-            None => places[index] = places[planner.root[index]],
+    for (number, unit) in planner.units.iter().enumerate() {
+        let (calls, inputs, results) = planner.unit(unit, gpu)?;
+        let names: Vec<_> = calls.calls.iter().map(|call| call.shader.name).collect();
+        for index in unit {
+            labels[*index] = nodes[*index].op.info().name.to_owned();
         }
-        if planner.computes(index) {
-            let calls = planner.calls(index, gpu)?;
-            let names: Vec<_> = calls.calls.iter().map(|call| call.shader.name).collect();
-            labels[index] = names.join("+");
-            if planner.root[index] == index {
-                places[index] = Some(match in_slot.get(&index) {
-                    Some(slot) => Place::Slot(*slot),
-                    None => Place::Shared(pool.take(node.ty.bytes())),
-                });
-            }
-            let scratch: Vec<_> = calls.scratch.iter().map(|bytes| pool.take(*bytes)).collect();
-            pool.free.extend(&scratch);
-            let inputs = node.inputs.iter().map(|id| id.index()).collect();
-            let upload = |table: &Vec<u32>| {
-                let bytes: &[u8] = bytemuck::cast_slice(table);
-                let buffer = gpu.buffer(bytes.len()).map_err(CompileError::Device)?;
-                buffer.write(bytes);
-                Ok::<_, CompileError>(buffer)
-            };
-            let tables = calls.tables.iter().map(upload).collect::<Result<_, _>>()?;
-            steps.push(Step { node: index, inputs, calls, scratch, tables });
+        labels[unit[0]] = match unit.len() {
+            1 => names.join("+"),
+            _ => format!("{}:{}", names.join("+"), labels[unit[0]]),
+        };
+        for index in results.iter().filter(|index| roots.root[**index] == **index) {
+            places[*index] = Some(match planner.updates.in_slot.get(index) {
+                Some(slot) => Place::Slot(*slot),
+                None => Place::Shared(pool.take(nodes[*index].ty.bytes())),
+            });
         }
+        let scratch: Vec<_> = calls.scratch.iter().map(|bytes| pool.take(*bytes)).collect();
+        pool.free.extend(&scratch);
+        let upload = |table: &Vec<u32>| {
+            let bytes: &[u8] = bytemuck::cast_slice(table);
+            let buffer = gpu.buffer(bytes.len()).map_err(CompileError::Device)?;
+            buffer.write(bytes);
+            Ok::<_, CompileError>(buffer)
+        };
+        let tables = calls.tables.iter().map(upload).collect::<Result<_, _>>()?;
         // Values that nobody reads any more give their buffers back.
-        let mut done: Vec<usize> = node.inputs.iter().map(|id| planner.root[id.index()]).collect();
-        done.push(planner.root[index]);
-        done.sort_unstable();
-        done.dedup();
-        for root in done {
-            if let (Some(Place::Shared(buffer)), true) = (places[root], planner.last[root] == index)
+        let of = unit.iter().flat_map(|index| &nodes[*index].inputs).map(|id| id.index());
+        let done: BTreeSet<usize> = of.chain(unit.clone()).map(|own| roots.root[own]).collect();
+        for own in done {
+            if let (Some(Place::Shared(buffer)), true) = (places[own], planner.last[own] == number)
             {
                 pool.free.push(buffer);
             }
         }
+        steps.push(Step { inputs, results, calls, scratch, tables });
+    }
+    for index in 0..nodes.len() {
+        places[index] = places[index].or(places[roots.root[index]]);
     }
 
     let make = |bytes: usize| gpu.buffer(bytes).map_err(CompileError::Device);
@@ -300,9 +346,8 @@ pub(super) fn compile(
         Some(Place::Slot(slot)) => format!("slot {slot}"),
         _ => String::new(),
     };
-    let units = steps.iter().map(|step| vec![step.node]).collect();
     let described = places.iter().map(describe).collect();
-    let listing = Listing::new(graph, units, labels, described, bytes);
+    let listing = Listing::new(graph, planner.units.clone(), labels, described, bytes);
     let executor = Executor {
         gpu: Arc::clone(gpu),
         steps,
@@ -312,15 +357,18 @@ pub(super) fn compile(
         inputs,
         outputs,
         slots: inner.states.iter().map(|slot| (slot.name.clone(), slot.ty.clone())).collect(),
-        written,
-        copies,
+        slot_of: Vec::new(),
+        written: planner.written(),
+        copies: planner.updates.copies.clone(),
         bound: None,
         fetched: OnceCell::new(),
         begins,
+        words,
+        runs: 0,
         poison: options.poison,
-        bytes,
     };
-    Ok(Compiled { executor, inputs: ports, outputs: output_ports, listing })
+    let runs = Runs::OnGpu(executor);
+    Ok(Program { inputs: ports, outputs: output_ports, arena_bytes: bytes, listing, runs })
 }
 
 impl Executor {
@@ -333,7 +381,8 @@ impl Executor {
     pub fn run(&mut self, state: &mut State) -> Result<(), RunError> {
         self.prepare(state)?;
         let Some((_, plan)) = &self.bound else { return Ok(()) };
-        plan.run(!self.outputs.is_empty());
+        plan.run(self.runs % plan.kept());
+        self.runs += 1;
         self.finish(state);
         Ok(())
     }
@@ -371,21 +420,29 @@ impl Executor {
     fn finish(&mut self, state: &mut State) {
         self.fetched = OnceCell::new();
         for slot in &self.written {
-            state.written_on_device(&self.slots[*slot].0);
+            state.written_on_device(self.slot_of[*slot]);
         }
     }
 
     /// Brings the state's slots to the device where they are not, and binds the calls
     /// to its buffers unless they are.
     fn bind(&mut self, state: &mut State) -> Result<(), RunError> {
-        let mut buffers = Vec::new();
-        let known = self.bound.as_ref().map(|(layout, _)| *layout) == Some(state.layout());
-        for (name, ty) in &self.slots {
-            buffers.push(state.on_device(name, ty, &self.gpu)?);
+        let bound = self.bound.as_ref().map(|(layout, _)| *layout);
+        if bound != Some(state.layout()) {
+            self.slot_of.clear();
+            for (name, ty) in &self.slots {
+                self.slot_of.push(state.index_of(name, ty)?);
+            }
         }
-        if known {
+        for ((name, ty), slot) in self.slots.iter().zip(&self.slot_of) {
+            // A caller may have put another tensor in the slot's place.
+            state.check(*slot, name, ty)?;
+            state.bring(*slot, &self.gpu)?;
+        }
+        if bound == Some(state.layout()) {
             return Ok(());
         }
+        let buffers: Vec<_> = self.slot_of.iter().filter_map(|slot| state.buffer(*slot)).collect();
         let place = |node: usize| match self.places[node] {
             Some(Place::Slot(slot)) => buffers[slot].clone(),
             Some(Place::Given(given)) => self.given[&given].clone(),
@@ -397,7 +454,8 @@ impl Executor {
             for call in &step.calls.calls {
                 let buffer = |operand: &Operand| match operand {
                     Operand::Input(number) => place(step.inputs[*number]),
-                    Operand::Output => place(step.node),
+                    Operand::Output => place(step.results[0]),
+                    Operand::Result(number) => place(step.results[*number]),
                     Operand::Scratch(number) => self.shared[step.scratch[*number]].clone(),
                     Operand::Table(number) => step.tables[*number].clone(),
                 };
@@ -412,28 +470,43 @@ impl Executor {
         let outputs: Vec<_> =
             self.outputs.iter().map(|(node, ty)| (place(*node), ty.bytes())).collect();
         let plan = Plan::new(&self.gpu, steps, &outputs)?;
+        self.runs = 0;
         self.bound = Some((state.layout(), plan));
         Ok(())
     }
 
-    /// The tensor of input `number` for writing.
-    pub fn input_mut(&mut self, number: usize) -> &mut Tensor {
-        let (_, tensor, changed) = &mut self.inputs[number];
+    /// The bytes of an input for writing.
+    pub fn input_mut(&mut self, port: &Port) -> &mut [u8] {
+        let (_, tensor, changed) = &mut self.inputs[port.view];
         *changed = true;
-        tensor
+        tensor.bytes_mut()
     }
 
-    /// The bytes of output `number` as the last run left them.
-    pub fn output(&self, number: usize) -> Result<&[u8], RunError> {
+    /// The last runs whose outputs can be had; one before the first run.
+    pub fn kept(&self) -> usize {
+        self.bound.as_ref().map_or(1, |(_, plan)| plan.kept())
+    }
+
+    /// The bytes of an output as the run left them that was made `back` runs ago.
+    pub fn output(&self, port: &Port, back: usize) -> Result<&[u8], RunError> {
+        let number = port.view;
+        let there = self.runs.clamp(1, self.kept());
+        if back >= there {
+            let known = format!("those of the last {there}");
+            return Err(RunError::NoSuchName(
+                "values of an earlier run for",
+                port.name.clone(),
+                known,
+            ));
+        }
         let fetched = self.fetched.get_or_init(|| match &self.bound {
             Some((_, plan)) => plan.outputs(),
-            None => {
-                let bytes = |(_, ty): &(usize, TensorType)| ty.bytes().max(8).div_ceil(8);
-                Ok(vec![0; self.outputs.iter().map(bytes).sum()])
-            }
+            None => Ok(vec![0; self.words]),
         });
         let words = fetched.as_ref().map_err(|error| RunError::Device(error.clone()))?;
         let bytes: &[u8] = bytemuck::cast_slice(words);
-        Ok(&bytes[8 * self.begins[number]..][..self.outputs[number].1.bytes()])
+        let turn = self.runs.saturating_sub(1 + back) % self.kept();
+        let begin = turn * self.words + self.begins[number];
+        Ok(&bytes[8 * begin..][..self.outputs[number].1.bytes()])
     }
 }

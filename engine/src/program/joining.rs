@@ -76,13 +76,14 @@ impl Planner<'_> {
         for (number, unit) in self.units.iter().enumerate() {
             let Some(head) = self.head_of(number) else { continue };
             let readers = self.readers(head);
-            let local = last.get(&head) == Some(&number) && !self.in_slot.contains_key(&head);
+            let local =
+                last.get(&head) == Some(&number) && !self.updates.in_slot.contains_key(&head);
             let Some(reader) = readers.last().filter(|_| local) else { continue };
             let member = unit.nodes[1..].iter().find(|index| {
                 *index >= reader
                     && matches!(self.lowered[**index], Some(Lowered::Pointwise(_)))
                     && !tiles.contains_key(*index)
-                    && !self.in_slot.contains_key(*index)
+                    && !self.updates.in_slot.contains_key(*index)
                     // As large as the product.
                     && self.nodes[**index].ty.dtype == self.nodes[head].ty.dtype
             });
@@ -104,7 +105,7 @@ impl Planner<'_> {
             let passes = matches!(&self.lowered[head], Some(Lowered::Routine(r)) if r.passes);
             let local = last.get(&head) == Some(&number)
                 && self.readers(head).iter().all(|reader| self.unit_of[*reader] == Some(number))
-                && !self.in_slot.contains_key(&head)
+                && !self.updates.in_slot.contains_key(&head)
                 && !within.contains_key(&head);
             let is_sum = |index: &usize| matches!(self.lowered[*index], Some(Lowered::Folding(_)));
             (passes && local && !unit.nodes.iter().any(is_sum)).then_some(head)

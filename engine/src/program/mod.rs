@@ -1,13 +1,16 @@
 //! Compiled programs: a plan of kernel calls over preplanned memory.
 
 mod arena;
+mod chain;
 mod compile;
+mod cpu;
 mod gpu;
 mod group;
 mod head;
 mod joining;
 mod memory;
 mod pattern;
+mod placement;
 mod pointwise;
 mod print;
 
@@ -19,17 +22,12 @@ pub use print::quantity;
 
 use crate::dtype::Element;
 use crate::graph::{GraphError, NodeId};
-use crate::op::{Cost, Routine};
+use crate::op::Cost;
 use crate::shape::TensorType;
 use crate::state::{State, StateError};
 use crate::tensor::Tensor;
-use arena::{Memory, View};
-use group::Group;
-use head::Head;
 use speck_kernels::gpu::GpuError;
-use speck_kernels::team::with_helpers;
 use speck_kernels::{Choice, KernelError};
-use std::time::Instant;
 use thiserror::Error;
 
 /// How a graph is compiled.
@@ -111,21 +109,6 @@ pub struct StepTiming {
     pub seconds: f64,
 }
 
-enum Step {
-    Group(Group),
-    Head(Head),
-    Routine {
-        node: usize,
-        inputs: Vec<usize>,
-        routine: Routine,
-    },
-    /// Moves a value into its slot of the state at the end.
-    Copy {
-        from: usize,
-        to: usize,
-    },
-}
-
 /// A named value of a program.
 struct Port {
     name: String,
@@ -134,38 +117,23 @@ struct Port {
     ty: TensorType,
 }
 
-/// A view that lies in a slot of the state.
-struct Inside {
-    view: usize,
-    /// Bytes from the slot's beginning.
-    offset: usize,
-    elements: usize,
-}
-
 /// A compiled graph.
 ///
 /// Runs step after step on memory planned when it was compiled: a run
 /// allocates nothing. Inputs keep their values from run to run.
 pub struct Program {
-    steps: Vec<Step>,
-    views: Vec<View>,
-    /// The arena, then inputs and constants.
-    memory: Memory,
-    arena_bytes: usize,
-    /// Bytes of the arena part that are outputs of nodes and may be poisoned.
-    poison: bool,
-    scratch: View,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
-    /// For each slot used: its name and type, and the views that lie in it.
-    slots: Vec<(String, TensorType, Vec<Inside>)>,
-    /// The layout of the state the views point into.
-    bound: Option<u64>,
-    slot_of: Vec<usize>,
+    arena_bytes: usize,
     /// The graph after the passes, with what the print needs of each node.
     listing: print::Listing,
-    /// What runs it, where that is a GPU.
-    gpu: Option<gpu::Executor>,
+    runs: Runs,
+}
+
+/// What runs a program.
+enum Runs {
+    OnCpu(cpu::Executor),
+    OnGpu(gpu::Executor),
 }
 
 impl Program {
@@ -175,17 +143,10 @@ impl Program {
     /// # Errors
     /// The state lacks a slot, or has it in another type.
     pub fn run(&mut self, state: &mut State) -> Result<(), RunError> {
-        if let Some(gpu) = &mut self.gpu {
-            return gpu.run(state);
+        match &mut self.runs {
+            Runs::OnCpu(cpu) => cpu.run(state),
+            Runs::OnGpu(gpu) => gpu.run(state),
         }
-        self.bind(state)?;
-        self.prepare();
-        with_helpers(|| {
-            for step in &self.steps {
-                execute(step, &self.views, self.scratch);
-            }
-        });
-        Ok(())
     }
 
     /// Runs once and times each step.
@@ -193,56 +154,15 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_timed(&mut self, state: &mut State) -> Result<Vec<StepTiming>, RunError> {
-        if let Some(gpu) = &mut self.gpu {
-            let seconds = gpu.run_timed(state)?.into_iter().enumerate();
-            let timing = |(index, seconds)| {
-                let (kernel, path, cost) = self.listing.step(index);
-                StepTiming { kernel, path, cost, seconds }
-            };
-            return Ok(seconds.map(timing).collect());
-        }
-        self.bind(state)?;
-        self.prepare();
-        let mut timings = Vec::new();
-        with_helpers(|| {
-            for (index, step) in self.steps.iter().enumerate() {
-                let start = Instant::now();
-                execute(step, &self.views, self.scratch);
-                let seconds = start.elapsed().as_secs_f64();
-                let (kernel, path, cost) = self.listing.step(index);
-                timings.push(StepTiming { kernel, path, cost, seconds });
-            }
-        });
-        Ok(timings)
-    }
-
-    fn prepare(&mut self) {
-        if self.poison {
-            // The arena proper comes first; inputs and constants behind it stay.
-            let bytes = self.arena_bytes;
-            self.memory.fill_prefix(bytes, 0xff);
-        }
-    }
-
-    /// Points the views of state slots at this state's memory.
-    fn bind(&mut self, state: &mut State) -> Result<(), RunError> {
-        if self.bound != Some(state.layout()) {
-            self.slot_of.clear();
-            for (name, ty, _) in &self.slots {
-                self.slot_of.push(state.index_of(name, ty)?);
-            }
-            self.bound = Some(state.layout());
-        }
-        for ((name, ty, views), slot) in self.slots.iter().zip(&self.slot_of) {
-            // A caller may have put another tensor in the slot's place.
-            state.check(*slot, name, ty)?;
-            let address = state.slot_mut(*slot)?.bytes_mut().as_mut_ptr();
-            for Inside { view, offset, elements } in views {
-                let address = address.wrapping_add(*offset);
-                self.views[*view] = View { address, elements: *elements, dtype: ty.dtype };
-            }
-        }
-        Ok(())
+        let seconds = match &mut self.runs {
+            Runs::OnCpu(cpu) => cpu.run_timed(state)?,
+            Runs::OnGpu(gpu) => gpu.run_timed(state)?,
+        };
+        let timing = |(index, seconds)| {
+            let (kernel, path, cost) = self.listing.step(index);
+            StepTiming { kernel, path, cost, seconds }
+        };
+        Ok(seconds.into_iter().enumerate().map(timing).collect())
     }
 
     /// The values of input `name` for writing; they stay until written again.
@@ -252,11 +172,10 @@ impl Program {
     pub fn input_mut<T: Element>(&mut self, name: &str) -> Result<&mut [T], RunError> {
         let port = find("input", &self.inputs, name)?;
         typed::<T>(port)?;
-        if let Some(gpu) = &mut self.gpu {
-            return Ok(bytemuck::cast_slice_mut(gpu.input_mut(port.view).bytes_mut()));
-        }
-        // SAFETY: an input's memory belongs to it alone, and `&mut self` is held.
-        Ok(unsafe { self.views[port.view].write() })
+        Ok(match &mut self.runs {
+            Runs::OnCpu(cpu) => cpu.input_mut(port),
+            Runs::OnGpu(gpu) => bytemuck::cast_slice_mut(gpu.input_mut(port)),
+        })
     }
 
     /// Sets input `name`.
@@ -272,14 +191,11 @@ impl Program {
                 wanted: value.ty().to_string(),
             });
         }
-        if let Some(gpu) = &mut self.gpu {
-            gpu.input_mut(port.view).bytes_mut().copy_from_slice(value.bytes());
-            return Ok(());
-        }
-        let view = View { elements: port.ty.bytes(), ..self.views[port.view] };
-        // SAFETY: as in `input_mut`; bytes have no alignment or validity needs.
-        unsafe { std::slice::from_raw_parts_mut(view.address, view.elements) }
-            .copy_from_slice(value.bytes());
+        let bytes = match &mut self.runs {
+            Runs::OnCpu(cpu) => cpu.input_bytes_mut(port),
+            Runs::OnGpu(gpu) => gpu.input_mut(port),
+        };
+        bytes.copy_from_slice(value.bytes());
         Ok(())
     }
 
@@ -293,14 +209,36 @@ impl Program {
     /// # Errors
     /// No such output, or its elements are not of type `T`.
     pub fn values<T: Element>(&self, name: &str) -> Result<&[T], RunError> {
+        self.earlier(name, 0)
+    }
+
+    /// How many of the last runs [`Program::earlier`] knows: the last one, or, on a
+    /// GPU, more where outputs are small. A caller that looks at them all at once lets
+    /// the device go on from run to run.
+    pub fn kept(&self) -> usize {
+        match &self.runs {
+            Runs::OnCpu(_) => 1,
+            Runs::OnGpu(gpu) => gpu.kept(),
+        }
+    }
+
+    /// The values of output `name` as the run left them that was made `back` runs
+    /// before the last one.
+    ///
+    /// # Errors
+    /// As [`Program::values`], or those of that run are not [kept](Program::kept).
+    pub fn earlier<T: Element>(&self, name: &str, back: usize) -> Result<&[T], RunError> {
         let port = find("output", &self.outputs, name)?;
         typed::<T>(port)?;
-        if let Some(gpu) = &self.gpu {
-            return Ok(bytemuck::cast_slice(gpu.output(port.view)?));
-        }
-        // SAFETY: an output's memory is not reused, and nothing runs while
-        // `&self` is held. Outputs never lie in the state.
-        Ok(unsafe { self.views[port.view].read() })
+        Ok(match &self.runs {
+            Runs::OnCpu(cpu) if back == 0 => cpu.output(port),
+            Runs::OnCpu(_) => {
+                let known = "those of the last".to_owned();
+                let what = "values of an earlier run for";
+                return Err(RunError::NoSuchName(what, name.to_owned(), known));
+            }
+            Runs::OnGpu(gpu) => bytemuck::cast_slice(gpu.output(port, back)?),
+        })
     }
 
     /// Output `name` as a tensor of its own.
@@ -310,16 +248,11 @@ impl Program {
     pub fn output(&self, name: &str) -> Result<Tensor, RunError> {
         let port = find("output", &self.outputs, name)?;
         let mut tensor = Tensor::zeros(&port.ty);
-        if let Some(gpu) = &self.gpu {
-            tensor.bytes_mut().copy_from_slice(gpu.output(port.view)?);
-            return Ok(tensor);
-        }
-        let view = self.views[port.view];
-        if port.ty.elements() > 0 {
-            // SAFETY: as in `values`; the bytes of any tensor can be read.
-            let bytes = unsafe { std::slice::from_raw_parts(view.address, port.ty.bytes()) };
-            tensor.bytes_mut().copy_from_slice(bytes);
-        }
+        let bytes = match &self.runs {
+            Runs::OnCpu(cpu) => cpu.output_bytes(port),
+            Runs::OnGpu(gpu) => gpu.output(port, 0)?,
+        };
+        tensor.bytes_mut().copy_from_slice(bytes);
         Ok(tensor)
     }
 
@@ -335,25 +268,9 @@ impl Program {
 
     /// The number of kernel calls and groups a run makes.
     pub fn steps(&self) -> usize {
-        self.gpu.as_ref().map_or(self.steps.len(), gpu::Executor::steps)
-    }
-}
-
-fn execute(step: &Step, views: &[View], scratch: View) {
-    match step {
-        Step::Group(group) => group.run(views, scratch),
-        Step::Head(head) => head.run(views, scratch),
-        Step::Routine { node, inputs, routine } => {
-            let scratch = View { elements: routine.scratch, ..scratch };
-            let output = views[*node];
-            (routine.run)(Arguments { views, inputs, output, scratch, taker: None });
-        }
-        Step::Copy { from, to } => {
-            let bytes = views[*from].elements * views[*from].dtype.bytes();
-            // SAFETY: the slot and the value have the same type and lie apart.
-            unsafe {
-                std::ptr::copy_nonoverlapping(views[*from].address, views[*to].address, bytes);
-            }
+        match &self.runs {
+            Runs::OnCpu(cpu) => cpu.steps(),
+            Runs::OnGpu(gpu) => gpu.steps(),
         }
     }
 }

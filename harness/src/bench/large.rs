@@ -223,7 +223,7 @@ pub fn run(large: &Large, rounds: usize, peaks: &Peaks) -> Result<Row, BenchErro
     let seconds = median(&mut times);
     let bandwidth = copy.bytes() as f64 * median(&mut ratios) / seconds;
     let flops = program.cost().flops;
-    let bound = Peaks { bandwidth, ..*peaks }.bound(flops, bytes);
+    let bound = Peaks { bandwidth, ..peaks.clone() }.bound(flops, bytes);
     Ok(Row {
         op: large.name,
         case: format!("{}, 50 M", large.case),
@@ -235,6 +235,7 @@ pub fn run(large: &Large, rounds: usize, peaks: &Peaks) -> Result<Row, BenchErro
         share: bound / seconds,
         ratio: 1.0,
         error: None,
+        ulps: None,
     })
 }
 

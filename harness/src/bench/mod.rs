@@ -2,23 +2,28 @@
 
 pub mod cases;
 pub mod evaluation;
+pub mod gpu;
 pub mod large;
 pub mod ops;
 mod page;
 pub mod steps;
 
 pub use page::page;
-pub(crate) use page::{error, rate};
+pub(crate) use page::{error, rate, units};
 
 use serde::Serialize;
+use speck_engine::kernels::Choice;
+use speck_engine::kernels::gpu::{GpuError, Peak};
 use speck_engine::kernels::peak::{self, Arithmetic};
 use std::time::Instant;
 
-/// The limits of this machine on the threads that are timed, measured in the
-/// same run.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// The limits of this machine on the threads that are timed, or those of a GPU,
+/// measured in the same run.
+#[derive(Clone, Debug, Serialize)]
 pub struct Peaks {
-    /// Threads.
+    /// The processor (`cpu`), or the GPU's name.
+    pub device: String,
+    /// Threads of the processor.
     pub threads: usize,
     /// Multiply-adds in registers, f32 operations a second.
     pub flops: f64,
@@ -32,7 +37,33 @@ impl Peaks {
     /// Measures them on the threads of the current pool; takes a second.
     pub fn measure() -> Self {
         let Arithmetic { variant, flops } = peak::arithmetic(0.3);
-        Peaks { threads: rayon::current_num_threads(), flops, variant, bandwidth: peak::copy(6) }
+        let (device, threads) = ("cpu".to_owned(), rayon::current_num_threads());
+        Peaks { device, threads, flops, variant, bandwidth: peak::copy(6) }
+    }
+
+    /// Those of `kernels`' GPU, by its own clock, or else those of the processor.
+    ///
+    /// # Errors
+    /// The GPU failed, or has no clock.
+    pub fn of(kernels: &Choice) -> Result<Self, String> {
+        let Some(gpu) = kernels.gpu() else { return Ok(Peaks::measure()) };
+        let failed = |error: GpuError| error.to_string();
+        let found = Peak::measure(gpu).map_err(failed)?;
+        let found = found.ok_or_else(|| {
+            format!("the GPU `{}` takes no times: nothing can be measured on it", gpu.name())
+        })?;
+        Ok(Peaks {
+            device: gpu.name().to_owned(),
+            threads: rayon::current_num_threads(),
+            flops: found.flops,
+            variant: "wgsl",
+            bandwidth: found.bandwidth,
+        })
+    }
+
+    /// Whether they are those of a GPU.
+    pub fn on_gpu(&self) -> bool {
+        self.device != "cpu"
     }
 
     /// Seconds below which the work cannot be done if it is limited by either.

@@ -61,6 +61,9 @@ pub struct Row {
     /// The largest difference from the scalar variant, relative to the largest
     /// magnitude; null without a scalar run.
     pub error: Option<f64>,
+    /// Of a GPU: the largest difference from the processor's scalar variant in units
+    /// in the last place of its values.
+    pub ulps: Option<u64>,
 }
 
 /// A case that cannot be timed.
@@ -111,6 +114,18 @@ struct Subject {
 /// # Errors
 /// Shapes that do not fit, or memory that the system refuses.
 pub fn run(op: &OpInfo, settings: &Settings, peaks: &Peaks) -> Result<Vec<Row>, BenchError> {
+    let mut rows = Vec::new();
+    for case in &chosen(op, settings)? {
+        rows.extend(run_case(op, case, settings, peaks)?);
+    }
+    Ok(rows)
+}
+
+/// What an op is timed on.
+///
+/// # Errors
+/// Not as many shapes as the op has inputs.
+pub(super) fn chosen(op: &OpInfo, settings: &Settings) -> Result<Vec<Case>, BenchError> {
     let mut cases = cases::cases(op);
     if let Some(shapes) = &settings.shapes {
         cases.truncate(1);
@@ -122,11 +137,7 @@ pub fn run(op: &OpInfo, settings: &Settings, peaks: &Peaks) -> Result<Vec<Row>, 
             case.inputs.iter_mut().zip(shapes).for_each(|((own, _), new)| own.clone_from(new));
         }
     }
-    let mut rows = Vec::new();
-    for case in &cases {
-        rows.extend(run_case(op, case, settings, peaks)?);
-    }
-    Ok(rows)
+    Ok(cases)
 }
 
 fn run_case(
@@ -178,6 +189,7 @@ fn run_case(
             share: peaks.bound(flops, bytes) / seconds,
             ratio: first / seconds,
             error: expected.as_ref().map(|expected| difference(&subject.output, expected)),
+            ulps: None,
         }
     };
     Ok(subjects.iter_mut().map(row).collect())
@@ -234,7 +246,7 @@ fn subjects(op: &OpInfo, case: &Case, settings: &Settings) -> Result<Vec<Subject
 
 /// The largest difference relative to the largest finite magnitude; a NaN on
 /// one side only counts as infinite.
-fn difference(found: &[f64], expected: &[f64]) -> f64 {
+pub(super) fn difference(found: &[f64], expected: &[f64]) -> f64 {
     let finite = expected.iter().filter(|value| value.is_finite());
     let largest = finite.fold(0.0, |largest: f64, value| largest.max(value.abs()));
     let pairs = found.iter().zip(expected);
@@ -257,7 +269,8 @@ mod tests {
     #[test]
     fn every_op_with_kernels_is_timed_with_a_control() {
         let settings = Settings { rounds: 1, seconds: 0.0, ..Settings::default() };
-        let peaks = Peaks { threads: 1, flops: 1e11, variant: "none", bandwidth: 1e10 };
+        let (device, variant) = ("cpu".to_owned(), "none");
+        let peaks = Peaks { device, threads: 1, flops: 1e11, variant, bandwidth: 1e10 };
         for op in ops::ALL.iter().filter(|op| ["relu", "sum", "gather"].contains(&op.name)) {
             let rows = run(op, &settings, &peaks).expect("rows");
             assert!(rows.iter().any(|row| row.variant == "control"), "{}", op.name);

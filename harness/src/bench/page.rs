@@ -15,7 +15,8 @@ pub fn page(rows: &[Row], peaks: &Peaks) -> String {
         header {
             h1 { "Kernels against the machine" }
             p {
-                (peaks.threads) @if peaks.threads == 1 { " thread" } @else { " threads" }
+                @if peaks.on_gpu() { (peaks.device) }
+                @else { (peaks.threads) @if peaks.threads == 1 { " thread" } @else { " threads" } }
                 ", f32. Measured in the same run: "
                 (format!("{:.0}", peaks.flops / 1e9)) " GFLOP/s of multiply-adds in registers ("
                 (peaks.variant) "), " (format!("{:.1}", peaks.bandwidth / 1e9))
@@ -50,6 +51,7 @@ pub fn page(rows: &[Row], peaks: &Peaks) -> String {
                 th.left { "op" } th.left { "case" } th.left { "kernel" } th.left { "variant" } th { "µs" }
                 th { "GFLOP/s" } th { "GB/s" } th { "of the roof" }
                 th { "against the first" } th { "error" }
+                @if peaks.on_gpu() { th { "ULP" } }
             } }
             tbody {
                 @for row in rows {
@@ -61,6 +63,7 @@ pub fn page(rows: &[Row], peaks: &Peaks) -> String {
                         td.v { (format!("{:.0} %", row.share * 100.0)) }
                         td.v { (format!("{:.2}×", row.ratio)) }
                         td.v { (error(row.error)) }
+                        @if peaks.on_gpu() { td.v { (units(row.ulps)) } }
                     }
                 }
             }
@@ -99,6 +102,11 @@ pub(crate) fn error(error: Option<f64>) -> String {
         Some(0.0) => "0".to_owned(),
         Some(error) => format!("{error:.0e}"),
     }
+}
+
+/// A difference in units in the last place; a dash where nothing was compared.
+pub(crate) fn units(ulps: Option<u64>) -> String {
+    ulps.map_or("-".to_owned(), |ulps| ulps.to_string())
 }
 
 /// The names of the variants, the control left out.

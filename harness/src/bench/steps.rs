@@ -168,6 +168,8 @@ pub struct Timing {
     pub gflops: f64,
     /// Of the peak of multiply-adds measured in the same run.
     pub share_of_peak: f64,
+    /// Of a GPU: median milliseconds of its dispatches by its own clock.
+    pub device_ms: Option<f64>,
 }
 
 /// A work that cannot be timed.
@@ -192,6 +194,7 @@ pub struct Subject {
     learner: Box<dyn Learner>,
     source: Source,
     times: Vec<f64>,
+    device: Vec<f64>,
 }
 
 impl Subject {
@@ -208,7 +211,8 @@ impl Subject {
     ) -> Result<Self, WorkError> {
         let (mut learner, source) = work.learner(kernels, mode, background, storage)?;
         learner.learn(&source, 2)?;
-        Ok(Subject { work, mode, storage, learner, source, times: Vec::new() })
+        let (times, device) = (Vec::new(), Vec::new());
+        Ok(Subject { work, mode, storage, learner, source, times, device })
     }
 
     /// Times one step.
@@ -219,6 +223,16 @@ impl Subject {
         let start = Instant::now();
         self.learner.learn(&self.source, 1)?;
         self.times.push(start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Makes a step and takes the device's own times of it.
+    ///
+    /// # Errors
+    /// The step fails.
+    pub fn step_on_device(&mut self) -> Result<(), WorkError> {
+        let steps = self.learner.profile(&self.source)?;
+        self.device.push(steps.iter().map(|step| step.seconds).sum());
         Ok(())
     }
 
@@ -248,6 +262,7 @@ impl Subject {
             samples_per_s: self.work.batch as f64 / middle,
             gflops: flops / middle / 1e9,
             share_of_peak: flops / middle / peaks.flops,
+            device_ms: (!self.device.is_empty()).then(|| median(&mut self.device.clone()) * 1e3),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `speck bench`.
 
+use super::device::Device;
 use super::{Mode, complain, say};
 use crate::RunError;
 use crate::bench::evaluation::Pair;
@@ -43,6 +44,9 @@ pub(super) struct OpsArguments {
     /// 1.5 GB.
     #[arg(long, conflicts_with_all = ["variant", "shape"])]
     large: bool,
+    /// Where: cpu, gpu, gpu:N, or auto. On a GPU all ops are timed by its own clock.
+    #[arg(long, default_value = "cpu", conflicts_with = "large")]
+    device: Device,
     /// Threads.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
@@ -75,6 +79,9 @@ pub(super) struct StepsArguments {
     /// steps are timed in turn.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     storage: Vec<Storage>,
+    /// Where: cpu, gpu, gpu:N, or auto.
+    #[arg(long, default_value = "cpu")]
+    device: Device,
     /// Seconds for each work.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
@@ -200,7 +207,7 @@ fn shapes(texts: &[String]) -> Result<Option<Vec<Vec<usize>>>, RunError> {
 /// `speck bench ops --large`.
 fn large_ops(arguments: &OpsArguments) -> Result<(), RunError> {
     let chosen = named(large::ALL, &arguments.op, "work on large arrays", |large| large.name)?;
-    timed(arguments, COLUMNS, |peaks, row| {
+    timed(arguments, &Choice::default(), COLUMNS, |peaks, row| {
         for large in chosen {
             let rounds = usize::from(arguments.rounds);
             row(large::run(large, rounds, peaks).map_err(|error| usage(error.to_string()))?)?;
@@ -213,13 +220,21 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
     if arguments.large {
         return large_ops(arguments);
     }
+    let device = Choice::default().on(arguments.device.open()?);
+    // On a GPU an op may have a shader where the processor has no kernel of its own.
+    let timed_op = |op: &&OpInfo| match device.gpu() {
+        Some(_) => bench::gpu::is_shaded(op),
+        None => !(op.kernels)().is_empty(),
+    };
     let with_kernels: Vec<&OpInfo> =
-        speck_engine::ops::ALL.iter().copied().filter(|op| !(op.kernels)().is_empty()).collect();
+        speck_engine::ops::ALL.iter().copied().filter(timed_op).collect();
     let chosen = named(&with_kernels, &arguments.op, "op with kernels", |op| op.name)?;
     if !arguments.shape.is_empty() && chosen.len() != 1 {
         return Err(usage("--shape needs exactly one --op".to_owned()));
     }
-    if let Some(variant) = &arguments.variant {
+    if let Some(variant) = &arguments.variant
+        && device.gpu().is_none()
+    {
         // The parser of forced variants knows the names and the nearest one.
         Choice::parse(&format!("*:{variant}"))?;
     }
@@ -229,9 +244,13 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
         rounds: usize::from(arguments.rounds),
         ..Settings::default()
     };
-    timed(arguments, widths(&chosen, &settings), |peaks, row| {
+    timed(arguments, &device, widths(&chosen, &settings), |peaks, row| {
         for op in chosen {
-            let rows = ops::run(op, &settings, peaks).map_err(|error| usage(error.to_string()))?;
+            let rows = match device.gpu() {
+                Some(_) => bench::gpu::run(op, &settings, peaks, &device),
+                None => ops::run(op, &settings, peaks),
+            };
+            let rows = rows.map_err(|error| usage(format!("{}: {error}", op.name)))?;
             rows.into_iter().try_for_each(&mut *row)?;
         }
         Ok(())
@@ -241,12 +260,13 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
 /// Measures the machine, then says what `work` times, row by row.
 fn timed(
     arguments: &OpsArguments,
+    device: &Choice,
     widths: [usize; 3],
     work: impl FnOnce(&Peaks, &mut dyn FnMut(Row) -> Result<(), RunError>) -> Result<(), RunError>
     + Send,
 ) -> Result<(), RunError> {
     let timed = bench::on_threads(usize::from(arguments.threads), || -> Result<_, RunError> {
-        let peaks = Peaks::measure();
+        let peaks = Peaks::of(device).map_err(usage)?;
         if arguments.json {
             say(&format!("{}\n", serde_json::json!(peaks)))?;
         } else {
@@ -274,10 +294,13 @@ fn timed(
 }
 
 fn peaks_line(peaks: &Peaks) -> String {
+    let whose = match peaks.threads {
+        _ if peaks.on_gpu() => peaks.device.clone(),
+        1 => "1 thread".to_owned(),
+        threads => format!("{threads} threads"),
+    };
     format!(
-        "{} thread{}: {:.0} GFLOP/s of multiply-adds ({}), {:.1} GB/s of a copy",
-        peaks.threads,
-        if peaks.threads == 1 { "" } else { "s" },
+        "{whose}: {:.0} GFLOP/s of multiply-adds ({}), {:.1} GB/s of a copy",
         peaks.flops / 1e9,
         peaks.variant,
         peaks.bandwidth / 1e9
@@ -306,14 +329,14 @@ fn widths(ops: &[&&OpInfo], settings: &Settings) -> [usize; 3] {
 
 fn heading([op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}",
-        "op", "case", "variant", "us", "GFLOP/s", "GB/s", "roof", "ratio", "error"
+        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}{:>9}",
+        "op", "case", "variant", "us", "GFLOP/s", "GB/s", "roof", "ratio", "error", "ULP"
     )
 }
 
 fn line(row: &Row, [op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}\n",
+        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}{:>9}\n",
         row.op,
         row.case,
         row.variant,
@@ -323,6 +346,7 @@ fn line(row: &Row, [op, case, variant]: [usize; 3]) -> String {
         row.share * 100.0,
         row.ratio,
         bench::error(row.error),
+        bench::units(row.ulps),
     )
 }
 
@@ -331,13 +355,14 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
     if !(arguments.seconds >= 0.0 && arguments.seconds.is_finite()) {
         return Err(usage(format!("--seconds {} is no length of time", arguments.seconds)));
     }
-    let kernels = super::run::choice(arguments.kernel.as_deref())?;
+    let device = arguments.device.open()?;
+    let kernels = super::run::choice(arguments.kernel.as_deref())?.on(device);
     let threads = threads(arguments.threads);
     bench::on_threads(threads, || -> Result<(), RunError> {
-        let peaks = Peaks::measure();
+        let peaks = Peaks::of(&kernels).map_err(usage)?;
         if !arguments.json {
             say(&format!(
-                "{}\n{:10}{:>5}{:>7}{:>12}{:>12}{:>7}{:>14}{:>10}{:>7}\n",
+                "{}\n{:10}{:>5}{:>7}{:>12}{:>12}{:>7}{:>14}{:>10}{:>7}{:>12}\n",
                 peaks_line(&peaks),
                 "work",
                 "",
@@ -347,7 +372,8 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
                 "steps",
                 "samples/s",
                 "GFLOP/s",
-                "peak"
+                "peak",
+                "device ms"
             ))?;
         }
         for work in chosen {
@@ -364,7 +390,10 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
             while subjects.iter().any(wanted) {
                 subjects.iter_mut().try_for_each(Subject::step).map_err(failed)?;
             }
-            for subject in &subjects {
+            for subject in &mut subjects {
+                if kernels.gpu().is_some() {
+                    (0..FEWEST).try_for_each(|_| subject.step_on_device()).map_err(failed)?;
+                }
                 let timing = subject.timing(&peaks);
                 match arguments.json {
                     true => say(&format!("{}\n", serde_json::json!(timing)))?,
@@ -379,7 +408,7 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
 
 fn step_line(timing: &Timing) -> String {
     format!(
-        "{:10}{:>5}{:>7}{:>12.2}{:>12.2}{:>7}{:>14.0}{:>10.1}{:>6.0}%\n",
+        "{:10}{:>5}{:>7}{:>12.2}{:>12.2}{:>7}{:>14.0}{:>10.1}{:>6.0}%{:>12}\n",
         timing.work,
         timing.storage,
         timing.batch,
@@ -388,7 +417,8 @@ fn step_line(timing: &Timing) -> String {
         timing.n,
         timing.samples_per_s,
         timing.gflops,
-        timing.share_of_peak * 100.0
+        timing.share_of_peak * 100.0,
+        timing.device_ms.map_or("-".to_owned(), |ms| format!("{ms:.2}"))
     )
 }
 

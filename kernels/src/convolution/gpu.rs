@@ -1,16 +1,9 @@
 //! Convolution and its gradients on a GPU.
 
 use super::ConvShape;
-use crate::gpu::{Call, Calls, MOST_GROUPS, Operand, convolution as shader, size};
-use crate::reduce::{Dim, gpu::reduced};
+use crate::gpu::{Call, Calls, MOST_GROUPS, Operand, Split, convolution as shader, size};
 
 pub use shader::{FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT};
-
-/// Workgroups that keep a large GPU busy: a weight gradient has a few tiles only, so
-/// its sum is cut until there are as many.
-const BUSY: usize = 256;
-/// The longest part of a sum for which cutting does not pay.
-const SHORTEST: usize = 256;
 
 /// One of the three passes, by its number in the shader.
 ///
@@ -37,10 +30,10 @@ pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
     let (tile, depth) = (shader::TILE as usize, shader::DEPTH as usize);
     let tiles = n.div_ceil(tile);
     let all = m.div_ceil(tile) * tiles;
-    let wanted = if pass == WEIGHT_GRADIENT { BUSY.div_ceil(all * groups) } else { 1 };
-    let splits = wanted.min(k.div_ceil(SHORTEST)).max(1);
-    let share = k.div_ceil(splits).next_multiple_of(depth).max(depth);
-    let splits = k.div_ceil(share).max(1);
+    let split = match pass {
+        WEIGHT_GRADIENT => Split::new(k, depth, all * groups),
+        _ => Split::none(k, depth),
+    };
     if all > MOST_GROUPS || groups > MOST_GROUPS {
         return Err(format!("{groups} groups of {all} tiles are too many"));
     }
@@ -52,7 +45,7 @@ pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
         groups: size(groups)?,
         in_channels: size(inputs)?,
         out_channels: size(outputs)?,
-        share: size(share)?,
+        share: size(split.share)?,
         split_stride: size(groups * m * n)?,
     };
     let number = |value: usize| value as f64;
@@ -71,16 +64,10 @@ pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
         (shader::DILATION_DOWN, number(shape.dilation[0])),
         (shader::DILATION_ACROSS, number(shape.dilation[1])),
     ];
-    let into = if splits > 1 { Operand::Scratch(0) } else { Operand::Output };
-    let operands = [Operand::Input(0), Operand::Input(1), into];
-    let dispatch = [all as u32, groups as u32, splits as u32];
+    let operands = [Operand::Input(0), Operand::Input(1), split.target()];
+    let dispatch = [all as u32, groups as u32, split.parts as u32];
     let call = Call::new(&shader::SHADER, &params, &operands, dispatch).with(&overrides);
     let mut calls = Calls::from(call);
-    if splits > 1 {
-        calls.scratch.push(4 * splits * groups * m * n);
-        let dims =
-            [Dim { size: splits, reduced: true }, Dim { size: groups * m * n, reduced: false }];
-        calls.calls.extend(reduced(&dims, false, Operand::Scratch(0))?.calls);
-    }
+    split.finish(&mut calls, groups * m * n)?;
     Ok(calls)
 }

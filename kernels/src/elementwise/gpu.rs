@@ -64,8 +64,11 @@ pub fn binary_calls(name: &str, stretched: &Stretched) -> Result<Calls, String> 
 }
 
 /// Without dimensions of size 1, neighbours that all operands walk in one joined.
-fn merged(stretched: &Stretched, used: usize) -> Vec<(usize, [usize; 3])> {
-    let mut merged: Vec<(usize, [usize; 3])> = Vec::new();
+pub(super) fn merged<const N: usize>(
+    stretched: &[(usize, [usize; N])],
+    used: usize,
+) -> Vec<(usize, [usize; N])> {
+    let mut merged: Vec<(usize, [usize; N])> = Vec::new();
     for &(size, steps) in stretched.iter().filter(|(size, _)| *size != 1) {
         match merged.last_mut() {
             Some((outer, own)) if (0..used).all(|i| own[i] == steps[i] * size) => {

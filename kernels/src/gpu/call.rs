@@ -1,5 +1,6 @@
 //! Calls of shaders: what a kernel of the GPU side gives to whoever runs it.
 
+use super::device::Limits;
 use super::shader::Shader;
 
 /// The parameters of a shader, as the bytes of its uniform struct.
@@ -15,6 +16,8 @@ pub enum Operand {
     Input(usize),
     /// Its output; where the op works in place, its first input too.
     Output,
+    /// A further output of several ops in one, by its number among them.
+    Result(usize),
     /// A buffer of the op's own, by its place in [`Calls::scratch`].
     Scratch(usize),
     /// Numbers that do not change, by their place in [`Calls::tables`].
@@ -26,6 +29,8 @@ pub enum Operand {
 pub struct Call {
     /// The shader.
     pub shader: &'static Shader,
+    /// Lines in place of those between the marks in the shader's `main`, if it has any.
+    pub lines: Option<String>,
     /// Values of its overrides.
     pub overrides: Vec<(&'static str, f64)>,
     /// The bytes of its parameters.
@@ -46,6 +51,32 @@ pub struct Calls {
     pub scratch: Vec<usize>,
     /// Tables of numbers.
     pub tables: Vec<Vec<u32>>,
+    /// Others that compute the same, fastest first; these here run on every device.
+    pub variants: Vec<Variant>,
+}
+
+/// Calls in place of others, where a device has what they need.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// The calls.
+    pub calls: Calls,
+    /// Whether they are as exact as the plain ones; else they must be asked for.
+    pub exact: bool,
+}
+
+impl Calls {
+    /// Those with the shader that is asked for; else the first ones that the device can
+    /// run, or the plain ones if some shader is asked for.
+    pub fn choose(mut self, limits: &Limits, shader: Option<&str>) -> Calls {
+        let variants = std::mem::take(&mut self.variants);
+        let fits = |own: &Calls| own.calls.iter().all(|call| limits.run(call.shader.needs));
+        let wanted = |variant: &Variant| match shader {
+            Some(name) => variant.calls.calls.iter().any(|call| call.shader.name == name),
+            None => variant.exact,
+        };
+        let found = variants.into_iter().find(|own| fits(&own.calls) && wanted(own));
+        found.map_or(self, |variant| variant.calls)
+    }
 }
 
 /// Workgroups in a dimension that every device can dispatch.
@@ -88,11 +119,17 @@ impl Call {
         assert_eq!(operands.len(), shader.writes.len(), "operands of {}", shader.name);
         Call {
             shader,
+            lines: None,
             overrides: Vec::new(),
             params: params.bytes(),
             operands: operands.to_vec(),
             groups,
         }
+    }
+
+    /// With these lines between the shader's marks.
+    pub fn between(self, lines: String) -> Self {
+        Call { lines: Some(lines), ..self }
     }
 
     /// With values for overrides of the shader.

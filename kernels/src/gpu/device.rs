@@ -1,6 +1,9 @@
 //! A GPU: what there is, one opened for use, its pipelines and buffers.
 
-use super::shader::Shader;
+use super::buffer::Buffer;
+use super::cache::Cache;
+use super::call::Call;
+use super::shader::Needs;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +59,13 @@ pub struct Limits {
     pub timestamps: bool,
 }
 
+impl Limits {
+    /// Whether a shader that needs this can be run.
+    pub fn run(&self, needs: Needs) -> bool {
+        (self.subgroups || !needs.subgroups) && (self.f16 || !needs.f16)
+    }
+}
+
 /// How often the device was asked for something that a steady step must not ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -84,15 +94,22 @@ pub(super) struct Pipeline {
 }
 
 /// Values of overrides, exactly: numbers by their bits.
-type Key = (&'static str, Vec<(&'static str, u64)>);
+type Key = (&'static str, Option<String>, Vec<(&'static str, u64)>);
+
+/// Around the lines that a call brings along.
+const MARKS: [&str; 2] = ["    // The chain begins.\n", "    // The chain ends.\n"];
 
 /// An opened GPU. Cheap to share; pipelines made once serve all programs.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     name: String,
+    software: bool,
     limits: Limits,
+    /// Shaders that were read, by their names.
+    modules: Mutex<HashMap<(&'static str, Option<String>), wgpu::ShaderModule>>,
     pipelines: Mutex<HashMap<Key, Arc<Pipeline>>>,
+    cache: Option<Cache>,
     counters: Counters,
     failure: Arc<Mutex<Option<GpuError>>>,
 }
@@ -100,6 +117,15 @@ pub struct Gpu {
 impl fmt::Debug for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Gpu({})", self.name)
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        let made = self.counters.pipelines.load(Ordering::Relaxed) > 0;
+        if let (Some(cache), true) = (&self.cache, made) {
+            cache.save();
+        }
     }
 }
 
@@ -142,7 +168,9 @@ impl Gpu {
             None if adapters.is_empty() => return Err(GpuError::None),
             None => return Err(GpuError::NoSuch(number, adapters.len())),
         };
-        let name = adapter.get_info().name;
+        let info = adapter.get_info();
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let name = info.name;
         let wanted = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16
             | wgpu::Features::TIMESTAMP_QUERY
@@ -183,6 +211,7 @@ impl Gpu {
             };
             note(&wrong, found);
         }));
+        let cache = Cache::open(&device, &adapter.get_info());
         let limits = Limits {
             binding: limits.max_storage_buffer_binding_size,
             buffer: limits.max_buffer_size,
@@ -194,8 +223,11 @@ impl Gpu {
             device,
             queue,
             name,
+            software,
             limits,
+            modules: Mutex::default(),
             pipelines: Mutex::default(),
+            cache,
             counters: Counters::default(),
             failure,
         }))
@@ -204,6 +236,11 @@ impl Gpu {
     /// The maker's name for it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is a program on the CPU.
+    pub fn is_software(&self) -> bool {
+        self.software
     }
 
     /// What it allows.
@@ -231,24 +268,28 @@ impl Gpu {
         failure.clone().map_or(Ok(()), Err)
     }
 
-    /// The pipeline of a shader with these values of its overrides.
-    pub(super) fn pipeline(
-        &self,
-        shader: &'static Shader,
-        overrides: &[(&'static str, f64)],
-    ) -> Arc<Pipeline> {
-        let bits = overrides.iter().map(|(name, value)| (*name, value.to_bits())).collect();
-        let key = (shader.name, bits);
+    /// The pipeline of a call.
+    pub(super) fn pipeline(&self, call: &Call) -> Arc<Pipeline> {
+        let bits = call.overrides.iter().map(|(name, value)| (*name, value.to_bits())).collect();
+        let key = (call.shader.name, call.lines.clone(), bits);
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(pipelines.entry(key).or_insert_with(|| Arc::new(self.build(shader, overrides))))
+        Arc::clone(pipelines.entry(key).or_insert_with(|| Arc::new(self.build(call))))
     }
 
-    fn build(&self, shader: &Shader, overrides: &[(&str, f64)]) -> Pipeline {
+    fn build(&self, call: &Call) -> Pipeline {
+        let Call { shader, lines, overrides, .. } = call;
         self.counters.pipelines.fetch_add(1, Ordering::Relaxed);
         let label = Some(shader.name);
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label,
-            source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let module = modules.entry((shader.name, lines.clone())).or_insert_with(|| {
+            let parts = shader.source.split_once(MARKS[0]).zip(lines.as_ref());
+            let text = parts.and_then(|((before, rest), lines)| {
+                let (_, after) = rest.split_once(MARKS[1])?;
+                Some([before, lines, after].concat())
+            });
+            let text = text.map_or(shader.source.into(), std::borrow::Cow::Owned);
+            let source = wgpu::ShaderSource::Wgsl(text);
+            self.device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source })
         });
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
@@ -270,14 +311,14 @@ impl Gpu {
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&whole),
-            module: &module,
+            module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: overrides,
                 // Every kernel writes what it reads.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.cache.as_ref().map(|own| &own.cache),
         });
         Pipeline { pipeline, layout }
     }
@@ -379,59 +420,4 @@ impl Gpu {
 /// Sizes and copies are multiples of 8 bytes (mapping wants 8, copies 4).
 pub(super) fn padded(bytes: usize) -> u64 {
     bytes.max(8).next_multiple_of(8) as u64
-}
-
-/// Values on a device.
-#[derive(Clone)]
-pub struct Buffer {
-    gpu: Arc<Gpu>,
-    pub(super) buffer: wgpu::Buffer,
-}
-
-impl fmt::Debug for Buffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} bytes on {})", self.buffer.size(), self.gpu.name)
-    }
-}
-
-impl Buffer {
-    /// Whether it is on this device.
-    pub fn is_on(&self, gpu: &Arc<Gpu>) -> bool {
-        Arc::ptr_eq(&self.gpu, gpu)
-    }
-
-    /// Writes its first bytes, before anything that is submitted afterwards.
-    pub fn write(&self, bytes: &[u8]) {
-        let whole = bytes.len() / 4 * 4;
-        if whole > 0 {
-            self.gpu.queue.write_buffer(&self.buffer, 0, &bytes[..whole]);
-        }
-        if whole < bytes.len() {
-            let mut last = [0; 4];
-            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.gpu.queue.write_buffer(&self.buffer, whole as u64, &last);
-        }
-    }
-
-    /// Fills it with one byte, before anything that is submitted afterwards. For
-    /// tests: it makes a copy on the host.
-    pub fn fill(&self, byte: u8) {
-        self.write(&vec![byte; self.buffer.size() as usize]);
-    }
-
-    /// Reads its first bytes, after all that was submitted.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub fn read(&self, into: &mut [u8]) -> Result<(), GpuError> {
-        if into.is_empty() {
-            return Ok(());
-        }
-        let bytes = padded(into.len());
-        let landing = self.gpu.landing(bytes);
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&self.buffer, 0, &landing, 0, bytes);
-        self.gpu.submit(encoder.finish());
-        self.gpu.fetch(&landing, into)
-    }
 }

@@ -6,15 +6,22 @@
 //! processor's instruction sets. [`Plan`] binds calls to buffers once and runs them
 //! any number of times.
 
+mod buffer;
+mod cache;
 mod call;
 mod device;
+mod peak;
 mod plan;
 mod shader;
+mod split;
 
+pub use buffer::Buffer;
 pub use call::{
-    Call, Calls, MOST_DIMS, MOST_GROUPS, Operand, Parameters, dims, flag, linear, size, spread,
-    unless_empty,
+    Call, Calls, MOST_DIMS, MOST_GROUPS, Operand, Parameters, Variant, dims, flag, linear, size,
+    spread, unless_empty,
 };
-pub use device::{Adapter, Buffer, Counts, Gpu, GpuError, Limits};
+pub use device::{Adapter, Counts, Gpu, GpuError, Limits};
+pub use peak::Peak;
 pub use plan::{Plan, PlanStep};
 pub use shader::*;
+pub(crate) use split::Split;

@@ -1,7 +1,8 @@
 //! Calls bound to buffers: what runs in a step, with nothing left to make.
 
+use super::buffer::Buffer;
 use super::call::Call;
-use super::device::{Buffer, Gpu, GpuError, Pipeline, padded};
+use super::device::{Gpu, GpuError, Pipeline, padded};
 use std::sync::Arc;
 
 /// One step of a plan.
@@ -30,9 +31,17 @@ pub struct Plan {
     steps: Vec<Bound>,
     /// What the host reads after a run: buffer, place in the landing buffer.
     outputs: Vec<(wgpu::Buffer, u64, u64)>,
+    /// Room for the outputs of some runs, one behind the other.
     landing: wgpu::Buffer,
     bytes: u64,
+    kept: usize,
 }
+
+/// Runs whose outputs are kept until the host looks at them, where they are small: it
+/// need not wait for one run before it submits the next.
+const MOST_KEPT: usize = 32;
+/// Bytes of outputs that are small.
+const SMALL: u64 = 4096;
 
 /// Steps timed in one submission: a query set has 4096 places at most.
 const MOST_TIMED: usize = 2048;
@@ -70,7 +79,7 @@ impl Plan {
                     Bound::Copy { from: from.buffer, to: to.buffer, bytes: padded(bytes) }
                 }
                 PlanStep::Call(call, buffers) => {
-                    let pipeline = gpu.pipeline(call.shader, &call.overrides);
+                    let pipeline = gpu.pipeline(&call);
                     let size = std::num::NonZeroU64::new(call.params.len() as u64);
                     let mut entries = vec![wgpu::BindGroupEntry {
                         binding: 0,
@@ -96,13 +105,19 @@ impl Plan {
             read.push((buffer.buffer.clone(), bytes, length));
             bytes += length;
         }
-        let landing = gpu.landing(bytes.max(8));
+        let kept = if bytes <= SMALL { MOST_KEPT } else { 1 };
+        let landing = gpu.landing(bytes.max(8) * kept as u64);
         gpu.check()?;
-        Ok(Plan { gpu: Arc::clone(gpu), steps: bound, outputs: read, landing, bytes })
+        Ok(Plan { gpu: Arc::clone(gpu), steps: bound, outputs: read, landing, bytes, kept })
     }
 
-    /// Submits one run, and the copies of the outputs if the host wants them.
-    pub fn run(&self, outputs: bool) {
+    /// The runs whose outputs are kept.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Submits one run, and the copies of the outputs to place `turn` of those kept.
+    pub fn run(&self, turn: usize) {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         let mut steps = self.steps.iter().peekable();
         while let Some(step) = steps.peek() {
@@ -119,10 +134,9 @@ impl Plan {
                 steps.next();
             }
         }
-        if outputs {
-            for (buffer, place, bytes) in &self.outputs {
-                encoder.copy_buffer_to_buffer(buffer, 0, &self.landing, *place, *bytes);
-            }
+        let begin = turn as u64 * self.bytes;
+        for (buffer, place, bytes) in &self.outputs {
+            encoder.copy_buffer_to_buffer(buffer, 0, &self.landing, begin + *place, *bytes);
         }
         self.gpu.submit(encoder.finish());
     }
@@ -191,13 +205,13 @@ impl Plan {
         Ok(pairs.map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period).collect())
     }
 
-    /// The outputs of the last run that wanted them, one after another, each padded
-    /// to whole words.
+    /// The outputs of all runs that are kept, one after another, each padded to whole
+    /// words.
     ///
     /// # Errors
     /// The device failed.
     pub fn outputs(&self) -> Result<Vec<u64>, GpuError> {
-        let mut words = vec![0; self.bytes as usize / 8];
+        let mut words = vec![0; self.bytes as usize / 8 * self.kept];
         if !words.is_empty() {
             self.gpu.fetch(&self.landing, bytemuck::cast_slice_mut(&mut words))?;
         }

@@ -2,7 +2,8 @@
 
 use super::MatmulShape;
 use crate::gpu::{
-    Call, Calls, MOST_GROUPS, Operand, flag, matmul, matmul_thin, size, spread, unless_empty,
+    Call, Calls, MOST_GROUPS, Operand, Variant, flag, matmul, matmul_half, matmul_thin, size,
+    spread, unless_empty,
 };
 use crate::reduce::gpu::lanes;
 
@@ -18,7 +19,7 @@ pub fn product(shape: &MatmulShape, scale: f32, operands: [Operand; 3]) -> Resul
         return thin(shape, scale, operands);
     }
     let tile = matmul::TILE as usize;
-    unless_empty(shape.batch * shape.m * shape.n, || {
+    let mut calls = unless_empty(shape.batch * shape.m * shape.n, || {
         let across = shape.n.div_ceil(tile);
         let tiles = shape.m.div_ceil(tile) * across;
         if tiles > MOST_GROUPS || shape.batch > MOST_GROUPS {
@@ -39,7 +40,13 @@ pub fn product(shape: &MatmulShape, scale: f32, operands: [Operand; 3]) -> Resul
             (matmul::SCALE, f64::from(scale)),
         ];
         Ok(Call::new(&matmul::SHADER, &params, &operands, groups).with(&overrides))
-    })
+    })?;
+    // The same loops on tiles in half precision, where that is asked for.
+    if let Some(call) = calls.calls.first() {
+        let half = Call { shader: &matmul_half::SHADER, ..call.clone() };
+        calls.variants.push(Variant { calls: half.into(), exact: false });
+    }
+    Ok(calls)
 }
 
 fn thin(shape: &MatmulShape, scale: f32, operands: [Operand; 3]) -> Result<Calls, String> {

@@ -2,17 +2,11 @@
 
 use super::{BEYOND, Correlation};
 use crate::gpu::{
-    Call, Calls, MOST_GROUPS, Operand, linear, picked_conv as shader, picked_conv_input, size,
-    unless_empty,
+    Call, Calls, MOST_GROUPS, Operand, Split, linear, picked_conv as shader, picked_conv_input,
+    size, unless_empty,
 };
-use crate::reduce::{Dim, gpu::reduced};
 
 const _: () = assert!(shader::BEYOND == BEYOND);
-
-/// Workgroups that keep a large GPU busy.
-const BUSY: usize = 256;
-/// The longest part of a sum for which cutting does not pay.
-const SHORTEST: usize = 256;
 
 fn tiled(c: &Correlation, pass: u32) -> Result<Calls, String> {
     let (rows, depth, outputs) = (c.rows(), c.depth(), c.outputs);
@@ -26,11 +20,11 @@ fn tiled(c: &Correlation, pass: u32) -> Result<Calls, String> {
     if tiles > MOST_GROUPS {
         return Err(format!("{tiles} tiles are too many"));
     }
-    let wanted = if pass == shader::FORWARD { 1 } else { BUSY.div_ceil(tiles) };
-    let splits = wanted.min(k.div_ceil(SHORTEST)).max(1);
     let step = shader::DEPTH as usize;
-    let share = k.div_ceil(splits).next_multiple_of(step).max(step);
-    let splits = k.div_ceil(share).max(1);
+    let split = match pass {
+        shader::FORWARD => Split::none(k, step),
+        _ => Split::new(k, step, tiles),
+    };
     size(rows * depth.max(outputs))?;
     let params = shader::Params {
         m: size(m)?,
@@ -41,18 +35,13 @@ fn tiled(c: &Correlation, pass: u32) -> Result<Calls, String> {
         taps: size(c.taps())?,
         positions: size(c.positions())?,
         image: size(c.image())?,
-        share: size(share)?,
+        share: size(split.share)?,
     };
-    let into = if splits > 1 { Operand::Scratch(0) } else { Operand::Output };
-    let operands = [Operand::Input(0), Operand::Input(1), Operand::Table(0), into];
-    let groups = [tiles as u32, 1, splits as u32];
+    let operands = [Operand::Input(0), Operand::Input(1), Operand::Table(0), split.target()];
+    let groups = [tiles as u32, 1, split.parts as u32];
     let call = Call::new(&shader::SHADER, &params, &operands, groups);
     let mut calls = Calls::from(call.with(&[(shader::PASS, f64::from(pass))]));
-    if splits > 1 {
-        calls.scratch.push(4 * splits * m * outputs);
-        let dims = [Dim { size: splits, reduced: true }, Dim { size: m * outputs, reduced: false }];
-        calls.calls.extend(reduced(&dims, false, Operand::Scratch(0))?.calls);
-    }
+    split.finish(&mut calls, m * outputs)?;
     calls.tables.push(c.reads.clone());
     Ok(calls)
 }

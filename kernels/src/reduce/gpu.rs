@@ -2,7 +2,8 @@
 
 use super::{Dim, collapse};
 use crate::gpu::{
-    Call, Calls, Operand, argmax, dims, flag, linear, reduce, size, spread, unless_empty,
+    Call, Calls, Operand, Variant, argmax, dims, flag, linear, reduce,
+    reduce_rows_subgroup as rows, size, spread, unless_empty,
 };
 
 /// The lanes that share a sum of `length`, where there are `outputs` of them: as few
@@ -15,6 +16,9 @@ pub(crate) fn lanes(outputs: usize, length: usize) -> usize {
     let wanted = BUSY.div_ceil(outputs.max(1)).min(length / LEAST);
     wanted.clamp(1, 256).next_power_of_two().min(256)
 }
+
+/// Lanes from which on joining them by subgroups is worth a variant.
+const LEAST_JOINED: usize = 8;
 
 /// [`SUM`](super::SUM), or with `largest` [`MAX`](super::MAX), of an operand.
 ///
@@ -34,7 +38,7 @@ pub fn reduced(all: &[Dim], largest: bool, from: Operand) -> Result<Calls, Strin
     let count = |list: &[(usize, isize)]| list.iter().map(|(size, _)| size).product::<usize>();
     let (outputs, length) = (count(&kept), count(&gone));
     let lanes = lanes(outputs, length);
-    unless_empty(outputs, || {
+    let mut calls = unless_empty(outputs, || {
         let sizes = |list: &[(usize, isize)]| dims(list.iter().map(|(size, _)| *size as isize));
         let strides = |list: &[(usize, isize)]| dims(list.iter().map(|(_, stride)| *stride));
         let params = reduce::Params {
@@ -51,7 +55,22 @@ pub fn reduced(all: &[Dim], largest: bool, from: Operand) -> Result<Calls, Strin
         let groups = spread(outputs.div_ceil(256 / lanes))?;
         let call = Call::new(&reduce::SHADER, &params, &[from, Operand::Output], groups);
         Ok(call.with(&[(reduce::LANES, lanes as f64), (reduce::LARGEST, flag(largest))]))
-    })
+    })?;
+    // Rows, or all of it as one row; few lanes have nothing to gain.
+    let in_rows = matches!((kept.as_slice(), gone.as_slice()), ([] | [_], [(_, 1)]));
+    if in_rows && lanes >= LEAST_JOINED {
+        let shader = &rows::SHADER;
+        let params = rows::Params {
+            outputs: size(outputs)?,
+            length: size(length)?,
+            lowest: f32::NEG_INFINITY.to_bits(),
+        };
+        let groups = spread(outputs.div_ceil(256 / lanes))?;
+        let call = Call::new(shader, &params, &[from, Operand::Output], groups);
+        let call = call.with(&[(rows::LANES, lanes as f64), (rows::LARGEST, flag(largest))]);
+        calls.variants.push(Variant { calls: call.into(), exact: true });
+    }
+    Ok(calls)
 }
 
 /// See [`ARGMAX`](super::ARGMAX).

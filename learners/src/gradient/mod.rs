@@ -209,6 +209,10 @@ impl Pace for Steering {
         Ok(())
     }
 
+    fn watches(&self) -> bool {
+        self.training.groups.iter().any(|group| group.memory.is_some())
+    }
+
     fn observe(&self, state: &mut State, step: u64, loss: f64) {
         for group in &self.training.groups {
             let Some(name) = &group.memory else { continue };
@@ -297,6 +301,7 @@ impl Gradient {
                     mode,
                 ),
                 state,
+                made: 0,
                 batch: SpeckBatch::new(shape),
                 parameters: parameters.iter().map(|(_, node)| graph.ty(*node).elements()).sum(),
             },
@@ -362,15 +367,16 @@ impl Gradient {
     }
 
     /// Exchanges the weights and their means, where those are to predict.
-    fn exchange(&mut self) {
+    fn exchange(&mut self) -> Result<(), LearnerError> {
         if !self.pace.training.averaged(self.steps()) {
-            return;
+            return Ok(());
         }
         let state = &mut self.trainer.state;
-        let names: Vec<_> = state.iter().map(|(name, _)| name.to_owned()).collect();
+        let names: Vec<_> = state.names().map(str::to_owned).collect();
         for name in &names {
-            state.exchange(name, &Training::averaged_slot(name));
+            state.exchange(name, &Training::averaged_slot(name)).map_err(RunError::from)?;
         }
+        Ok(())
     }
 }
 
@@ -449,9 +455,9 @@ impl Learner for Gradient {
     }
 
     fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError> {
-        self.exchange();
+        self.exchange()?;
         let result = self.trainer.predict(batch, brightness);
-        self.exchange();
+        self.exchange()?;
         result
     }
 

@@ -1,0 +1,71 @@
+//! Products with few tiles and long sums: the sums are cut, and the parts' results
+//! added afterwards, in order.
+
+use super::call::{Calls, Operand};
+use crate::reduce::{Dim, gpu::reduced};
+
+/// Workgroups that keep a large GPU busy: a weight gradient has a few tiles only, so
+/// its sum is cut until there are as many.
+const BUSY: usize = 256;
+/// The longest part of a sum for which cutting does not pay.
+const SHORTEST: usize = 256;
+
+/// A sum in parts.
+pub(crate) struct Split {
+    /// How many.
+    pub parts: usize,
+    /// Terms of each but the last, which may have fewer.
+    pub share: usize,
+}
+
+impl Split {
+    /// A sum of `length` terms that is not cut; `step` terms are taken at a time.
+    pub fn none(length: usize, step: usize) -> Self {
+        Split { parts: 1, share: length.next_multiple_of(step).max(step) }
+    }
+
+    /// A sum of `length` terms in a product of `tiles` tiles, cut if it is long and
+    /// they are few.
+    pub fn new(length: usize, step: usize, tiles: usize) -> Self {
+        let wanted = BUSY.div_ceil(tiles.max(1)).min(length.div_ceil(SHORTEST)).max(1);
+        let share = length.div_ceil(wanted).next_multiple_of(step).max(step);
+        // Rounding may leave nothing for the last ones.
+        Split { parts: length.div_ceil(share).max(1), share }
+    }
+
+    /// Where the product writes: the parts one behind the other, or the output.
+    pub fn target(&self) -> Operand {
+        if self.parts > 1 { Operand::Scratch(0) } else { Operand::Output }
+    }
+
+    /// Behind the product in `calls`, what adds the parts of its `outputs` values.
+    pub fn finish(&self, calls: &mut Calls, outputs: usize) -> Result<(), String> {
+        if self.parts > 1 {
+            calls.scratch.push(4 * self.parts * outputs);
+            let dims =
+                [Dim { size: self.parts, reduced: true }, Dim { size: outputs, reduced: false }];
+            calls.calls.extend(reduced(&dims, false, Operand::Scratch(0))?.calls);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_sum_and_none_is_empty() {
+        for length in [0, 1, 15, 16, 255, 256, 257, 511, 4097, 65_536, 100_003] {
+            for tiles in [0, 1, 3, 255, 256, 1000] {
+                let Split { parts, share } = Split::new(length, 16, tiles);
+                assert!(share > 0 && share % 16 == 0, "{length} {tiles}");
+                assert!(parts * share >= length, "{length} {tiles}");
+                assert!(parts == 1 || (parts - 1) * share < length, "{length} {tiles}");
+                assert!(tiles < BUSY || parts == 1, "{length} {tiles}");
+            }
+            assert_eq!(Split::none(length, 16).parts, 1);
+            assert!(Split::none(length, 16).share >= length);
+        }
+    }
+}
