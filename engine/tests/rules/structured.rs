@@ -1,9 +1,9 @@
 //! Rules of the ops that reduce, move, pool, draw and convert.
 
 use crate::table::{Entry, INF, NAN, entry};
-use speck_engine::Tensor;
 use speck_engine::kernels::window::OriginAxis;
 use speck_engine::ops::TileShape;
+use speck_engine::{DType, Tensor};
 
 /// A floating-point tensor.
 pub fn f(shape: &[usize], values: &[f64]) -> Tensor {
@@ -23,7 +23,39 @@ pub fn entries() -> Vec<Entry> {
     all.extend(screens());
     all.extend(draws());
     all.extend(windows());
+    all.extend(stored());
     all
+}
+
+/// Rounding to 16 bits: each format's ties, its largest value, its smallest.
+fn stored() -> Vec<Entry> {
+    let power = |exponent: i32| 2f64.powi(exponent);
+    let name = "ties to even, infinity beyond the largest value, subnormal values kept";
+    // Bits of the significand behind the point, the largest and the smallest exponent.
+    let pairs = |bits: i32, most: i32, least: i32| {
+        let unit = power(-bits);
+        let (largest, smallest) = ((2.0 - unit) * power(most), power(least));
+        vec![
+            (1.0 + 0.5 * unit, 1.0),
+            (1.0 + 1.5 * unit, 1.0 + 2.0 * unit),
+            (largest, largest),
+            ((2.0 - 0.5 * unit) * power(most), INF),
+            (smallest, smallest),
+            (0.5 * smallest, 0.0),
+            (1.5 * smallest, 2.0 * smallest),
+            (-INF, -INF),
+            (NAN, NAN),
+        ]
+    };
+    let rule = |op: &'static str, pairs: Vec<(f64, f64)>, build| {
+        let (given, kept): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let gradient = vec![1.0; given.len()];
+        entry(op, name, vec![f(&[given.len()], &given)], build, &kept).gradients(&[&gradient])
+    };
+    vec![
+        rule("store_f16", pairs(10, 15, -24), |g, x| g.widen(g.store(x[0], DType::F16)?)),
+        rule("store_bf16", pairs(7, 127, -133), |g, x| g.widen(g.store(x[0], DType::Bf16)?)),
+    ]
 }
 
 fn reductions() -> Vec<Entry> {
@@ -81,6 +113,14 @@ fn reductions() -> Vec<Entry> {
             "over an empty dimension is 0",
             vec![f(&[2, 0], &[]), f(&[0, 3], &[])],
             |g, x| g.matmul(x[0], x[1]),
+            &[0.0; 6],
+        )
+        .gradients(&[&[], &[]]),
+        entry(
+            "matmul_half",
+            "over an empty dimension is 0",
+            vec![f(&[2, 0], &[]), f(&[0, 3], &[])],
+            |g, x| g.matmul(g.store(x[0], DType::Bf16)?, g.store(x[1], DType::Bf16)?),
             &[0.0; 6],
         )
         .gradients(&[&[], &[]]),
