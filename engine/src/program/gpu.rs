@@ -367,7 +367,7 @@ pub(super) fn compile(
         runs: 0,
         poison: options.poison,
     };
-    let runs = Runs::OnGpu(executor);
+    let runs = Runs::OnGpu(Box::new(executor));
     Ok(Program { inputs: ports, outputs: output_ports, arena_bytes: bytes, listing, runs })
 }
 

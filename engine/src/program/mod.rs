@@ -133,7 +133,7 @@ pub struct Program {
 /// What runs a program.
 enum Runs {
     OnCpu(cpu::Executor),
-    OnGpu(gpu::Executor),
+    OnGpu(Box<gpu::Executor>),
 }
 
 impl Program {
