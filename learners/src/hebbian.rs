@@ -12,11 +12,10 @@ use crate::predictor::{Predictor, Readout};
 use crate::rows::Rows;
 use crate::trainer::{Stepper, Trainer};
 use crate::{
-    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEP, STEPS, Setup, screen,
+    BATCH, Description, Learner, LearnerEntry, LearnerError, PATIENCE, STEPS, Setup, declare_step,
+    screen,
 };
-use speck_engine::{
-    DType, Graph, Initial, Options, Program, State, StepTiming, Tensor, TensorType,
-};
+use speck_engine::{Graph, Options, Program, State, StepTiming, Tensor};
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Builder, Dimension, Linear, Mode, Model, SettingError, Settings};
 
@@ -58,8 +57,7 @@ impl Hebbian {
         let rate = settings.float("rate");
         let graph = Graph::new(float);
         let screen = screen::declare(&graph, shape)?;
-        let counter = TensorType::new(DType::I32, &[]);
-        let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
+        let step = declare_step(&graph)?;
         let builder = Builder::new(&graph, Mode::Evaluation);
         let outputs = model.append(&builder, screen.image)?;
         let error = graph.mean_squared_error(outputs, screen.targets)?;

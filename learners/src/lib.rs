@@ -20,8 +20,8 @@ pub use predictor::Readout;
 
 use speck_engine::kernels::Choice;
 use speck_engine::{
-    CompileError, Cost, DType, GraphError, RunError, State, StateError, StepTiming, Tensor,
-    structure,
+    CompileError, Cost, DType, Graph, GraphError, Initial, NodeId, RunError, State, StateError,
+    StepTiming, Tensor, TensorType, structure,
 };
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Dimension, Model, SettingError, Settings};
@@ -39,6 +39,18 @@ pub(crate) const ORIGIN: &str = "learner/origin/";
 pub(crate) const STEP: &str = "learner/step";
 /// The slot that holds the seed: i32 [2], low word first.
 pub(crate) const SEED: &str = "learner/seed";
+
+/// Declares [`STEP`], 0 at first.
+#[track_caller]
+pub(crate) fn declare_step(graph: &Graph) -> Result<NodeId, GraphError> {
+    graph.state_of(STEP, &TensorType::new(DType::I32, &[]), Initial::Constant(0.0))
+}
+
+/// Declares [`SEED`]; a learner writes its words when the state is made.
+#[track_caller]
+pub(crate) fn declare_seed(graph: &Graph) -> Result<NodeId, GraphError> {
+    graph.state_of(SEED, &TensorType::new(DType::I32, &[2]), Initial::Constant(0.0))
+}
 
 /// What a learner cannot do.
 #[derive(Debug, Error)]

@@ -2,9 +2,9 @@
 
 use super::step::Parts;
 use crate::batch::SpeckBatch;
-use crate::{LearnerError, SEED, STEP, port, screen};
+use crate::{LearnerError, declare_seed, declare_step, port, screen};
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, Graph, Initial, Options, Program, State, Tensor, TensorType};
+use speck_engine::{Graph, Options, Program, State, Tensor};
 use speck_models::{Builder, Mode};
 
 fn variance_of(name: &str) -> String {
@@ -22,10 +22,8 @@ pub(super) fn calibrate(
     let training = parts.training;
     let graph = Graph::new(parts.float);
     let screen = screen::declare(&graph, parts.shape)?;
-    let words = TensorType::new(DType::I32, &[2]);
-    let counter = TensorType::new(DType::I32, &[]);
-    let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
-    let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
+    let seed = declare_seed(&graph)?;
+    let step = declare_step(&graph)?;
     let builder = Builder::new(&graph, Mode::Training { seed, step });
     parts.model.append(&builder, screen.image)?;
     let mut wanted = Vec::new();

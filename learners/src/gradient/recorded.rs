@@ -3,7 +3,7 @@
 use super::search::{Loss, Objective, Search, Searcher};
 use super::training::{Due, Place, Training};
 use super::update::Clock;
-use crate::{LearnerError, SEED, STEP, port};
+use crate::{LearnerError, declare_seed, declare_step, port};
 use speck_engine::kernels::Choice;
 use speck_engine::{
     DType, Graph, GraphError, Initial, NodeId, Options, Program, RunError, State, Tensor,
@@ -62,10 +62,8 @@ impl Recorded {
 
     fn compile(&mut self, due: Due) -> Result<(), LearnerError> {
         let graph = Graph::new(self.float);
-        let counter = TensorType::new(DType::I32, &[]);
-        let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
-        let words = TensorType::new(DType::I32, &[2]);
-        let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
+        let step = declare_step(&graph)?;
+        let seed = declare_seed(&graph)?;
         let (mut nodes, mut gradients): (Vec<(String, NodeId)>, Vec<_>) = Default::default();
         for (name, ty) in &self.parameters {
             nodes.push((name.clone(), graph.state(name, &ty.shape, Initial::Constant(0.0))?));
@@ -143,8 +141,7 @@ pub fn append_updates(
     gradients: &[NodeId],
 ) -> Result<(), LearnerError> {
     let training = Training::new(settings)?;
-    let counter = TensorType::new(DType::I32, &[]);
-    let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
+    let step = declare_step(graph)?;
     let (next, due) = (graph.increment(step)?, training.all());
     let (random, curvature) = (None, None);
     training.append(&Place { graph, parameters, gradients, next, random, curvature, due })?;
@@ -235,10 +232,8 @@ impl<'a> Minimizer<'a> {
 
     fn compile(&mut self, due: Due) -> Result<(), LearnerError> {
         let graph = Graph::new(self.float);
-        let counter = TensorType::new(DType::I32, &[]);
-        let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
-        let words = TensorType::new(DType::I32, &[2]);
-        let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
+        let step = declare_step(&graph)?;
+        let seed = declare_seed(&graph)?;
         let Loss { value, parameters, .. } = self.function.build(&graph)?;
         graph.output("loss", value)?;
         let nodes = [parameters[0].1];

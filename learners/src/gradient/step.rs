@@ -9,9 +9,9 @@ use super::training::{Due, Place, Training};
 use super::update::{Clock, moment};
 use super::{losses, meta, pretexts};
 use crate::batch::BatchShape;
-use crate::{LearnerError, SEED, STEP, screen};
+use crate::{LearnerError, declare_seed, declare_step, screen};
 use speck_engine::structure::{RowMode, RowPlan, RowStore};
-use speck_engine::{DType, Graph, GraphError, Initial, NodeId, TensorType, structure};
+use speck_engine::{DType, Graph, GraphError, NodeId, structure};
 use speck_models::{Builder, Mode, Model, Regularization, Settings};
 
 /// A training step: its graph has the inputs of a screen and `rate`, the output
@@ -138,10 +138,8 @@ impl Parts<'_> {
         let Parts { settings, training, model, shape, .. } = *self;
         let regularizers = &training.regularizers;
         let screen = screen::declare(graph, shape)?;
-        let words = TensorType::new(DType::I32, &[2]);
-        let counter = TensorType::new(DType::I32, &[]);
-        let seed = graph.state_of(SEED, &words, Initial::Constant(0.0))?;
-        let step = graph.state_of(STEP, &counter, Initial::Constant(0.0))?;
+        let seed = declare_seed(graph)?;
+        let step = declare_step(graph)?;
         let scene = Scene { graph, random: [seed, step] };
         let screen = graph.scoped("screen", |_| regularizers.screen(&scene, screen))?;
         let precision = Precision::new(settings);
