@@ -26,7 +26,7 @@ fn gpu(least: bool) -> Option<Arc<Gpu>> {
 }
 
 /// Ops of what is stored in 16 bits: their cases store it before.
-const CPU_ONLY: [&str; 8] = [
+const CPU_ONLY: [&str; 12] = [
     "store_f16",
     "store_bf16",
     "widen_f16",
@@ -35,6 +35,10 @@ const CPU_ONLY: [&str; 8] = [
     "conv2d_half",
     "conv2d_input_gradient_half",
     "conv2d_weight_gradient_half",
+    "permute_half",
+    "concat_half",
+    "gather_half",
+    "index_select_half",
 ];
 
 fn ops_on(least: bool) {

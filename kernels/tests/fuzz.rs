@@ -2,18 +2,23 @@
 //! `scalar`, on slices that begin anywhere in a cache line, with elements before
 //! and after the output that must stay what they are.
 //!
-//! Products and convolutions have the same in their own tests, where the blocks
-//! they are cut into are known. `tests/unsafe.sh` runs this under
+//! Products and convolutions of 32 bits have the same in their own tests, where the
+//! blocks they are cut into are known. `tests/unsafe.sh` runs this under
 //! AddressSanitizer and valgrind.
 
 use proptest::prelude::*;
 use speck_kernels::attention::{self, AttentionRows, AttentionShape};
+use speck_kernels::convolution::ConvShape;
+use speck_kernels::convolution::half as convolution_half;
 use speck_kernels::elementwise::{self, Binary, Unary};
+use speck_kernels::matmul::{MatmulShape, half::MATMUL_HALF};
+use speck_kernels::movement::half as movement_half;
 use speck_kernels::movement::{self, Gather, Gathering, Strided};
 use speck_kernels::norm::{self, MomentsShape, NormShape};
 use speck_kernels::pooling::{self, AveragePool, AveragePooling, PoolShape};
 use speck_kernels::reduce::{self, Dim, Reduce, collapse};
 use speck_kernels::softmax::{self, Softmax};
+use speck_kernels::storage::Storage;
 use speck_kernels::{Kernel, Signature};
 
 /// What lies beside an output, and in it before a kernel runs.
@@ -97,6 +102,61 @@ fn agree<S: Signature>(
             let close = (found - truth).abs() <= 2e-6 * largest;
             prop_assert!(same || close, "{label}[{i}] is {found}, scalar says {truth}");
         }
+    }
+    Ok(())
+}
+
+/// The same of 16 bits: shifts count them.
+struct Halves {
+    bits: Vec<u16>,
+    start: usize,
+    length: usize,
+}
+
+const POISONED: u16 = 0xdead;
+const BOTH: [Storage; 2] = [Storage::F16, Storage::Bf16];
+
+impl Halves {
+    fn poisoned(length: usize, shift: usize) -> Self {
+        let bits = vec![POISONED; length + 6 * LINE];
+        let to_line = bits.as_ptr().align_offset(4 * LINE);
+        Halves { bits, start: to_line + shift % (2 * LINE), length }
+    }
+
+    /// What [`Memory::random`] holds, as it is stored.
+    fn random(storage: Storage, length: usize, shift: usize, seed: u64) -> Self {
+        let mut halves = Halves::poisoned(length, shift);
+        let values = Memory::random(length, 0, seed);
+        let stored = halves.slice_mut().iter_mut().zip(values.slice());
+        stored.for_each(|(bits, value)| *bits = storage.store(*value));
+        halves
+    }
+
+    fn slice(&self) -> &[u16] {
+        &self.bits[self.start..self.start + self.length]
+    }
+
+    fn slice_mut(&mut self) -> &mut [u16] {
+        &mut self.bits[self.start..self.start + self.length]
+    }
+}
+
+/// As [`agree`], of outputs of 16 bits, which are to be the same.
+fn same<S: Signature>(
+    kernel: &Kernel<S>,
+    length: usize,
+    shift: usize,
+    run: impl Fn(S::Run<f32>, &mut [u16]),
+) -> Result<(), TestCaseError> {
+    let mut truth = None;
+    for variant in kernel.f32.iter().rev().filter(|variant| variant.isa.supported().is_ok()) {
+        let mut out = Halves::poisoned(length, shift);
+        run(variant.run, out.slice_mut());
+        let (before, after) = (&out.bits[..out.start], &out.bits[out.start + length..]);
+        let beside = before.iter().chain(after).all(|bits| *bits == POISONED);
+        prop_assert!(beside, "{}:{} wrote beside its output", kernel.name, variant.name);
+        let truth = truth.get_or_insert_with(|| out.slice().to_vec());
+        prop_assert_eq!(out.slice(), &truth[..], "{}:{}", kernel.name, variant.name);
     }
     Ok(())
 }
@@ -405,6 +465,131 @@ proptest! {
         })?;
         let x = Memory::random(dense, shifts[1], seed);
         agree(&movement::WRITE_STRIDED, gapped, shifts[0], 1.0, |run, out| {
+            // SAFETY: as above.
+            unsafe { run(&layout, x.slice(), out) }
+        })?;
+    }
+
+    /// To 16 bits and back.
+    #[test]
+    fn conversions_of_16_bits(
+        half: bool, n in 0usize..300, shifts in [0usize..LINE, 0..2 * LINE], seed: u64,
+    ) {
+        let storage = BOTH[usize::from(half)];
+        let x = Memory::random(n, shifts[0], seed);
+        same(storage.round(), n, shifts[1], |run, out| {
+            // SAFETY: both slices have `n` elements and do not overlap; the variant is
+            // supported.
+            unsafe { run(x.slice().as_ptr(), out.as_mut_ptr(), n) }
+        })?;
+        let stored = Halves::random(storage, n, shifts[1], seed);
+        agree(storage.widen(), n, shifts[0], 1.0, |run, out| {
+            // SAFETY: as above.
+            unsafe { run(stored.slice().as_ptr(), out.as_mut_ptr(), n) }
+        })?;
+    }
+
+    #[test]
+    fn products_of_16_bits(
+        half: bool, batch in 1usize..3, sizes in [0usize..40, 0..70, 0..90],
+        turned in [any::<bool>(), any::<bool>()], shared: bool,
+        shifts in [0usize..2 * LINE, 0..2 * LINE, 0..LINE], seed: u64,
+    ) {
+        let storage = BOTH[usize::from(half)];
+        let [m, n, k] = sizes;
+        let b_stride = if shared { 0 } else { k * n };
+        let [transpose_a, transpose_b] = turned;
+        let shape =
+            MatmulShape { batch, m, n, k, transpose_a, transpose_b, a_stride: m * k, b_stride };
+        let a = Halves::random(storage, batch * m * k, shifts[0], seed);
+        let b = Halves::random(storage, (batch - 1) * b_stride + k * n, shifts[1], !seed);
+        agree(&MATMUL_HALF, batch * m * n, shifts[2], 4.0 * k as f32, |run, out| {
+            let mut scratch = Memory::poisoned((run.scratch)(&shape), shifts[2]);
+            // SAFETY: the slices have the lengths of the shape; the variant is
+            // supported.
+            unsafe { (run.run)(&shape, storage, a.slice(), b.slice(), out, scratch.slice_mut()) }
+        })?;
+    }
+
+    #[test]
+    fn convolutions_of_16_bits(
+        half: bool, batch in 1usize..4, channels in [1usize..6, 1..6], groups in 1usize..3,
+        input in [1usize..20, 1..36], kernel in [1usize..4, 1..4], stride in [1usize..3, 1..3],
+        padding in [0usize..3, 0..3], shifts in [0usize..2 * LINE, 0..2 * LINE, 0..LINE],
+        seed: u64,
+    ) {
+        let storage = BOTH[usize::from(half)];
+        let shape = ConvShape {
+            batch,
+            in_channels: channels[0] * groups,
+            out_channels: channels[1] * groups,
+            groups,
+            input,
+            kernel,
+            stride,
+            padding,
+            dilation: [1, 1],
+        };
+        let [height, width] = shape.output();
+        if height * width == 0 {
+            return Ok(());
+        }
+        let lengths = [
+            batch * shape.in_channels * input[0] * input[1],
+            shape.out_channels * channels[0] * kernel[0] * kernel[1],
+            batch * shape.out_channels * height * width,
+        ];
+        // Image, weight and output; of the three, each pass reads two and makes one.
+        let passes = [
+            (&convolution_half::CONV2D_HALF, [0, 1, 2]),
+            (&convolution_half::CONV2D_INPUT_GRADIENT_HALF, [2, 1, 0]),
+            (&convolution_half::CONV2D_WEIGHT_GRADIENT_HALF, [0, 2, 1]),
+        ];
+        for (kernel, [first, second, made]) in passes {
+            let a = Halves::random(storage, lengths[first], shifts[0], seed);
+            let b = Halves::random(storage, lengths[second], shifts[1], !seed);
+            // No more products than that are added up to a result.
+            let most = lengths[first].max(lengths[second]) as f32;
+            agree(kernel, lengths[made], shifts[2], most.min(1000.0), |run, out| {
+                let mut scratch = Memory::poisoned((run.scratch)(&shape), shifts[2]);
+                let scratch = scratch.slice_mut();
+                // SAFETY: as above.
+                unsafe { (run.run)(&shape, storage, a.slice(), b.slice(), out, scratch) }
+            })?;
+        }
+    }
+
+    #[test]
+    fn moves_of_16_bits(
+        outer in 0usize..5, source in 1usize..20, picks in 0usize..20, inner in 1usize..40,
+        shifts in [0usize..2 * LINE, 0..2 * LINE], seed: u64,
+    ) {
+        let shape = Gathering { outer, source, picks, inner };
+        let pick = |i: usize| (i as u64).wrapping_mul(seed | 1) >> 7;
+        let index: Vec<i32> = (0..outer * picks * inner)
+            .map(|i| (pick(i) % (source as u64 + 2)) as i32 - 1)
+            .collect();
+        let x = Halves::random(Storage::F16, outer * source * inner, shifts[0], seed);
+        same(&movement_half::GATHER_HALF, index.len(), shifts[1], |run, out| {
+            // SAFETY: the slices are as long as the shape says; the variant is
+            // supported.
+            unsafe { run(&shape, x.slice(), &index, 0x7e00, out) }
+        })?;
+        if outer > 0 {
+            same(&movement_half::INDEX_SELECT_HALF, index.len(), shifts[1], |run, out| {
+                // SAFETY: as above.
+                unsafe { run(&shape, x.slice(), &index[..picks], 0x7e00, out) }
+            })?;
+        }
+        // The planes [source, inner] turned, and put back.
+        let sizes = [outer, inner, source];
+        let strides = [source * inner, 1, inner].map(|stride| stride as isize);
+        let layout = Strided { sizes: &sizes, strides: &strides, offset: 0 };
+        same(&movement_half::READ_STRIDED_HALF, x.length, shifts[1], |run, out| {
+            // SAFETY: as above.
+            unsafe { run(&layout, x.slice(), out) }
+        })?;
+        same(&movement_half::WRITE_STRIDED_HALF, x.length, shifts[1], |run, out| {
             // SAFETY: as above.
             unsafe { run(&layout, x.slice(), out) }
         })?;

@@ -116,7 +116,8 @@ fn not_stored(dtype: DType) -> String {
     format!(
         "takes no {dtype}: it computes in the graph's type. Give it `widen(x)` (it costs no pass \
          over memory before element-wise ops and sums); products (`matmul`, `conv2d`) read {dtype} \
-         where both operands are {dtype}"
+         where both operands are {dtype}, and moves (`permute`, `concat`, `gather`, \
+         `index_select`) keep it"
     )
 }
 

@@ -1,5 +1,6 @@
 //! `concat`: tensors one after the other along a dimension.
 
+use super::moved_half;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
@@ -13,6 +14,8 @@ use speck_kernels::{Choice, KernelError};
 #[derive(Debug)]
 struct Concat {
     axis: usize,
+    /// Whether elements are stored in 16 bits.
+    stored: bool,
 }
 
 pub(super) static INFO: OpInfo = OpInfo {
@@ -37,10 +40,10 @@ pub(super) static INFO: OpInfo = OpInfo {
 
 impl Op for Concat {
     fn form(&self) -> Form<'_> {
-        Form::Concat(self.axis)
+        if self.stored { Form::Other } else { Form::Concat(self.axis) }
     }
     fn info(&self) -> &'static OpInfo {
-        &INFO
+        if self.stored { &moved_half::CONCAT } else { &INFO }
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
         vec![("axis", self.axis.to_string())]
@@ -56,6 +59,9 @@ impl Op for Concat {
             let mut rest = (*input).clone();
             if rest.rank() == output.rank() {
                 rest.shape[self.axis] = output.shape[self.axis];
+            }
+            if rest.dtype != output.dtype {
+                return Err(format!("one input is {} and another {}", output.dtype, rest.dtype));
             }
             if rest != output {
                 return Err(format!("sizes differ outside axis {}", self.axis));
@@ -91,6 +97,24 @@ impl Op for Concat {
             parts.push((input.shape.clone(), start * strides[self.axis] as usize));
             start += input.shape[self.axis];
         }
+        if output.dtype.storage().is_some() {
+            let variant = movement::half::WRITE_STRIDED_HALF.select::<f32>(choice)?;
+            let run = variant.run;
+            return Ok(super::routine("write_strided_half", variant.name, 0, move |call| {
+                let inputs: [&[u16]; MOST] =
+                    std::array::from_fn(
+                        |i| {
+                            if i < parts.len() { call.input_stored(i) } else { &[] }
+                        },
+                    );
+                let out = call.into_output_stored();
+                for ((sizes, offset), x) in parts.iter().zip(inputs) {
+                    let layout = Strided { sizes, strides: &strides, offset: *offset };
+                    // SAFETY: strides and offsets come from the shapes.
+                    unsafe { run(&layout, x, out) };
+                }
+            }));
+        }
         with_real!(output.dtype, T => {
             let variant = movement::WRITE_STRIDED.select::<T>(choice)?;
             let run = variant.run;
@@ -105,6 +129,9 @@ impl Op for Concat {
                 }
             }))
         })
+    }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        true
     }
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let strides = contiguous_strides(&output.shape);
@@ -130,12 +157,13 @@ impl Graph {
     /// No parts, or sizes that differ outside `axis`.
     #[track_caller]
     pub fn concat(&self, parts: &[NodeId], axis: usize) -> Result<NodeId, GraphError> {
+        let stored = self.type_of_stored(parts).is_some();
         if parts.len() <= MOST {
-            return self.append(Concat { axis }, parts);
+            return self.append(Concat { axis, stored }, parts);
         }
         let mut stages = Vec::new();
         for chunk in parts.chunks(MOST) {
-            stages.push(self.append(Concat { axis }, chunk)?);
+            stages.push(self.append(Concat { axis, stored }, chunk)?);
         }
         self.concat(&stages, axis)
     }

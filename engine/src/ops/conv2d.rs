@@ -4,7 +4,10 @@
 use super::conv2d_half;
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
+use crate::op::{
+    Arguments, Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Routine, Vjp,
+    streaming,
+};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::Kernel;
@@ -232,11 +235,28 @@ fn lower(
         let variant = kernels.0.select::<T>(choice)?;
         let routine = variant.run;
         let scratch = (routine.scratch)(&shape) * size_of::<T>();
-        Ok(super::routine(kernels.0.name, variant.name, scratch, move |call| {
+        let run = move |call: Arguments<'_>| {
             let (a, b) = (call.input::<T>(0), call.input::<T>(1));
-            let (out, scratch) = call.into_output_and_scratch::<T>();
-            // SAFETY: sizes come from the shapes.
-            unsafe { (routine.run)(&shape, a, b, out, scratch) };
+            match (routine.report, call.taker()) {
+                (Some(report), Some(taker)) => {
+                    let (out, scratch) = call.into_output_pointer_and_scratch::<T>();
+                    // SAFETY: sizes come from the shapes; the executor touches what is
+                    // handed over, and nothing else.
+                    unsafe { report(&shape, a, b, out, scratch, taker) };
+                }
+                _ => {
+                    let (out, scratch) = call.into_output_and_scratch::<T>();
+                    // SAFETY: sizes come from the shapes.
+                    unsafe { (routine.run)(&shape, a, b, out, scratch) };
+                }
+            }
+        };
+        Ok(Lowered::Routine(Routine {
+            label: format!("{}:{}", kernels.0.name, variant.name),
+            scratch,
+            reports: routine.report.is_some(),
+            passes: false,
+            run: Box::new(run),
         }))
     })
 }

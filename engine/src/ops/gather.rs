@@ -1,18 +1,21 @@
 //! `gather`: elements along a dimension, picked by index.
 
+use super::moved_half;
 use super::scatter_add::gathering;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::gpu::Calls;
-use speck_kernels::movement;
+use speck_kernels::movement::{self, half::GATHER_HALF};
 use speck_kernels::{Choice, KernelError};
 
 /// y[…, i, …] = x[…, index[…, i, …], …].
 #[derive(Debug)]
 struct Gather {
     axis: usize,
+    /// Whether elements are stored in 16 bits.
+    stored: bool,
 }
 
 pub(super) static INFO: OpInfo = OpInfo {
@@ -40,10 +43,10 @@ pub(super) static INFO: OpInfo = OpInfo {
 
 impl Op for Gather {
     fn form(&self) -> Form<'_> {
-        Form::Gather(self.axis)
+        if self.stored { Form::Other } else { Form::Gather(self.axis) }
     }
     fn info(&self) -> &'static OpInfo {
-        &INFO
+        if self.stored { &moved_half::GATHER } else { &INFO }
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
         vec![("axis", self.axis.to_string())]
@@ -69,6 +72,9 @@ impl Op for Gather {
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
         let shape = gathering(inputs[0], inputs[1], self.axis);
+        if let Some(storage) = output.dtype.storage() {
+            return moved_half::lower_picks(&GATHER_HALF, shape, storage.store(f32::NAN), choice);
+        }
         with_real!(output.dtype, T => {
             let variant = movement::GATHER.select::<T>(choice)?;
             let run = variant.run;
@@ -78,6 +84,9 @@ impl Op for Gather {
                 unsafe { run(&shape, x, index, call.into_output()) };
             }))
         })
+    }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        true
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let shape = gathering(inputs[0], inputs[1], self.axis);
@@ -93,6 +102,7 @@ impl Graph {
     /// Sizes that differ outside `axis`, or an `index` that is not `i32`.
     #[track_caller]
     pub fn gather(&self, x: NodeId, axis: usize, index: NodeId) -> Result<NodeId, GraphError> {
-        self.append(Gather { axis }, &[x, index])
+        let stored = self.type_of_stored(&[x]).is_some();
+        self.append(Gather { axis, stored }, &[x, index])
     }
 }

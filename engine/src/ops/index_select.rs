@@ -1,12 +1,13 @@
 //! `index_select`: whole slices along a dimension, picked by index.
 
+use super::moved_half;
 use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp};
 use crate::shape::TensorType;
 use crate::with_real;
 use speck_kernels::gpu::Calls;
-use speck_kernels::movement::{self, Gathering};
+use speck_kernels::movement::{self, Gathering, half::INDEX_SELECT_HALF};
 use speck_kernels::{Choice, KernelError};
 
 /// y[…, i, …] = x[…, index[i], …].
@@ -15,6 +16,8 @@ struct IndexSelect {
     axis: usize,
     /// Whether an index outside gives 0, not NaN.
     or_zero: bool,
+    /// Whether elements are stored in 16 bits.
+    stored: bool,
 }
 
 pub(super) static INFO: OpInfo = OpInfo {
@@ -65,10 +68,10 @@ pub(super) fn gathering(source: &TensorType, picks: usize, axis: usize) -> Gathe
 
 impl Op for IndexSelect {
     fn form(&self) -> Form<'_> {
-        if self.or_zero { Form::Other } else { Form::IndexSelect(self.axis) }
+        if self.or_zero || self.stored { Form::Other } else { Form::IndexSelect(self.axis) }
     }
     fn info(&self) -> &'static OpInfo {
-        &INFO
+        if self.stored { &moved_half::INDEX_SELECT } else { &INFO }
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
         let mut attributes = vec![("axis", self.axis.to_string())];
@@ -101,6 +104,10 @@ impl Op for IndexSelect {
     ) -> Result<Lowered, KernelError> {
         let shape = gathering(inputs[0], inputs[1].shape[0], self.axis);
         let or_zero = self.or_zero;
+        if let Some(storage) = output.dtype.storage() {
+            let outside = if or_zero { 0 } else { storage.store(f32::NAN) };
+            return moved_half::lower_picks(&INDEX_SELECT_HALF, shape, outside, choice);
+        }
         with_real!(output.dtype, T => {
             let outside: T = if or_zero { 0.0 } else { T::NAN };
             let variant = movement::INDEX_SELECT.select::<T>(choice)?;
@@ -111,6 +118,9 @@ impl Op for IndexSelect {
                 unsafe { run(&shape, x, index, outside, call.into_output_bits::<T>()) };
             }))
         })
+    }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        true
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let shape = gathering(inputs[0], inputs[1].shape[0], self.axis);
@@ -130,7 +140,8 @@ impl Graph {
         axis: usize,
         index: NodeId,
     ) -> Result<NodeId, GraphError> {
-        self.append(IndexSelect { axis, or_zero: false }, &[x, index])
+        let stored = self.type_of_stored(&[x]).is_some();
+        self.append(IndexSelect { axis, or_zero: false, stored }, &[x, index])
     }
 
     /// [`Graph::index_select`] with 0 where an index lies outside.
@@ -144,6 +155,7 @@ impl Graph {
         axis: usize,
         index: NodeId,
     ) -> Result<NodeId, GraphError> {
-        self.append(IndexSelect { axis, or_zero: true }, &[x, index])
+        let stored = self.type_of_stored(&[x]).is_some();
+        self.append(IndexSelect { axis, or_zero: true, stored }, &[x, index])
     }
 }

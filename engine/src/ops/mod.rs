@@ -46,6 +46,7 @@ mod max_pool2d_indices;
 mod maximum;
 mod minimum;
 mod moments;
+mod moved_half;
 mod mul;
 mod narrow;
 mod neg;
@@ -192,12 +193,16 @@ pub static ALL: &[&OpInfo] = &[
     &part::INFO,
     &expand::INFO,
     &permute::INFO,
+    &moved_half::PERMUTE,
     &narrow::INFO,
     &embed::INFO,
     &concat::INFO,
+    &moved_half::CONCAT,
     &gather::INFO,
+    &moved_half::GATHER,
     &scatter_add::INFO,
     &index_select::INFO,
+    &moved_half::INDEX_SELECT,
     &index_add::INFO,
     // Windows
     &window_origins::INFO,

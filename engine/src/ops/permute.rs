@@ -1,5 +1,6 @@
 //! `permute`: dimensions in another order.
 
+use super::moved_half;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Form, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::shape::TensorType;
@@ -13,6 +14,8 @@ use speck_kernels::{Choice, KernelError};
 #[derive(Debug)]
 struct Permute {
     axes: Vec<usize>,
+    /// Whether elements are stored in 16 bits.
+    stored: bool,
 }
 
 pub(super) static INFO: OpInfo = OpInfo {
@@ -45,6 +48,16 @@ pub(super) fn read_strided(
     choice: &Choice,
 ) -> Result<Lowered, KernelError> {
     let sizes = output.shape.clone();
+    if output.dtype.storage().is_some() {
+        let variant = movement::half::READ_STRIDED_HALF.select::<f32>(choice)?;
+        let run = variant.run;
+        return Ok(super::routine("read_strided_half", variant.name, 0, move |call| {
+            let layout = Strided { sizes: &sizes, strides: &strides, offset };
+            let x = call.input_stored(0);
+            // SAFETY: strides and offset come from the shapes of input and output.
+            unsafe { run(&layout, x, call.into_output_stored()) };
+        }));
+    }
     with_real!(output.dtype, T => {
         let variant = movement::READ_STRIDED.select::<T>(choice)?;
         let run = variant.run;
@@ -59,10 +72,10 @@ pub(super) fn read_strided(
 
 impl Op for Permute {
     fn form(&self) -> Form<'_> {
-        Form::Permute(&self.axes)
+        if self.stored { Form::Other } else { Form::Permute(&self.axes) }
     }
     fn info(&self) -> &'static OpInfo {
-        &INFO
+        if self.stored { &moved_half::PERMUTE } else { &INFO }
     }
     fn attributes(&self) -> Vec<(&'static str, String)> {
         vec![("axes", super::sizes(&self.axes))]
@@ -95,6 +108,9 @@ impl Op for Permute {
         let strides = self.axes.iter().map(|axis| own[*axis]).collect();
         read_strided(output, strides, 0, choice)
     }
+    fn takes_stored(&self, _: &[&TensorType]) -> bool {
+        true
+    }
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let own = contiguous_strides(&inputs[0].shape);
         let strides: Vec<_> = self.axes.iter().map(|axis| own[*axis]).collect();
@@ -109,6 +125,7 @@ impl Graph {
     /// `axes` is not a permutation of the dimensions.
     #[track_caller]
     pub fn permute(&self, x: NodeId, axes: &[usize]) -> Result<NodeId, GraphError> {
-        self.append(Permute { axes: axes.to_vec() }, &[x])
+        let stored = self.type_of_stored(&[x]).is_some();
+        self.append(Permute { axes: axes.to_vec(), stored }, &[x])
     }
 }

@@ -41,7 +41,7 @@ pub(super) static INFO: OpInfo = OpInfo {
 
 /// Whether `index` picks along `axis` of `x`, with equal sizes elsewhere.
 pub(super) fn check(x: &TensorType, index: &TensorType, axis: usize) -> Result<(), String> {
-    if index.dtype != DType::I32 || !x.dtype.is_float() {
+    if index.dtype != DType::I32 || !x.dtype.carries_gradient() {
         return Err("takes floating-point values and i32 indices".to_owned());
     }
     let fits = axis < x.rank()

@@ -300,9 +300,10 @@ fn what_16_bits_can_be_given_is_said() {
     let cases = [
         (graph.add(x, z), "add", "takes no bf16"),
         (graph.softmax(y, 1), "softmax", "`widen(x)`"),
-        (graph.permute(x, &[1, 0]), "permute", "takes no bf16"),
+        (graph.narrow(x, 0, 0, 1, 1), "narrow", "takes no bf16"),
+        (graph.concat(&[x, y], 0), "concat_half", "one input is bf16 and another f16"),
+        (graph.scatter_add(x, 0, i, 3), "scatter_add", "takes no bf16"),
         (graph.sum_all(y), "sum", "`matmul`, `conv2d`"),
-        (graph.gather(x, 0, i), "gather", "takes no bf16"),
         (graph.matmul(x, z), "matmul_half", "one operand is bf16 and the other f32"),
         (graph.matmul(y, x), "matmul_half", "one operand is f16 and the other bf16"),
         (graph.conv2d(image, weight, Window::default()), "conv2d_half", "`store` the other one"),
@@ -333,4 +334,50 @@ fn what_16_bits_can_be_given_is_said() {
     let error = program.set_input("x", &Tensor::from_f32(&[2], vec![0.0; 2])).expect_err("f32");
     assert!(matches!(error, RunError::Type { .. }));
     assert!(error.to_string().contains("f16[2]"), "{error}");
+}
+
+/// Moves of 16 bits: each element stays what it is, and what is outside is NaN or 0.
+#[test]
+fn elements_of_16_bits_are_moved() {
+    for dtype in BOTH {
+        let graph = Graph::new(DType::F32);
+        let x = graph.input("x", dtype, &[3, 2]).expect("an input");
+        let rows = graph.input("rows", DType::I32, &[4]).expect("an input");
+        let index = graph.input("index", DType::I32, &[1, 2]).expect("an input");
+        let turned = graph.permute(x, &[1, 0]).expect("a transpose");
+        let both = graph.concat(&[x, x], 1).expect("both");
+        for (name, moved) in [
+            ("turned", Ok(turned)),
+            ("both", Ok(both)),
+            ("gathered", graph.gather(x, 0, index)),
+            ("rows", graph.index_select(x, 0, rows)),
+            ("or zero", graph.index_select_or_zero(x, 0, rows)),
+        ] {
+            let moved = moved.expect(name);
+            assert_eq!(graph.ty(moved).dtype, dtype, "{name}");
+            graph.output(name, moved).expect("an output");
+        }
+        let values: Vec<f64> = values(6, 5).iter().map(|value| rounded(*value, dtype)).collect();
+        let integers = |shape: &[usize], values: &[f64]| {
+            Tensor::new(&TensorType::new(DType::I32, shape), values)
+        };
+        let (program, _) = run(
+            &graph,
+            &[
+                ("x", Tensor::new(&TensorType::new(dtype, &[3, 2]), &values)),
+                ("rows", integers(&[4], &[2.0, -1.0, 0.0, 3.0])),
+                ("index", integers(&[1, 2], &[1.0, 3.0])),
+            ],
+        );
+        let found = |name: &str| program.output(name).expect("an output").to_f64();
+        let [a, b, c, d, e, f] = values[..] else { panic!("six values") };
+        assert_eq!(found("turned"), [a, c, e, b, d, f]);
+        assert_eq!(found("both"), [a, b, a, b, c, d, c, d, e, f, e, f]);
+        let gathered = found("gathered");
+        assert!(gathered[0] == c && gathered[1].is_nan(), "{gathered:?}");
+        let rows = found("rows");
+        assert_eq!([rows[0], rows[1], rows[4], rows[5]], [e, f, a, b]);
+        assert!([2, 3, 6, 7].iter().all(|i| rows[*i].is_nan()), "{rows:?}");
+        assert_eq!(found("or zero"), [e, f, 0.0, 0.0, a, b, 0.0, 0.0]);
+    }
 }

@@ -5,7 +5,7 @@ mod half;
 
 use speck_engine::DType::{Bf16, F16};
 use speck_engine::op::{Case, Draw};
-use speck_engine::ops::{AveragePool2d, Window};
+use speck_engine::ops::AveragePool2d;
 use speck_engine::{DType, Graph, GraphError, NodeId, OpInfo};
 
 /// Elements of an op that works element by element: tensors of 1 MiB, larger
@@ -103,6 +103,7 @@ fn standard(name: &str) -> Vec<Case> {
             |g, x| g.attention_gradient([x[0], x[1], x[2]], x[3], 0.18, false),
         )],
         "matmul_half" => half::products(),
+        "permute_half" | "concat_half" | "gather_half" | "index_select_half" => half::moves(name),
         "store_f16" => half::store(F16),
         "store_bf16" => half::store(Bf16),
         "widen_f16" => half::widen(F16),
@@ -208,16 +209,31 @@ fn standard(name: &str) -> Vec<Case> {
             |g, x| g.scatter_add(x[0], 1, x[1], 4096),
         )],
         // Looking up and training 64 features each of 4096 tokens.
-        "index_select" => vec![Case::new(
-            "4096 rows of 1024×64",
-            &[(&[1024, 64], value), (&[4096], Draw::Index(1024))],
-            |g, x| g.index_select(x[0], 0, x[1]),
-        )],
-        "index_add" => vec![Case::new(
-            "4096 rows to 1024×64",
-            &[(&[4096, 64], value), (&[4096], Draw::Index(1024))],
-            |g, x| g.index_add(x[0], 0, x[1], 1024),
-        )],
+        // And rows here and there in 64 MiB.
+        "index_select" => vec![
+            Case::new(
+                "4096 rows of 1024×64",
+                &[(&[1024, 64], value), (&[4096], Draw::Index(1024))],
+                |g, x| g.index_select(x[0], 0, x[1]),
+            ),
+            Case::new(
+                "16384 rows of 65536×256",
+                &[(&[65536, 256], value), (&[16384], Draw::Index(65536))],
+                |g, x| g.index_select(x[0], 0, x[1]),
+            ),
+        ],
+        "index_add" => vec![
+            Case::new(
+                "4096 rows to 1024×64",
+                &[(&[4096, 64], value), (&[4096], Draw::Index(1024))],
+                |g, x| g.index_add(x[0], 0, x[1], 1024),
+            ),
+            Case::new(
+                "65536 rows to 16384×256",
+                &[(&[65536, 256], value), (&[65536], Draw::Index(16384))],
+                |g, x| g.index_add(x[0], 0, x[1], 16384),
+            ),
+        ],
         "segment_max" => vec![Case::new(
             "4096 rows to 1024×64",
             &[(&[4096, 64], value), (&[4096], Draw::Index(1024))],

@@ -1,44 +1,16 @@
 //! AVX-512: the register tiles of `correlate` and `reduce`.
 
-use super::correlate::{self, Direction};
-use super::{ConvShape, Routine, reduce};
+use super::{ConvShape, Routine, correlate, reduce, target};
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
 /// The convolution.
-pub(super) const FORWARD: Routine<f32> = Routine {
-    run: forward,
-    scratch: |shape| correlate::scratch::<Avx512>(shape, Direction::Forward),
-};
+pub(super) const FORWARD: Routine<f32> = target::routine::<Avx512, true>();
 /// The gradient of the input.
-pub(super) const INPUT_GRADIENT: Routine<f32> = Routine {
-    run: input_gradient,
-    scratch: |shape| correlate::scratch::<Avx512>(shape, Direction::InputGradient),
-};
+pub(super) const INPUT_GRADIENT: Routine<f32> = target::routine::<Avx512, false>();
 /// The gradient of the weight.
 pub(super) const WEIGHT_GRADIENT: Routine<f32> =
-    Routine { run: weight_gradient, scratch: reduce::scratch::<Avx512> };
-
-/// # Safety
-/// The processor has AVX-512 F, DQ, BW and VL.
-unsafe fn forward(s: &ConvShape, input: &[f32], weight: &[f32], out: &mut [f32], x: &mut [f32]) {
-    // SAFETY: the caller's promise.
-    unsafe { correlate::run::<Avx512>(s, Direction::Forward, input, weight, out, x) }
-}
-
-/// # Safety
-/// The processor has AVX-512 F, DQ, BW and VL.
-unsafe fn input_gradient(
-    shape: &ConvShape,
-    cotangent: &[f32],
-    weight: &[f32],
-    gradient: &mut [f32],
-    scratch: &mut [f32],
-) {
-    let direction = Direction::InputGradient;
-    // SAFETY: the caller's promise.
-    unsafe { correlate::run::<Avx512>(shape, direction, cotangent, weight, gradient, scratch) }
-}
+    Routine { run: weight_gradient, scratch: reduce::scratch::<Avx512>, report: None };
 
 /// # Safety
 /// The processor has AVX-512 F, DQ, BW and VL.

@@ -65,6 +65,7 @@
 
 use super::ConvShape;
 use super::source::{Axis, LINE, Layout};
+use super::target::{Correlates, Target};
 use crate::matmul::parts;
 use crate::parallel::{Shared, for_parts};
 
@@ -442,29 +443,49 @@ pub(super) fn scratch<T: Tile>(shape: &ConvShape, direction: Direction) -> usize
     Plan::new::<T>(shape, direction).scratch()
 }
 
+impl<T: Tile> Correlates for T {
+    fn needed(shape: &ConvShape, direction: Direction) -> usize {
+        scratch::<T>(shape, direction)
+    }
+
+    unsafe fn correlate(
+        shape: &ConvShape,
+        direction: Direction,
+        source: &[f32],
+        weight: &[f32],
+        target: Target<'_>,
+        scratch: &mut [f32],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { run::<T>(shape, direction, source, weight, target, scratch) }
+    }
+}
+
 /// Correlates `source` with `weight`.
 ///
 /// # Safety
-/// The processor has the instruction set of `T`.
+/// The processor has the instruction set of `T`, and nobody else touches what of the
+/// result has not been handed over.
 pub(super) unsafe fn run<T: Tile>(
     shape: &ConvShape,
     direction: Direction,
     source: &[f32],
     weight: &[f32],
-    result: &mut [f32],
+    result: Target<'_>,
     scratch: &mut [f32],
 ) {
+    let length = result.length();
     match direction {
-        Direction::Forward => shape.check(source, weight, result),
-        Direction::InputGradient => shape.check(result, weight, source),
+        Direction::Forward => shape.check_lengths(source.len(), weight.len(), length),
+        Direction::InputGradient => shape.check_lengths(length, weight.len(), source.len()),
     }
-    if source.is_empty() || weight.is_empty() || result.is_empty() {
-        result.fill(0.0);
-        return;
+    if source.is_empty() || weight.is_empty() || length == 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { result.zero() };
     }
     let plan = Plan::new::<T>(shape, direction);
     assert!(scratch.len() >= plan.scratch(), "length of the scratch of a convolution");
-    assert!(u32::try_from(plan.source.size().max(result.len())).is_ok(), "images of 2^32 elements");
+    assert!(u32::try_from(plan.source.size().max(length)).is_ok(), "images of 2^32 elements");
     let aligned = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
     let [offsets, vectors, weights, part_size] = plan.regions();
     let (offsets, rest) = scratch[aligned..].split_at_mut(offsets);
@@ -478,7 +499,6 @@ pub(super) unsafe fn run<T: Tile>(
     let (offsets, vectors, weights) = (&*offsets, &*vectors, &*weights);
     let alone = rayon::current_num_threads() == 1;
     let images = shape.batch * shape.groups;
-    let shared_result = Shared::new(result);
     let shared_buffers = Shared::new(buffers);
     for_parts(images, plan.part, |range| {
         let part = range.start / plan.part;
@@ -498,13 +518,14 @@ pub(super) unsafe fn run<T: Tile>(
                 plan.source.fill(from, copy);
             }
             let copy = if copy.is_empty() { from } else { &*copy };
-            let at = image * plan.result_image;
+            let own = image * plan.result_image..(image + 1) * plan.result_image;
             // SAFETY: images of the result are disjoint and inside it.
-            let result = unsafe { shared_result.part(at..at + plan.result_image) };
+            let out = unsafe { result.part(own.clone()) };
             // SAFETY: `T` runs here, by the caller's promise.
             unsafe {
-                run_image::<T>(&plan, group, offsets, vectors, weights, copy, staging, result);
+                run_image::<T>(&plan, group, offsets, vectors, weights, copy, staging, out);
             }
+            result.done(own);
         }
     });
 }

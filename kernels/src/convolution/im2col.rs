@@ -26,17 +26,22 @@ use crate::parallel::{Shared, for_parts};
 use std::ops::Range;
 
 /// The convolution.
-pub(super) const FORWARD: Routine<f32> =
-    Routine { run: run_forward, scratch: |shape| Plan::new(shape, Pass::Forward).scratch() };
+pub(super) const FORWARD: Routine<f32> = Routine {
+    run: run_forward,
+    scratch: |shape| Plan::new(shape, Pass::Forward).scratch(),
+    report: None,
+};
 /// The gradient of the input.
 pub(super) const INPUT_GRADIENT: Routine<f32> = Routine {
     run: run_input_gradient,
     scratch: |shape| Plan::new(shape, Pass::InputGradient).scratch(),
+    report: None,
 };
 /// The gradient of the weight.
 pub(super) const WEIGHT_GRADIENT: Routine<f32> = Routine {
     run: run_weight_gradient,
     scratch: |shape| Plan::new(shape, Pass::WeightGradient).scratch(),
+    report: None,
 };
 
 /// Most elements of the gradients of all parts, where that leaves two parts.

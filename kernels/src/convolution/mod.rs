@@ -65,6 +65,8 @@ mod scalar;
 mod skip;
 #[cfg(target_arch = "x86_64")]
 mod source;
+#[cfg(target_arch = "x86_64")]
+mod target;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -73,6 +75,7 @@ mod vector;
 mod winograd;
 
 use crate::isa::Isa;
+use crate::matmul::Taker;
 use crate::real::Real;
 use crate::variant::{Kernel, KernelStatus, Signature, Variant};
 
@@ -156,15 +159,22 @@ impl ConvShape {
 
     /// Panics unless the slices have exactly the lengths of the shape.
     fn check<T>(&self, input: &[T], weight: &[T], output: &[T]) {
-        assert_eq!(input.len(), self.batch * self.in_channels * self.input_pixels(), "input");
-        assert_eq!(weight.len(), self.weight_size(), "weight");
-        assert_eq!(output.len(), self.batch * self.out_channels * self.output_pixels(), "output");
+        self.check_lengths(input.len(), weight.len(), output.len());
+    }
+
+    fn check_lengths(&self, input: usize, weight: usize, output: usize) {
+        assert_eq!(input, self.batch * self.in_channels * self.input_pixels(), "input");
+        assert_eq!(weight, self.weight_size(), "weight");
+        assert_eq!(output, self.batch * self.out_channels * self.output_pixels(), "output");
     }
 }
 
 /// `run(shape, first, second, result, scratch)`; the kernels say what the
 /// operands are.
 pub type Run<T> = unsafe fn(&ConvShape, &[T], &[T], &mut [T], &mut [T]);
+
+/// `report(shape, first, second, result, scratch, taker)`.
+pub type Report<T> = unsafe fn(&ConvShape, &[T], &[T], *mut T, &mut [T], &dyn Taker);
 
 /// One way to convolve.
 #[derive(Clone, Copy)]
@@ -180,6 +190,14 @@ pub struct Routine<T> {
     /// How many elements of scratch `run` needs. A function of the shape alone,
     /// never of the number of threads.
     pub scratch: fn(&ConvShape) -> usize,
+    /// As `run`, where the variant can tell when an image is done: hands ranges that
+    /// together are the whole result to a [`Taker`], each once, when it will neither
+    /// read nor write them any more, from whichever thread has finished them.
+    ///
+    /// # Safety
+    /// As for `run`; `result` is valid for the whole result, and nobody touches a part
+    /// of it before it is handed over.
+    pub report: Option<Report<T>>,
 }
 
 /// The signature of the three kernels.

@@ -11,17 +11,17 @@ use std::ops::Range;
 
 /// The convolution for `T`.
 pub(super) const fn forward<T: Real>() -> Routine<T> {
-    Routine { run: run_forward::<T>, scratch: |_| 0 }
+    Routine { run: run_forward::<T>, scratch: |_| 0, report: None }
 }
 
 /// The gradient of the input for `T`.
 pub(super) const fn input_gradient<T: Real>() -> Routine<T> {
-    Routine { run: run_input_gradient::<T>, scratch: |_| 0 }
+    Routine { run: run_input_gradient::<T>, scratch: |_| 0, report: None }
 }
 
 /// The gradient of the weight for `T`.
 pub(super) const fn weight_gradient<T: Real>() -> Routine<T> {
-    Routine { run: run_weight_gradient::<T>, scratch: |_| 0 }
+    Routine { run: run_weight_gradient::<T>, scratch: |_| 0, report: None }
 }
 
 fn run_forward<T: Real>(s: &ConvShape, input: &[T], weight: &[T], output: &mut [T], _: &mut [T]) {

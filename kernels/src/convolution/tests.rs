@@ -4,6 +4,7 @@
 use super::{
     CONV2D, CONV2D_INPUT_GRADIENT, CONV2D_WEIGHT_GRADIENT, ConvShape, Convolution, Routine,
 };
+use crate::parallel::{Shared, tests::on_one_and_two_threads};
 use crate::real::Real;
 use crate::testing::{assert_close, assert_same, cases, poisoned, random};
 use crate::variant::Kernel;
@@ -341,6 +342,65 @@ fn short_slices_are_refused() {
         for variant in kernel.f32.iter().filter(|variant| variant.isa.supported().is_ok()) {
             let short = || result(kernel, &variant.run, &shape, [&a, &b[1..]]);
             assert!(std::panic::catch_unwind(short).is_err(), "{}", variant.name);
+        }
+    }
+}
+
+/// Every image is handed over once, when it is done.
+#[test]
+fn what_is_reported_is_finished() {
+    let plain = ConvShape {
+        batch: 5,
+        in_channels: 4,
+        out_channels: 6,
+        groups: 2,
+        input: [9, 17],
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+        dilation: [1, 1],
+    };
+    for shape in [
+        plain,
+        ConvShape { batch: 0, ..plain },
+        ConvShape { in_channels: 0, ..plain },
+        ConvShape { stride: [2, 3], ..plain },
+        // Winograd's, in several parts.
+        ConvShape { batch: 7, in_channels: 33, out_channels: 34, groups: 1, ..plain },
+    ] {
+        let input = shape.batch * shape.in_channels * shape.input_pixels();
+        let output = shape.batch * shape.out_channels * shape.output_pixels();
+        let weight = random::<f32>(3, shape.weight_size(), -1.0, 1.0);
+        for (kernel, from, to) in
+            [(&CONV2D, input, output), (&CONV2D_INPUT_GRADIENT, output, input)]
+        {
+            let source = random::<f32>(4, from, -1.0, 1.0);
+            for variant in kernel.f32.iter().filter(|variant| variant.isa.supported().is_ok()) {
+                let Some(report) = variant.run.report else { continue };
+                let mut want: Vec<f32> = poisoned(to);
+                let mut scratch = poisoned((variant.run.scratch)(&shape));
+                // SAFETY: the machine supports the variant.
+                unsafe { (variant.run.run)(&shape, &source, &weight, &mut want, &mut scratch) };
+                for taken in on_one_and_two_threads(|| {
+                    let (mut out, mut taken): (Vec<f32>, Vec<f32>) = (poisoned(to), poisoned(to));
+                    let mut scratch = poisoned((variant.run.scratch)(&shape));
+                    let (from, to) = (Shared::new(&mut out), Shared::new(&mut taken));
+                    let take = |range: std::ops::Range<usize>, values: *mut u8| {
+                        assert_eq!(values, from.get().wrapping_add(range.start).cast());
+                        // SAFETY: ranges are reported once.
+                        let (from, to) = unsafe { (from.part(range.clone()), to.part(range)) };
+                        assert!(to.iter().all(|value| value.is_nan()), "reported twice");
+                        to.copy_from_slice(from);
+                        from.fill(f32::NAN);
+                    };
+                    // SAFETY: as above; the result is touched where it is reported.
+                    unsafe { report(&shape, &source, &weight, from.get(), &mut scratch, &take) };
+                    assert!(out.iter().all(|value| value.is_nan()), "touched after that");
+                    taken
+                }) {
+                    assert_same(&taken, &want, &format!("{} {shape:?}", variant.name));
+                }
+            }
         }
     }
 }

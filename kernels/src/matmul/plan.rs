@@ -102,6 +102,8 @@ const IN_PLACE: usize = 8;
 const IN_PLACE_ELEMENTS: usize = 3 << 21;
 /// ... in blocks of so many steps.
 const IN_PLACE_DEPTH: usize = 512;
+/// Steps of a block where what is read from memory is packed a few rows at a time.
+const WIDE_DEPTH: usize = 32;
 /// Where there is one tile of rows and `right` is large, memory is the limit.
 /// Then as many rows of it are read side by side as the memory likes.
 const STREAMED: usize = 1 << 19;
@@ -256,7 +258,10 @@ impl Plan {
             && passing.is_none()
             && right.lane_step == 1
             && (tiles == 1 || tiles <= IN_PLACE && tiles * columns * k <= IN_PLACE_ELEMENTS);
+        // Where what is streamed has to be packed, long pieces of its rows are.
+        let wide = streamed && !right_in_place && right.lane_step == 1 && passing.is_none();
         let most_depth = match (right_in_place, streamed) {
+            (false, _) if wide => WIDE_DEPTH,
             (true, true) if rows <= 8 => 16,
             (true, true) => 32,
             (true, false) => IN_PLACE_DEPTH,
@@ -290,6 +295,7 @@ impl Plan {
         let group = match passing {
             _ if kept => part.piece,
             Some(most) => Cut::at_most(part.piece, most, T::WIDTH).piece,
+            None if wide => Cut::at_most(part.piece, PANEL_ELEMENTS / WIDE_DEPTH, T::WIDTH).piece,
             None => {
                 let panels = PANEL_ELEMENTS / (T::WIDTH * block_depth.max(1));
                 part.piece.min(T::WIDTH * panels.clamp(1, PANELS))

@@ -10,6 +10,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod gpu;
+pub mod half;
 mod rows;
 mod scalar;
 #[cfg(test)]
@@ -19,6 +20,11 @@ mod tiled;
 mod transpose;
 
 use crate::{Isa, Kernel, KernelStatus, Real, Signature, Variant};
+
+/// What is moved and never computed with.
+trait Element: bytemuck::Pod + Send + Sync {}
+
+impl<T: bytemuck::Pod + Send + Sync> Element for T {}
 
 /// Where the elements of a tensor of shape `sizes` lie in a slice: the element
 /// with coordinates `i` at `offset + Σ i·stride`.
@@ -238,5 +244,9 @@ pub fn kernels() -> Vec<KernelStatus> {
         INDEX_SELECT.status(),
         INDEX_ADD.status(),
         SEGMENT_MAX.status(),
+        half::READ_STRIDED_HALF.status(),
+        half::WRITE_STRIDED_HALF.status(),
+        half::GATHER_HALF.status(),
+        half::INDEX_SELECT_HALF.status(),
     ]
 }

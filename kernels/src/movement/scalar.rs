@@ -1,17 +1,17 @@
 //! The specification of the movement kernels.
 
-use super::{Gathering, Strided};
+use super::{Element, Gathering, Strided};
 use crate::Real;
 use crate::elementwise::scalar::{BinaryRule, Maximum};
 
-pub(super) fn read<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+pub(super) fn read<T: Element>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
     assert_eq!(out.len(), layout.elements(), "length of the output");
     for flat in 0..out.len() {
         out[flat] = x[layout.address(flat)];
     }
 }
 
-pub(super) fn write<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+pub(super) fn write<T: Element>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
     assert_eq!(x.len(), layout.elements(), "length of the input");
     for flat in 0..x.len() {
         out[layout.address(flat)] = x[flat];
@@ -19,6 +19,16 @@ pub(super) fn write<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
 }
 
 pub(super) fn gather<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    gather_or(shape, x, index, T::nan(), out);
+}
+
+pub(super) fn gather_or<T: Element>(
+    shape: &Gathering,
+    x: &[T],
+    index: &[i32],
+    outside: T,
+    out: &mut [T],
+) {
     shape.check(x.len(), index.len(), out.len());
     let Gathering { outer, source, picks, inner } = *shape;
     for o in 0..outer {
@@ -27,7 +37,7 @@ pub(super) fn gather<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &m
                 let at = (o * picks + p) * inner + i;
                 // A negative index becomes larger than any axis.
                 let pick = index[at] as usize;
-                out[at] = if pick < source { x[(o * source + pick) * inner + i] } else { T::nan() };
+                out[at] = if pick < source { x[(o * source + pick) * inner + i] } else { outside };
             }
         }
     }
@@ -50,7 +60,7 @@ pub(super) fn scatter_add<T: Real>(shape: &Gathering, x: &[T], index: &[i32], ou
     }
 }
 
-pub(super) fn index_select<T: Real>(
+pub(super) fn index_select<T: Element>(
     shape: &Gathering,
     x: &[T],
     index: &[i32],

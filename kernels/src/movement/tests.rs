@@ -388,3 +388,104 @@ fn contiguous_layouts_read_themselves() {
     let layout = Strided { sizes: &sizes, strides: &strides, offset: 0 };
     assert!((0..60).all(|flat| layout.address(flat) == flat));
 }
+
+/// Elements of 16 bits, of every pattern.
+fn stored(seed: u64, length: usize) -> Vec<u16> {
+    (0..length).map(|i| hash(seed << 32 | i as u64) as u16).collect()
+}
+
+#[test]
+fn elements_of_16_bits_move_as_the_layout_says() {
+    let mut all = layouts();
+    all.extend(broadcasts());
+    for (sizes, strides, offset, len) in &all {
+        let layout = Strided { sizes, strides, offset: *offset };
+        let x = stored(1, *len);
+        let want: Vec<u16> = (0..layout.elements()).map(|flat| x[layout.address(flat)]).collect();
+        for variant in here(half::READ_STRIDED_HALF.f32) {
+            let mut out = vec![0xdead; want.len()];
+            // SAFETY: the variant is supported.
+            unsafe { (variant.run)(&layout, &x, &mut out) };
+            assert_eq!(out, want, "{} {layout:?}", variant.name);
+        }
+    }
+    for (sizes, strides, offset, len) in &layouts() {
+        let layout = Strided { sizes, strides, offset: *offset };
+        let (x, before) = (stored(2, layout.elements()), stored(3, *len));
+        let mut want = before.clone();
+        x.iter().enumerate().for_each(|(flat, value)| want[layout.address(flat)] = *value);
+        for variant in here(half::WRITE_STRIDED_HALF.f32) {
+            let mut out = before.clone();
+            // SAFETY: the variant is supported.
+            unsafe { (variant.run)(&layout, &x, &mut out) };
+            assert_eq!(out, want, "{} {layout:?}", variant.name);
+        }
+    }
+}
+
+#[test]
+fn elements_of_16_bits_are_picked_by_index() {
+    const OUTSIDE: u16 = 0x7e00;
+    for shape in gatherings() {
+        let index = indices(&shape, true);
+        let x = stored(4, shape.outer * shape.source * shape.inner);
+        let mut want = vec![0; index.len()];
+        for (at, want) in want.iter_mut().enumerate() {
+            let (o, i) = (at / shape.inner / shape.picks, at % shape.inner);
+            let pick = index[at] as usize;
+            let there = pick < shape.source;
+            *want = if there { x[(o * shape.source + pick) * shape.inner + i] } else { OUTSIDE };
+        }
+        for variant in here(half::GATHER_HALF.f32) {
+            let mut out = vec![0xdead; want.len()];
+            // SAFETY: the variant is supported.
+            unsafe { (variant.run)(&shape, &x, &index, OUTSIDE, &mut out) };
+            assert_eq!(out, want, "{} {shape:?}", variant.name);
+        }
+        let index = &index[..shape.picks.min(index.len())];
+        if index.len() < shape.picks {
+            continue;
+        }
+        let rows = shape.outer * shape.picks;
+        let want: Vec<u16> = (0..rows * shape.inner)
+            .map(|at| {
+                let (o, p) = (at / shape.inner / shape.picks, at / shape.inner % shape.picks);
+                let pick = index[p] as usize;
+                let there = pick < shape.source;
+                let row = (o * shape.source + pick.min(shape.source)) * shape.inner;
+                if there { x[row + at % shape.inner] } else { OUTSIDE }
+            })
+            .collect();
+        for variant in here(half::INDEX_SELECT_HALF.f32) {
+            let mut out = vec![0xdead; want.len()];
+            // SAFETY: the variant is supported.
+            unsafe { (variant.run)(&shape, &x, index, OUTSIDE, &mut out) };
+            assert_eq!(out, want, "{} {shape:?}", variant.name);
+        }
+    }
+}
+
+/// Rows that are near and far, and longer than what is asked for of each.
+#[test]
+fn long_lists_of_rows_are_folded_in_order() {
+    for (source, picks, inner) in [(1, 900, 16), (37, 3000, 130), (600, 700, 329), (5, 257, 1)] {
+        let shape = Gathering { outer: 2, source, picks, inner };
+        let x = random::<f32>(7, 2 * picks * inner, -1.0, 1.0);
+        let index: Vec<i32> =
+            (0..picks).map(|p| (hash(p as u64) % (source as u64 + 2)) as i32 - 1).collect();
+        for kernel in [&INDEX_ADD, &SEGMENT_MAX] {
+            let run = |variant: &Variant<<Gather as Signature>::Run<f32>>| {
+                let mut out = poisoned::<f32>(2 * source * inner);
+                // SAFETY: the variant is supported.
+                unsafe { (variant.run)(&shape, &x, &index, &mut out) };
+                out
+            };
+            let want = run(kernel.f32.last().expect("a variant"));
+            for variant in here(kernel.f32) {
+                let [one, two] = on_one_and_two_threads(|| run(variant));
+                assert_same(&one, &want, &format!("{} {shape:?}", variant.name));
+                assert_same(&two, &want, &format!("{} {shape:?}", variant.name));
+            }
+        }
+    }
+}

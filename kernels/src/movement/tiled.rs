@@ -15,9 +15,9 @@
 //!   set, do no harm;
 //! - anything else: an element at a time.
 
-use super::{Gathering, Strided};
+use super::{Element, Gathering, Strided};
 use crate::Real;
-use crate::parallel::{GRAIN, Shared, for_parts};
+use crate::parallel::{GRAIN, Shared, for_parts, prefetch};
 use std::ops::Range;
 
 /// Axes left after merging; a layout with more (there is none in practice)
@@ -25,6 +25,9 @@ use std::ops::Range;
 const AXES: usize = 12;
 /// Edge of a transposition tile: one cache line of `f32`.
 pub(super) const TILE: usize = 16;
+
+/// Bytes of a row that fits into the first-level cache with what is picked of it.
+const ROW: usize = 1 << 15;
 
 /// One axis of a copy: its length and its stride on both sides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,16 +142,16 @@ fn check(layout: &Strided<'_>, len: usize) {
     assert!(inside, "addresses {low}..={high} of {layout:?} in a slice of {len} elements");
 }
 
-pub(super) fn read<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+pub(super) fn read<T: Element>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
     read_by(layout, x, out, transpose);
 }
 
-pub(super) fn write<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
+pub(super) fn write<T: Element>(layout: &Strided<'_>, x: &[T], out: &mut [T]) {
     write_by(layout, x, out, transpose);
 }
 
 /// Reads, with `plane` for transpositions, which this processor can run.
-pub(super) fn read_by<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T], plane: Plane<T>) {
+pub(super) fn read_by<T: Element>(layout: &Strided<'_>, x: &[T], out: &mut [T], plane: Plane<T>) {
     assert_eq!(out.len(), layout.elements(), "length of the output");
     if out.is_empty() {
         return;
@@ -163,7 +166,7 @@ pub(super) fn read_by<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T], pla
 }
 
 /// Writes, with `plane` for transpositions, which this processor can run.
-pub(super) fn write_by<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T], plane: Plane<T>) {
+pub(super) fn write_by<T: Element>(layout: &Strided<'_>, x: &[T], out: &mut [T], plane: Plane<T>) {
     assert_eq!(x.len(), layout.elements(), "length of the input");
     if x.is_empty() {
         return;
@@ -184,7 +187,7 @@ pub(super) fn write_by<T: Real>(layout: &Strided<'_>, x: &[T], out: &mut [T], pl
 /// Every address of the plan is inside the slice its pointer was made from,
 /// the slices do not overlap, and with `threads` no two elements are written
 /// to the same place.
-unsafe fn copy<T: Real>(
+unsafe fn copy<T: Element>(
     mut plan: Plan,
     from: *const T,
     to: *mut T,
@@ -230,7 +233,7 @@ unsafe fn copy<T: Real>(
 ///
 /// # Safety
 /// As for [`copy`]: the pointers handed to `body` address one piece each.
-unsafe fn for_pieces<T: Real>(
+unsafe fn for_pieces<T: Element>(
     outer: &Plan,
     cut: Axis,
     piece: usize,
@@ -310,7 +313,7 @@ impl<'a> Walk<'a> {
 /// All `run.size` elements are inside the slices that the pointers come from,
 /// which do not overlap.
 #[inline]
-unsafe fn copy_run<T: Real>(run: Axis, from: *const T, to: *mut T) {
+unsafe fn copy_run<T: Element>(run: Axis, from: *const T, to: *mut T) {
     // SAFETY: the caller's promise covers every address below.
     unsafe {
         match (run.from, run.to) {
@@ -335,8 +338,8 @@ unsafe fn copy_run<T: Real>(run: Axis, from: *const T, to: *mut T) {
 ///
 /// # Safety
 /// As for [`copy_run`], for all elements of the plane.
-pub(super) unsafe fn transpose<T: Real>(across: Axis, run: Axis, from: *const T, to: *mut T) {
-    let mut buffer = [T::zero(); TILE * TILE];
+pub(super) unsafe fn transpose<T: Element>(across: Axis, run: Axis, from: *const T, to: *mut T) {
+    let mut buffer = [T::zeroed(); TILE * TILE];
     for first_row in (0..across.size).step_by(TILE) {
         let rows = TILE.min(across.size - first_row);
         for first in (0..run.size).step_by(TILE) {
@@ -362,6 +365,17 @@ pub(super) unsafe fn transpose<T: Real>(across: Axis, run: Axis, from: *const T,
 }
 
 pub(super) fn gather<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &mut [T]) {
+    gather_or(shape, x, index, T::nan(), out);
+}
+
+/// Gathers, with `outside` where an index is.
+pub(super) fn gather_or<T: Element>(
+    shape: &Gathering,
+    x: &[T],
+    index: &[i32],
+    outside: T,
+    out: &mut [T],
+) {
     shape.check(x.len(), index.len(), out.len());
     if out.is_empty() {
         return;
@@ -381,20 +395,29 @@ pub(super) fn gather<T: Real>(shape: &Gathering, x: &[T], index: &[i32], out: &m
             // SAFETY: rows of different units do not overlap and lie in `out`.
             let to = unsafe { target.part(start..end) };
             if inner == 1 {
+                ask_all(from, to.len());
                 for (value, &pick) in to.iter_mut().zip(&index[start..end]) {
-                    *value = from.get(pick as usize).copied().unwrap_or(T::nan());
+                    *value = from.get(pick as usize).copied().unwrap_or(outside);
                 }
             } else {
                 let lines = to.chunks_exact_mut(inner).zip(index[start..end].chunks_exact(inner));
                 for (values, picks) in lines {
                     for (i, (value, &pick)) in values.iter_mut().zip(picks).enumerate() {
                         let pick = pick as usize;
-                        *value = if pick < source { from[pick * inner + i] } else { T::nan() };
+                        *value = if pick < source { from[pick * inner + i] } else { outside };
                     }
                 }
             }
         }
     });
+}
+
+/// Asks for all of a row of which so many elements are picked, if that is less work than
+/// to wait for its lines in the order of the picks (see `avx512`).
+pub(super) fn ask_all<T>(row: &[T], picks: usize) {
+    if size_of_val(row) <= ROW && picks >= row.len() / 16 {
+        prefetch(row.as_ptr().cast(), size_of_val(row));
+    }
 }
 
 /// Parallel over the outer axis only: inside it every sum keeps its order.

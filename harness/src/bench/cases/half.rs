@@ -43,6 +43,33 @@ pub(super) fn products() -> Vec<Case> {
     ]
 }
 
+/// Moves, of the sizes of those of 32 bits.
+pub(super) fn moves(op: &str) -> Vec<Case> {
+    match op {
+        "permute_half" => vec![
+            Case::new("transpose", &[(&[512, 512], BF16)], |g, x| g.permute(x[0], &[1, 0])),
+            Case::new("channels last", &[(&[64, 8, 32, 32], BF16)], |g, x| {
+                g.permute(x[0], &[0, 2, 3, 1])
+            }),
+        ],
+        "concat_half" => vec![Case::new(
+            "two channels to 64 screens",
+            &[(&[64, 3, 64, 64], BF16), (&[64, 2, 64, 64], BF16)],
+            |g, x| g.concat(x, 1),
+        )],
+        "gather_half" => vec![Case::new(
+            "512×1024 of 512×4096",
+            &[(&[512, 4096], BF16), (&[512, 1024], Draw::Index(4096))],
+            |g, x| g.gather(x[0], 1, x[1]),
+        )],
+        _ => vec![Case::new(
+            "4096 rows of 1024×64",
+            &[(&[1024, 64], BF16), (&[4096], Draw::Index(1024))],
+            |g, x| g.index_select(x[0], 0, x[1]),
+        )],
+    }
+}
+
 pub(super) fn store(dtype: DType) -> Vec<Case> {
     vec![match dtype {
         F16 => Case::new("1 MiB", &[(&[ELEMENTS], VALUE)], |g, x| g.store(x[0], F16)),

@@ -34,6 +34,7 @@
 
 use super::super::avx512::{add_lanes, store_results};
 use super::super::correlate::{self, Direction};
+use super::super::target::Target;
 use super::super::{ConvShape, reduce};
 use super::{Avx512, FORWARD, INPUT_GRADIENT, LINE, Routine, Storage, run_widened};
 use super::{operands, scratch_widened};
@@ -110,10 +111,24 @@ unsafe fn run<const PASS: usize>(
     unsafe {
         match PASS {
             FORWARD => {
-                correlate::run::<Pairs>(&pairs, Direction::Forward, a, b, result, scratch);
+                correlate::run::<Pairs>(
+                    &pairs,
+                    Direction::Forward,
+                    a,
+                    b,
+                    Target::of(result),
+                    scratch,
+                );
             }
             INPUT_GRADIENT => {
-                correlate::run::<Pairs>(&pairs, Direction::InputGradient, a, b, result, scratch);
+                correlate::run::<Pairs>(
+                    &pairs,
+                    Direction::InputGradient,
+                    a,
+                    b,
+                    Target::of(result),
+                    scratch,
+                );
             }
             _ => reduce::run::<Pairs>(&pairs, a, b, result, scratch),
         }

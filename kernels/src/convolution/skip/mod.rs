@@ -68,6 +68,7 @@ use super::avx512::Avx512;
 use super::channels_last::{self, Band};
 use super::correlate::{self, Direction};
 use super::source::LINE;
+use super::target::Target;
 use super::vector::Vector;
 use super::{ConvShape, Routine};
 use crate::matmul::parts;
@@ -76,13 +77,16 @@ use std::arch::x86_64::*;
 
 /// The convolution, skipping zeros of the input.
 pub(super) const FORWARD: Routine<f32> =
-    Routine { run: forward, scratch: |shape| scratch(shape, Direction::Forward) };
+    Routine { run: forward, scratch: |shape| scratch(shape, Direction::Forward), report: None };
 /// The gradient of the input, skipping zeros of the output's cotangent.
-pub(super) const INPUT_GRADIENT: Routine<f32> =
-    Routine { run: input_gradient, scratch: |shape| scratch(shape, Direction::InputGradient) };
+pub(super) const INPUT_GRADIENT: Routine<f32> = Routine {
+    run: input_gradient,
+    scratch: |shape| scratch(shape, Direction::InputGradient),
+    report: None,
+};
 /// The gradient of the weight, skipping zeros of the input.
 pub(super) const WEIGHT_GRADIENT: Routine<f32> =
-    Routine { run: weight::run, scratch: weight::scratch };
+    Routine { run: weight::run, scratch: weight::scratch, report: None };
 
 /// Floats in a vector.
 const LANES: usize = 16;
@@ -296,7 +300,9 @@ unsafe fn run(
 ) {
     let Some(plan) = Plan::new(shape, direction) else {
         // SAFETY: the caller's promise.
-        unsafe { correlate::run::<Avx512>(shape, direction, source, weight, result, scratch) };
+        unsafe {
+            correlate::run::<Avx512>(shape, direction, source, weight, Target::of(result), scratch)
+        };
         return;
     };
     match direction {

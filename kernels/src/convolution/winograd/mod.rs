@@ -88,6 +88,7 @@ mod weight;
 
 use super::correlate::{self, Direction};
 use super::source::{Axis, LINE, Layout};
+use super::target::{self, Correlates, Target};
 use super::{ConvShape, Routine, avx2, avx512, reduce};
 use crate::matmul::{PackedTile, PackedTileJob, parts};
 use crate::parallel::{Shared, for_parts};
@@ -106,44 +107,33 @@ pub(super) type Avx2Four = Routines<avx2::Avx2, Four>;
 
 impl<I: Instructions, F: Form> Routines<I, F> {
     /// The convolution.
-    pub(super) const FORWARD: Routine<f32> = Routine {
-        run: forward::<I, F>,
-        scratch: |shape| scratch::<I, F>(shape, Direction::Forward),
-    };
+    pub(super) const FORWARD: Routine<f32> = target::routine::<Self, true>();
     /// The gradient of the input.
-    pub(super) const INPUT_GRADIENT: Routine<f32> = Routine {
-        run: input_gradient::<I, F>,
-        scratch: |shape| scratch::<I, F>(shape, Direction::InputGradient),
-    };
+    pub(super) const INPUT_GRADIENT: Routine<f32> = target::routine::<Self, false>();
     /// The gradient of the weight.
     pub(super) const WEIGHT_GRADIENT: Routine<f32> =
-        Routine { run: weight::run::<I, F>, scratch: weight::scratch::<I, F> };
+        Routine { run: weight::run::<I, F>, scratch: weight::scratch::<I, F>, report: None };
 }
 
-/// # Safety
-/// The processor has the instruction set of `I`.
-unsafe fn forward<I: Instructions, F: Form>(
-    shape: &ConvShape,
-    input: &[f32],
-    weight: &[f32],
-    out: &mut [f32],
-    scratch: &mut [f32],
-) {
-    // SAFETY: the caller's promise.
-    unsafe { run::<I, F>(shape, Direction::Forward, input, weight, out, scratch) }
-}
+impl<I: Instructions, F: Form> Correlates for Routines<I, F> {
+    fn needed(shape: &ConvShape, direction: Direction) -> usize {
+        match Plan::new::<I, F>(shape, direction) {
+            Some(plan) => plan.scratch::<F>(),
+            None => correlate::scratch::<I::Direct>(shape, direction),
+        }
+    }
 
-/// # Safety
-/// The processor has the instruction set of `I`.
-unsafe fn input_gradient<I: Instructions, F: Form>(
-    shape: &ConvShape,
-    cotangent: &[f32],
-    weight: &[f32],
-    gradient: &mut [f32],
-    scratch: &mut [f32],
-) {
-    // SAFETY: the caller's promise.
-    unsafe { run::<I, F>(shape, Direction::InputGradient, cotangent, weight, gradient, scratch) }
+    unsafe fn correlate(
+        shape: &ConvShape,
+        direction: Direction,
+        source: &[f32],
+        weight: &[f32],
+        target: Target<'_>,
+        scratch: &mut [f32],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { run::<I, F>(shape, direction, source, weight, target, scratch) }
+    }
 }
 
 /// Fewest channels on either side that are worth the transforms.
@@ -252,14 +242,6 @@ impl Plan {
     }
 }
 
-/// Scratch for [`run`].
-fn scratch<I: Instructions, F: Form>(shape: &ConvShape, direction: Direction) -> usize {
-    match Plan::new::<I, F>(shape, direction) {
-        Some(plan) => plan.scratch::<F>(),
-        None => correlate::scratch::<I::Direct>(shape, direction),
-    }
-}
-
 /// Correlates `source` with `weight`.
 ///
 /// # Safety
@@ -269,7 +251,7 @@ unsafe fn run<I: Instructions, F: Form>(
     direction: Direction,
     source: &[f32],
     weight: &[f32],
-    result: &mut [f32],
+    result: Target<'_>,
     scratch: &mut [f32],
 ) {
     let Some(plan) = Plan::new::<I, F>(shape, direction) else {
@@ -277,13 +259,14 @@ unsafe fn run<I: Instructions, F: Form>(
         unsafe { correlate::run::<I::Direct>(shape, direction, source, weight, result, scratch) };
         return;
     };
+    let length = result.length();
     match direction {
-        Direction::Forward => shape.check(source, weight, result),
-        Direction::InputGradient => shape.check(result, weight, source),
+        Direction::Forward => shape.check_lengths(source.len(), weight.len(), length),
+        Direction::InputGradient => shape.check_lengths(length, weight.len(), source.len()),
     }
-    if source.is_empty() || result.is_empty() {
-        result.fill(0.0);
-        return;
+    if source.is_empty() || length == 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { result.zero() };
     }
     assert!(scratch.len() >= plan.scratch::<F>(), "length of the scratch of a convolution");
     let aligned = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
@@ -309,8 +292,7 @@ unsafe fn run<I: Instructions, F: Form>(
     let regions = plan.regions::<F>();
     let part_size = regions.iter().sum::<usize>();
     let source_image = source.len() / images;
-    let result_image = result.len() / images;
-    let shared_result = Shared::new(result);
+    let result_image = length / images;
     let shared_buffers = Shared::new(buffers);
     for_parts(images, plan.part, |range| {
         let part = range.start / plan.part;
@@ -332,7 +314,7 @@ unsafe fn run<I: Instructions, F: Form>(
             let weights = &weights[group * group_weights..][..group_weights];
             let at = image * result_image;
             // SAFETY: images of the result are disjoint and inside it.
-            let result = unsafe { shared_result.part(at..at + result_image) };
+            let out = unsafe { result.part(at..at + result_image) };
             let size = plan.result[0] * plan.result[1];
             for first in (0..plan.positions).step_by(plan.block) {
                 // SAFETY: the caller's promise; the copy leaves room for the
@@ -343,7 +325,7 @@ unsafe fn run<I: Instructions, F: Form>(
                     let row = tile * plan.tile_rows;
                     let rows = plan.tile_rows.min(plan.rows - row);
                     let columns = plan.block.min(plan.positions - first);
-                    steps::expect::<F>(&plan, first, &mut result[row * size..(row + rows) * size]);
+                    steps::expect::<F>(&plan, first, &mut out[row * size..(row + rows) * size]);
                     // SAFETY: the caller's promise; the buffers are as long as
                     // the plan says.
                     unsafe {
@@ -352,11 +334,12 @@ unsafe fn run<I: Instructions, F: Form>(
                     for lane in 0..rows {
                         // SAFETY: as above.
                         unsafe { I::transform_back::<F>(&plan, lane, products, staged) };
-                        let result = &mut result[(row + lane) * size..][..size];
-                        steps::store::<F>(&plan, first, staged, result);
+                        let out = &mut out[(row + lane) * size..][..size];
+                        steps::store::<F>(&plan, first, staged, out);
                     }
                 }
             }
+            result.done(at..at + result_image);
         }
     });
 }

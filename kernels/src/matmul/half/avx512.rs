@@ -6,27 +6,33 @@
 //!   lie side by side: rows of A, columns of B transposed, an even depth, and the
 //!   operands at even addresses. Else pairs are put together first. The instruction
 //!   takes numbers below 2⁻¹²⁶ for 0, in operands and sums.
-//! * `WIDENED`: both operands are turned into f32, and multiplied as such. For f16
-//!   that is what `PAIRS` does too.
+//! * `WIDENED`: values become f32 while they are packed into panels, by
+//!   `vcvtph2ps` or a shift. The rest is the f32 product. For f16 that is what `PAIRS`
+//!   does too, and for a large operand that is read once and whose pairs do not lie
+//!   side by side.
 //!
 //! GFLOP/s on a two-core AVX-512 server (Zen 5), medians of interleaved rounds of
-//! one run, on one and on two threads:
+//! one run, on one and on two threads; the last column of another
+//! day, when the peak was 252 to 277 a core, for f16:
 //!
-//! | rows × columns × depth | f32 | pairs | widened |
-//! |---|---|---|---|
-//! | 1024 × 1024 × 1024, B transposed | 236, 439 | 454, 859 | 235, 440 |
-//! | the same, B plain | 236, 447 | 433, 860 | 233, 450 |
-//! | 2048 × 2048 × 2048, B transposed | 239, 458 | 471, 923 | 236, 446 |
-//! | 256 × 512 × 12288, B transposed | 224, 412 | 434, 791 | 203, 345 |
-//! | 256 × 12288 × 512, B plain | 209, 407 | 339, 652 | 195, 368 |
-//! | 64 × 512 × 512, B transposed | 221, 432 | 439, 871 | 197, 382 |
-//! | 64 × 512 × 512, B plain | 225, 484 | 402, 749 | 206, 410 |
-//! | 8 × 4096 × 4096, B transposed | 64, 106 | 112, 188 | 38, 55 |
-//! | 1 × 4096 × 4096, B transposed | 9, 14 | 15, 25 | 5, 7 |
-//! | 1 × 4096 × 4096, B plain | 8, 14 | 6, 11 | 5, 7 |
+//! | rows × columns × depth | f32 | pairs | widened first | widened while packed |
+//! |---|---|---|---|---|
+//! | 1024 × 1024 × 1024, B transposed | 236, 439 | 454, 859 | 235, 440 | |
+//! | the same, B plain | 236, 447 | 433, 860 | 233, 450 | 236, 416 |
+//! | 2048 × 2048 × 2048, B transposed | 239, 458 | 471, 923 | 236, 446 | |
+//! | 256 × 512 × 12288, B transposed | 224, 412 | 434, 791 | 203, 345 | |
+//! | 256 × 12288 × 512, B plain | 209, 407 | 339, 652 | 195, 368 | 214, 377 |
+//! | 64 × 512 × 512, B transposed | 221, 432 | 439, 871 | 197, 382 | |
+//! | 64 × 512 × 512, B plain | 225, 484 | 402, 749 | 206, 410 | 229, 387 |
+//! | 8 × 4096 × 4096, B transposed | 64, 106 | 112, 188 | 38, 55 | |
+//! | 8 × 4096 × 4096, B plain | | | | 59, 95 |
+//! | 1 × 4096 × 4096, B transposed | 9, 14 | 15, 25 | 5, 7 | 14, 22 |
+//! | 1 × 4096 × 4096, B plain | 8, 14 | 6, 11 | 5, 7 | 9, 16 |
 //!
-//! What is read once, as by the last three, should not be written out first: that
-//! costs what `PAIRS` loses to f32 where it interleaves, and more where widened.
+//! What is read once, as by the last ones, should not be written out first: that
+//! costs what `PAIRS` loses to f32 where it interleaves, and more where widened. Read
+//! 64 columns of 1024 rows at a time the last one took 4.4 ms; 2048 columns of 32 rows,
+//! long pieces of few pages, 3.7 (`WIDE_DEPTH` in `plan`).
 
 use super::super::avx512::{Avx512, Stored, last_mask, pack};
 use super::super::packed::{self, Ask, PackJob, Tile, TileJob};
@@ -138,6 +144,10 @@ unsafe fn report_widened(
         }
     }
 }
+
+/// Rows or columns up to which the other operand is read once, and better widened than
+/// put together as pairs first.
+const FEW: usize = 8;
 
 /// Where the pairs of an operand come from.
 struct Pairing {
@@ -275,6 +285,11 @@ unsafe fn report_pairs(
     }
     shape.check_operands(a, b);
     let [pairing_a, pairing_b] = Pairing::of(shape);
+    let (large, values) = if shape.m <= shape.n { (&pairing_b, b) } else { (&pairing_a, a) };
+    if shape.m.min(shape.n) <= FEW && large.in_place(values).is_none() {
+        // SAFETY: the caller's promise.
+        return unsafe { report_widened(shape, storage, a, b, out, scratch, taker) };
+    }
     let (copy_a, scratch) = scratch.split_at_mut(pairing_a.count * pairing_a.pairs());
     let (copy_b, scratch) = scratch.split_at_mut(pairing_b.count * pairing_b.pairs());
     let place = |pairing: &Pairing, values, copy: &mut [f32]| match pairing.in_place(values) {
