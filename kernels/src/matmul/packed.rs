@@ -105,6 +105,7 @@ pub(crate) struct TileJob {
 }
 
 /// What a tile asks for while it is multiplied.
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 #[derive(Clone, Copy)]
 pub(crate) enum Ask {
     /// Nothing.
@@ -117,6 +118,7 @@ pub(crate) enum Ask {
 }
 
 /// Where lines of arrays of the product's shape are asked for.
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 #[derive(Clone, Copy)]
 pub(crate) struct Others {
     /// The arrays.
@@ -135,6 +137,7 @@ pub(crate) struct Others {
 /// Arrays that are asked for together.
 pub(crate) const OTHERS: usize = 4;
 
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 impl Others {
     /// Asks for the next line of each array.
     #[inline(always)]
