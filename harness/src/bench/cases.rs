@@ -12,7 +12,6 @@ use speck_engine::{DType, Graph, GraphError, NodeId, OpInfo};
 /// than the first cache and smaller than the last.
 const ELEMENTS: usize = 1 << 18;
 
-const PADDED: Window = Window { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
 const HALVES: AveragePool2d = AveragePool2d {
     kernel: [2, 2],
     stride: [2, 2],

@@ -43,6 +43,7 @@ unsafe fn report(
 struct Neon;
 
 impl Tile for Neon {
+    type Value = f32;
     const LANES: usize = 4;
     const ROWS: usize = 8;
     const WIDTH: usize = 12;
