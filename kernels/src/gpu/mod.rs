@@ -10,6 +10,7 @@ mod buffer;
 mod cache;
 mod call;
 mod device;
+mod feed;
 mod peak;
 mod plan;
 mod shader;
@@ -22,6 +23,6 @@ pub use call::{
 };
 pub use device::{Adapter, Counts, Gpu, GpuError, Limits};
 pub use peak::Peak;
-pub use plan::{Plan, PlanStep};
+pub use plan::{Ends, Plan, PlanStep};
 pub use shader::*;
 pub(crate) use split::Split;
