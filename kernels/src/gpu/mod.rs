@@ -14,6 +14,7 @@ mod peak;
 mod plan;
 mod shader;
 mod split;
+mod variants;
 
 pub use buffer::Buffer;
 pub use call::{
@@ -24,4 +25,5 @@ pub use device::{Adapter, Counts, Gpu, GpuError, Limits};
 pub use peak::Peak;
 pub use plan::{Plan, PlanStep};
 pub use shader::*;
-pub(crate) use split::Split;
+pub(crate) use split::{Split, tile_rows};
+pub use variants::{FAMILIES, Family, PLAIN, When};
