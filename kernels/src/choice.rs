@@ -131,6 +131,20 @@ impl Choice {
         Some(Forced { variant, by_name: !kernel.starts_with('*') })
     }
 
+    /// Whether a processor can do what is asked for.
+    ///
+    /// # Errors
+    /// A shader was asked for by name.
+    pub fn check_cpu(&self) -> Result<(), KernelError> {
+        let named = self.shaders.iter().find(|(kernel, _)| !kernel.starts_with('*'));
+        match named {
+            Some((kernel, shader)) => Err(KernelError::BadChoice(format!(
+                "kernel `{kernel}`: `{shader}` is of the GPU side (--device gpu)"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The GPU, unless it is the CPU.
     pub fn gpu(&self) -> Option<&Arc<Gpu>> {
         self.gpu.as_ref()
