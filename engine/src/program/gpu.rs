@@ -18,6 +18,7 @@ use crate::passes;
 use crate::shape::TensorType;
 use crate::state::State;
 use crate::tensor::Tensor;
+use speck_kernels::Choice;
 use speck_kernels::gpu::{Buffer, Calls, Ends, Gpu, GpuError, Operand, Plan, PlanStep};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -110,8 +111,8 @@ struct Planner<'a> {
     updates: Updates,
     /// For each root, the last unit that needs it; `usize::MAX` to the end.
     last: Vec<usize>,
-    /// The shader that is asked for.
-    shader: Option<&'a str>,
+    /// The shaders that are asked for.
+    kernels: &'a Choice,
 }
 
 impl<'a> Planner<'a> {
@@ -160,8 +161,8 @@ impl<'a> Planner<'a> {
         for node in kept.chain(updates.copies.iter().map(|(from, _)| *from)) {
             last[roots.root[node]] = usize::MAX;
         }
-        let shader = options.kernels.shader();
-        Planner { inner, nodes, roots, chains, units, updates, last, shader }
+        let kernels = &options.kernels;
+        Planner { inner, nodes, roots, chains, units, updates, last, kernels }
     }
 
     /// Slots whose value a run changes.
@@ -235,7 +236,7 @@ impl<'a> Planner<'a> {
         }
         let limits = gpu.limits();
         let calls = node.op.shade(&types, &node.ty).map_err(&refuse)?;
-        let calls = calls.choose(&limits, self.shader);
+        let calls = calls.choose(&limits, self.kernels)?;
         for call in &calls.calls {
             if !limits.run(call.shader.needs) {
                 return Err(refuse(format!("the device cannot run `{}`", call.shader.name)));

@@ -57,6 +57,8 @@ pub struct Limits {
     pub f16: bool,
     /// Times on the device can be taken.
     pub timestamps: bool,
+    /// It is a program on the processor.
+    pub software: bool,
 }
 
 impl Limits {
@@ -114,7 +116,6 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     name: String,
-    software: bool,
     limits: Limits,
     /// Shaders that were read, by their names.
     modules: Mutex<HashMap<(&'static str, Option<String>), wgpu::ShaderModule>>,
@@ -229,12 +230,12 @@ impl Gpu {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             f16: features.contains(wgpu::Features::SHADER_F16),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            software,
         };
         Ok(Arc::new(Gpu {
             device,
             queue,
             name,
-            software,
             limits,
             modules: Mutex::default(),
             pipelines: Mutex::default(),
@@ -252,7 +253,7 @@ impl Gpu {
 
     /// Whether it is a program on the CPU.
     pub fn is_software(&self) -> bool {
-        self.software
+        self.limits.software
     }
 
     /// What it allows.

@@ -15,6 +15,7 @@ mod peak;
 mod plan;
 mod shader;
 mod split;
+mod variants;
 
 pub use buffer::Buffer;
 pub use call::{
@@ -25,4 +26,5 @@ pub use device::{Adapter, Counts, Gpu, GpuError, Limits};
 pub use peak::Peak;
 pub use plan::{Ends, Plan, PlanStep};
 pub use shader::*;
-pub(crate) use split::Split;
+pub(crate) use split::{Split, tile_rows};
+pub use variants::{FAMILIES, Family, PLAIN, When};
