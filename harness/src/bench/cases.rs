@@ -5,7 +5,7 @@ mod half;
 
 use speck_engine::DType::{Bf16, F16};
 use speck_engine::op::{Case, Draw};
-use speck_engine::ops::{AveragePool2d, Window};
+use speck_engine::ops::AveragePool2d;
 use speck_engine::{DType, Graph, GraphError, NodeId, OpInfo};
 
 /// Elements of an op that works element by element: tensors of 1 MiB, larger

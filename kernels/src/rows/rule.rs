@@ -87,7 +87,7 @@ impl Rule {
     }
 
     /// What the decay leaves of a weight in a step.
-    fn keep(&self, rate: f64) -> f64 {
+    pub(super) fn keep(&self, rate: f64) -> f64 {
         match self {
             Rule::Sgd { decay } | Rule::Lion { decay, .. } | Rule::Adam { decay, .. } => {
                 1.0 - rate * decay
