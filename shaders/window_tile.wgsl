@@ -5,8 +5,10 @@
 // rows and columns each stand for several of the map's. TILE: one invocation a value
 // of the tiles. PATCH: one a value of the patch, which asks every tile of its sample
 // whether it read it. BASE: one a value of the base, which asks every tile of every
-// sample; rows of another class are skipped at once. All add in a fixed order. CPU
-// twin: `window/scalar.rs`.
+// sample; rows of another class are skipped at once. A base that serves all samples has
+// few values and a sum over all windows of a batch: there workgroups in z take `share`
+// samples each, and `reduce.wgsl` adds the parts. All add in a fixed order. CPU twin:
+// `window/scalar.rs`.
 
 struct Params {
     count: u32,
@@ -26,6 +28,8 @@ struct Params {
     base_width: u32,
     // The bits of what lies beyond the border.
     beyond: u32,
+    // For BASE of one background: samples of a part.
+    share: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -132,7 +136,7 @@ fn patch_gradient(i: u32) -> f32 {
     return sum;
 }
 
-fn base_gradient(i: u32) -> f32 {
+fn base_gradient(i: u32, part: u32) -> f32 {
     let channel = i % params.channels;
     let column = i / params.channels % params.base_width;
     let row = i / params.channels / params.base_width % params.base_height;
@@ -140,8 +144,8 @@ fn base_gradient(i: u32) -> f32 {
     var first = background;
     var last = background + 1u;
     if params.backgrounds == 1u {
-        first = 0u;
-        last = params.samples;
+        first = part * params.share;
+        last = min(first + params.share, params.samples);
     }
     var sum = 0.0;
     for (var sample = first; sample < last; sample += 1u) {
@@ -179,6 +183,6 @@ fn main(
     switch PASS {
         case TILE: { y[i] = tile_value(i); }
         case PATCH: { y[i] = patch_gradient(i); }
-        default: { y[i] = base_gradient(i); }
+        default: { y[group.z * params.count + i] = base_gradient(i, group.z); }
     }
 }

@@ -231,8 +231,11 @@ impl<'a> Planner<'a> {
             return Err(refuse("GPUs compute in f32, not f64".to_owned()));
         }
         let mut all = types.iter().copied().chain([&node.ty]);
-        if let Some(ty) = all.find(|ty| ty.dtype.storage().is_some()) {
-            return Err(refuse(format!("shaders take f32, and {} only on the CPU", ty.dtype)));
+        if let Some(ty) = all.find(|ty| ty.dtype.storage().is_some())
+            && !node.op.shades_stored()
+        {
+            let dtype = ty.dtype;
+            return Err(refuse(format!("its shaders take f32; {dtype} only on the CPU")));
         }
         let limits = gpu.limits();
         let calls = node.op.shade(&types, &node.ty).map_err(&refuse)?;
