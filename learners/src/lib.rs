@@ -148,10 +148,17 @@ pub trait Learner: Send {
     /// The model cannot be compiled for the batch.
     fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError>;
 
-    /// Everything that later steps and predictions depend on. What the steps held
-    /// in another form, or put off, is written and done first; since that rounds,
-    /// a run that is to go on to the same bits asks for the state after the same
-    /// steps.
+    /// Does what steps have put off, and writes what they held in another form: what
+    /// [`Learner::state`] does first. Since that rounds, a run that is to go on to the
+    /// same bits settles after the same steps. On a GPU nothing comes down.
+    ///
+    /// # Errors
+    /// None that [`Learner::learn`] would not have.
+    fn settle(&mut self) -> Result<(), LearnerError> {
+        self.state().map(drop)
+    }
+
+    /// Everything that later steps and predictions depend on, [settled](Learner::settle).
     ///
     /// # Errors
     /// None that [`Learner::learn`] would not have.

@@ -67,9 +67,14 @@ impl Trainer {
         self.made
     }
 
+    /// Makes the state what others know.
+    pub fn settle(&mut self) -> Result<(), LearnerError> {
+        self.rows.settle(&mut self.state)
+    }
+
     /// The state as others know it, all of it on the host.
     pub fn state(&mut self) -> Result<&State, LearnerError> {
-        self.rows.settle(&mut self.state)?;
+        self.settle()?;
         self.state.fetch().map_err(RunError::from)?;
         Ok(&self.state)
     }

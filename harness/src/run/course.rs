@@ -304,6 +304,10 @@ impl Learner for Course {
         self.learner.predict(batch, brightness)
     }
 
+    fn settle(&mut self) -> Result<(), LearnerError> {
+        self.learner.settle()
+    }
+
     fn state(&mut self) -> Result<&State, LearnerError> {
         let mut slots = slots(self.learner.state()?);
         slots.push((COUNT.to_owned(), Tensor::from_i32(&[], vec![self.steps as u32 as i32])));

@@ -151,7 +151,7 @@ impl Stage<'_> {
             record.seconds += start.elapsed().as_secs_f64();
             record.steps += chunk;
             // Where and when a checkpoint is written must not matter for what follows.
-            learner.state()?;
+            learner.settle()?;
             record.push("loss", Some(loss));
             record.push("rate", Some(learner.rate()));
             self.measure(learner, &mut record)?;

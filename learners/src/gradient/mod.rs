@@ -481,6 +481,10 @@ impl Learner for Gradient {
         result
     }
 
+    fn settle(&mut self) -> Result<(), LearnerError> {
+        self.trainer.settle()
+    }
+
     fn state(&mut self) -> Result<&State, LearnerError> {
         self.trainer.state()
     }
