@@ -3,11 +3,11 @@ enable f16;
 // A product with its tiles in half precision: half the workgroup memory and half of what
 // is read from it.
 //
-// As `matmul.wgsl`, tile by tile and four by four; the operands are rounded to 11 bits
-// when they come into workgroup memory, products and sums are taken in f32. So a result
-// is off by some 2^-11 of the sum of its terms' sizes, which no program asks for by
-// itself: the variant is taken where it is asked for only. Values beyond 65504 become
-// infinite. CPU twin: `matmul/half.rs`.
+// The lines are those of `matmul.wgsl` (a test compares them), but for what four values
+// in workgroup memory are; the operands are rounded to 11 bits when they come there,
+// products and sums are taken in f32. So a result is off by some 2^-11 of the sum of its
+// terms' sizes, which no program asks for by itself: the variant is taken where it is
+// asked for only. Values beyond 65504 become infinite. CPU twin: `matmul/half.rs`.
 
 struct Params {
     m: u32,
@@ -18,6 +18,10 @@ struct Params {
     b_stride: u32,
     // Tiles across y.
     tiles: u32,
+    // Products.
+    batch: u32,
+    // Steps of the sum that a part makes, a multiple of DEPTH.
+    share: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -25,78 +29,94 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-const TILE = 64u;
+// Elements of a tile, and steps of the sum at a time.
+const AREA = 4096u;
 const DEPTH = 16u;
 
+// Rows of a tile: 32, 64 or 128.
+override ROWS: u32 = 64u;
 override TRANSPOSE_A: bool = false;
 override TRANSPOSE_B: bool = false;
 override SCALE: f32 = 1.0;
 
-// [DEPTH][TILE + 1] of A, [DEPTH][TILE] of B.
-var<workgroup> left: array<f16, 1040>;
-var<workgroup> right: array<f16, 1024>;
+// Four values in workgroup memory.
+alias Four = vec4<f16>;
 
-@compute @workgroup_size(16, 16)
+// [DEPTH][ROWS / 4 + 1] of A, then [DEPTH][AREA / ROWS / 4 + 1] of B.
+var<workgroup> tile: array<Four, 672>;
+
+// Of A at four rows, of B at four columns; zero beyond the edges.
+fn four_of_a(base: u32, row: u32, step: u32, end: u32) -> vec4<f32> {
+    var four = vec4<f32>(0.0);
+    for (var j = 0u; j < 4u; j += 1u) {
+        let r = row + j * (ROWS / 4u);
+        if r < params.m && step < end {
+            four[j] = a[base + select(r * params.k + step, step * params.m + r, TRANSPOSE_A)];
+        }
+    }
+    return four;
+}
+
+fn four_of_b(base: u32, column: u32, step: u32, end: u32) -> vec4<f32> {
+    var four = vec4<f32>(0.0);
+    for (var j = 0u; j < 4u; j += 1u) {
+        let c = column + j * (AREA / ROWS / 4u);
+        if c < params.n && step < end {
+            four[j] = b[base + select(step * params.n + c, c * params.k + step, TRANSPOSE_B)];
+        }
+    }
+    return four;
+}
+
+@compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
-    @builtin(local_invocation_id) place: vec3<u32>,
 ) {
-    let row = group.x / params.tiles * TILE;
-    let column = group.x % params.tiles * TILE;
+    // Vectors along the rows of a tile and along its columns.
+    let down = ROWS / 4u;
+    let across = AREA / ROWS / 4u;
+    let right = DEPTH * (down + 1u);
+    let row = group.x / params.tiles * ROWS;
+    let column = group.x % params.tiles * (AREA / ROWS);
     let from_a = group.y * params.a_stride;
     let from_b = group.y * params.b_stride;
+    let own_row = lane / across;
+    let own_column = lane % across;
+    let start = group.z * params.share;
+    let end = min(start + params.share, params.k);
     var sums: array<vec4<f32>, 4>;
-    for (var depth = 0u; depth < params.k; depth += DEPTH) {
-        for (var i = lane; i < TILE * DEPTH; i += 256u) {
-            // Neighbouring lanes read neighbours: along k where A is stored by rows,
-            // along m where it is stored transposed.
-            let r = select(i / DEPTH, i % TILE, TRANSPOSE_A);
-            let d = select(i % DEPTH, i / TILE, TRANSPOSE_A);
-            let inside = row + r < params.m && depth + d < params.k;
-            let at = select(
-                (row + r) * params.k + depth + d,
-                (depth + d) * params.m + row + r,
-                TRANSPOSE_A,
-            );
-            var value = 0.0;
-            if inside {
-                value = a[from_a + at];
-            }
-            left[d * 65u + r] = f16(value);
+    for (var depth = start; depth < end; depth += DEPTH) {
+        // Neighbouring lanes read neighbours: along k where an operand is stored so.
+        for (var i = lane; i < down * DEPTH; i += 256u) {
+            let r = select(i / DEPTH, i % down, TRANSPOSE_A);
+            let d = select(i % DEPTH, i / down, TRANSPOSE_A);
+            tile[d * (down + 1u) + r] = Four(four_of_a(from_a, row + r, depth + d, end));
         }
-        for (var i = lane; i < TILE * DEPTH; i += 256u) {
-            let c = select(i % TILE, i / DEPTH, TRANSPOSE_B);
-            let d = select(i / TILE, i % DEPTH, TRANSPOSE_B);
-            let inside = column + c < params.n && depth + d < params.k;
-            let at = select(
-                (depth + d) * params.n + column + c,
-                (column + c) * params.k + depth + d,
-                TRANSPOSE_B,
-            );
-            var value = 0.0;
-            if inside {
-                value = b[from_b + at];
-            }
-            right[d * TILE + c] = f16(value);
+        for (var i = lane; i < across * DEPTH; i += 256u) {
+            let c = select(i % across, i / DEPTH, TRANSPOSE_B);
+            let d = select(i / across, i % DEPTH, TRANSPOSE_B);
+            let at = right + d * (across + 1u) + c;
+            tile[at] = Four(four_of_b(from_b, column + c, depth + d, end));
         }
         workgroupBarrier();
         for (var d = 0u; d < DEPTH; d += 1u) {
-            // Columns lie 16 apart, so that neighbouring lanes write neighbours.
-            let at = d * TILE + place.x;
-            let values = vec4<f32>(vec4<f16>(right[at], right[at + 16u], right[at + 32u], right[at + 48u]));
-            for (var r = 0u; r < 4u; r += 1u) {
-                sums[r] = fma(vec4<f32>(f32(left[d * 65u + place.y * 4u + r])), values, sums[r]);
-            }
+            let rows = vec4<f32>(tile[d * (down + 1u) + own_row]);
+            let columns = vec4<f32>(tile[right + d * (across + 1u) + own_column]);
+            sums[0] = fma(rows.xxxx, columns, sums[0]);
+            sums[1] = fma(rows.yyyy, columns, sums[1]);
+            sums[2] = fma(rows.zzzz, columns, sums[2]);
+            sums[3] = fma(rows.wwww, columns, sums[3]);
         }
         workgroupBarrier();
     }
+    let result = (group.z * params.batch + group.y) * params.m;
     for (var r = 0u; r < 4u; r += 1u) {
-        let own = row + place.y * 4u + r;
+        let y_row = row + own_row + r * down;
         for (var c = 0u; c < 4u; c += 1u) {
-            let at = column + place.x + c * 16u;
-            if own < params.m && at < params.n {
-                y[(group.y * params.m + own) * params.n + at] = SCALE * sums[r][c];
+            let y_column = column + own_column + c * across;
+            if y_row < params.m && y_column < params.n {
+                y[(result + y_row) * params.n + y_column] = SCALE * sums[r][c];
             }
         }
     }

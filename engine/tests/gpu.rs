@@ -145,6 +145,85 @@ fn a_steady_step_makes_nothing_and_submits_once() {
     assert_eq!(after.bind_groups, before.bind_groups, "bind groups");
 }
 
+/// A sum in a slot to which each run adds an input times another, and what it is then.
+fn summing() -> (Graph, State) {
+    let graph = Graph::new(DType::F32);
+    let build = || {
+        let x = graph.input("x", DType::F32, &[3])?;
+        let factor = graph.input("factor", DType::F32, &[])?;
+        let p = graph.state("p", &[3], Initial::Constant(0.0))?;
+        let sum = graph.add(p, graph.mul(x, factor)?)?;
+        graph.update(p, sum)?;
+        graph.output("sum", sum)
+    };
+    build().expect("the graph");
+    let state = State::initialise(&graph, 0);
+    (graph, state)
+}
+
+#[test]
+fn runs_that_nobody_looks_at_are_submitted_together_each_with_its_inputs() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: counting submissions, for there is no GPU");
+        return;
+    };
+    let options =
+        Options { kernels: Choice::default().on(Some(gpu.clone())), ..Options::default() };
+    let (graph, mut state) = summing();
+    let mut program = Program::compile(&graph, &options).expect("a program");
+    let (other_graph, mut other_state) = summing();
+    let mut other = Program::compile(&other_graph, &options).expect("a program");
+    program.input_mut::<f32>("factor").expect("an input")[0] = 10.0;
+    other.input_mut::<f32>("factor").expect("an input")[0] = 1.0;
+    let mut sum = 0.0;
+    let mut expected = Vec::new();
+    let step = |program: &mut Program, state: &mut State, i: usize| {
+        let x = program.input_mut::<f32>("x").expect("an input");
+        x.fill(i as f32);
+        program.run(state).expect("a run");
+    };
+    step(&mut program, &mut state, 0);
+    step(&mut other, &mut other_state, 0);
+    gpu.wait().expect("the device");
+    let before = gpu.counts();
+    let runs = 24;
+    for i in 1..=runs {
+        // An input that stays is there for all of them.
+        if i == 11 {
+            program.input_mut::<f32>("factor").expect("an input")[0] = 100.0;
+        }
+        step(&mut program, &mut state, i);
+        sum += i as f32 * if i < 11 { 10.0 } else { 100.0 };
+        expected.push(sum);
+    }
+    let after = gpu.counts();
+    assert!(after.submits - before.submits <= runs as u64 / 8, "{before:?} {after:?}");
+    for (back, expected) in expected.iter().rev().enumerate() {
+        let found = program.earlier::<f32>("sum", back).expect("an output");
+        assert_eq!(found, [*expected; 3], "{back} runs ago");
+    }
+    // Two programs in turn, one of which is looked at.
+    let mut other_sum = 0.0;
+    for i in 1..=20 {
+        step(&mut program, &mut state, i);
+        step(&mut other, &mut other_state, i);
+        sum += 100.0 * i as f32;
+        other_sum += i as f32;
+        if i % 5 == 0 {
+            assert_eq!(other.values::<f32>("sum").expect("an output"), [other_sum; 3]);
+        }
+    }
+    assert_eq!(state.get("p").expect("a slot").to_f64(), [f64::from(sum); 3]);
+    // What the host writes is for the runs behind it only.
+    step(&mut program, &mut state, 1);
+    state.set("p", Tensor::zeros(&TensorType::new(DType::F32, &[3]))).expect("a slot");
+    step(&mut program, &mut state, 2);
+    assert_eq!(state.get("p").expect("a slot").to_f64(), [200.0; 3]);
+    let made = gpu.counts();
+    assert_eq!(made.pipelines, before.pipelines, "pipelines");
+    assert_eq!(made.bind_groups, before.bind_groups, "bind groups");
+}
+
 #[test]
 fn what_the_state_holds_goes_to_the_gpu_and_back() {
     let Some(gpu) = gpu(false) else {

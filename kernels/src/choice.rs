@@ -1,6 +1,6 @@
 //! Forcing a kernel's variant: `SPECK_KERNEL=matmul:avx2,exp:scalar`.
 
-use crate::gpu::Gpu;
+use crate::gpu::{FAMILIES, Family, Gpu, PLAIN};
 use crate::variant::{KernelError, names};
 use std::env::VarError;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ pub const VARIABLE: &str = "SPECK_KERNEL";
 pub struct Choice {
     rules: Vec<(String, String)>,
     gpu: Option<Arc<Gpu>>,
-    /// The shader that computes what it can, on a GPU.
-    shader: Option<String>,
+    /// Kernels and shaders of the GPU side.
+    shaders: Vec<(String, String)>,
 }
 
 /// Equal rules, and the same device.
@@ -25,7 +25,7 @@ impl PartialEq for Choice {
             (Some(own), Some(other)) => Arc::ptr_eq(own, other),
             (own, other) => own.is_none() && other.is_none(),
         };
-        same && self.rules == other.rules && self.shader == other.shader
+        same && self.rules == other.rules && self.shaders == other.shaders
     }
 }
 
@@ -48,17 +48,25 @@ impl Choice {
     /// the kernel does not have; the message suggests the nearest name.
     pub fn parse(text: &str) -> Result<Self, KernelError> {
         let kernels = crate::all();
-        let mut rules = Vec::new();
+        let (mut rules, mut shaders) = (Vec::new(), Vec::new());
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let Some((kernel, variant)) = pair.split_once(':') else {
                 return Err(KernelError::BadChoice(format!(
                     "`{pair}` is not KERNEL:VARIANT, for example matmul:scalar"
                 )));
             };
+            // The GPU side has names of its own.
+            let families = FAMILIES.iter().filter(|own| kernel == "*" || own.kernel == kernel);
+            let families: Vec<_> = families.collect();
+            if families.iter().any(|family| family.has(variant)) {
+                shaders.push((kernel.to_owned(), variant.to_owned()));
+                continue;
+            }
             let matching: Vec<_> =
                 kernels.iter().filter(|k| kernel == "*" || k.name == kernel).collect();
-            if matching.is_empty() {
-                let near = nearest(kernel, kernels.iter().map(|k| k.name));
+            if matching.is_empty() && families.is_empty() {
+                let others = FAMILIES.iter().map(|own| own.kernel);
+                let near = nearest(kernel, kernels.iter().map(|k| k.name).chain(others));
                 return Err(KernelError::BadChoice(format!("no kernel `{kernel}`{near}")));
             }
             let known = || {
@@ -69,14 +77,20 @@ impl Choice {
                 known
             };
             if !known().contains(&variant) {
+                let others = families.iter().flat_map(|family| family.others);
+                let others: Vec<_> = others.map(|(shader, _)| shader.name).collect();
+                let shaders = match others.is_empty() {
+                    true => String::new(),
+                    false => format!(", on a GPU `{PLAIN}`, {}", names(others.into_iter())),
+                };
                 return Err(KernelError::BadChoice(format!(
-                    "kernel `{kernel}` has no variant `{variant}`; there are {}",
+                    "kernel `{kernel}` has no variant `{variant}`; there are {}{shaders}",
                     names(known().into_iter())
                 )));
             }
             rules.push((kernel.to_owned(), variant.to_owned()));
         }
-        Ok(Choice { rules, ..Choice::default() })
+        Ok(Choice { rules, shaders, ..Choice::default() })
     }
 
     /// The choice in `SPECK_KERNEL`, or the empty one.
@@ -97,14 +111,38 @@ impl Choice {
     }
 
     /// The same, on a GPU with the shader of this name wherever it is a variant of
-    /// what would run, and with the plain ones elsewhere.
-    pub fn shaded(self, shader: &str) -> Self {
-        Choice { shader: Some(shader.to_owned()), ..self }
+    /// what would run and the device can run it, and elsewhere with the plain ones.
+    pub fn shaded(mut self, shader: &str) -> Self {
+        for family in FAMILIES {
+            let own = if family.has(shader) { shader } else { PLAIN };
+            // The star: no error where the device cannot run it.
+            self.shaders.push((format!("*{}", family.kernel), own.to_owned()));
+        }
+        self
     }
 
-    /// What [`Choice::shaded`] asked for.
-    pub fn shader(&self) -> Option<&str> {
-        self.shader.as_deref()
+    /// The shader that is asked for of a kernel of the GPU side, if any.
+    pub fn shader(&self, family: &Family) -> Option<Forced<'_>> {
+        let applies = |(kernel, shader): &&(String, String)| {
+            let named = kernel.trim_start_matches('*');
+            (named == family.kernel || named.is_empty()) && family.has(shader)
+        };
+        let (kernel, variant) = self.shaders.iter().rev().find(applies)?;
+        Some(Forced { variant, by_name: !kernel.starts_with('*') })
+    }
+
+    /// Whether a processor can do what is asked for.
+    ///
+    /// # Errors
+    /// A shader was asked for by name.
+    pub fn check_cpu(&self) -> Result<(), KernelError> {
+        let named = self.shaders.iter().find(|(kernel, _)| !kernel.starts_with('*'));
+        match named {
+            Some((kernel, shader)) => Err(KernelError::BadChoice(format!(
+                "kernel `{kernel}`: `{shader}` is of the GPU side (--device gpu)"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The GPU, unless it is the CPU.

@@ -123,6 +123,10 @@ impl Learner for Hebbian {
         self.trainer.predict(batch, brightness)
     }
 
+    fn settle(&mut self) -> Result<(), LearnerError> {
+        self.trainer.settle()
+    }
+
     fn state(&mut self) -> Result<&State, LearnerError> {
         self.trainer.state()
     }

@@ -106,6 +106,18 @@ pub struct Description {
 
 /// A way of learning, applied to one model.
 pub trait Learner: Send {
+    /// Does what is still to do with the initial weights and needs data: scales them
+    /// by the first batch, if that is how they are initialized. The first step does
+    /// it where nobody has asked before; whoever looks at the weights before that
+    /// step asks. Weights that were restored or taken over stay as they are.
+    ///
+    /// # Errors
+    /// As [`Learner::learn`].
+    fn begin(&mut self, data: &dyn Batches) -> Result<(), LearnerError> {
+        let _ = data;
+        Ok(())
+    }
+
     /// Learns for `steps` more steps on the batches that follow; returns the
     /// mean loss over them (of whatever the learner minimises; for learners
     /// without a loss, the mean squared error of their prediction).
@@ -136,10 +148,17 @@ pub trait Learner: Send {
     /// The model cannot be compiled for the batch.
     fn predict(&mut self, batch: &SpeckBatch, brightness: &mut [f32]) -> Result<(), LearnerError>;
 
-    /// Everything that later steps and predictions depend on. What the steps held
-    /// in another form, or put off, is written and done first; since that rounds,
-    /// a run that is to go on to the same bits asks for the state after the same
-    /// steps.
+    /// Does what steps have put off, and writes what they held in another form: what
+    /// [`Learner::state`] does first. Since that rounds, a run that is to go on to the
+    /// same bits settles after the same steps. On a GPU nothing comes down.
+    ///
+    /// # Errors
+    /// None that [`Learner::learn`] would not have.
+    fn settle(&mut self) -> Result<(), LearnerError> {
+        self.state().map(drop)
+    }
+
+    /// Everything that later steps and predictions depend on, [settled](Learner::settle).
     ///
     /// # Errors
     /// None that [`Learner::learn`] would not have.
@@ -256,7 +275,7 @@ pub(crate) const BATCH: Dimension = Dimension {
 /// learner, acted on by whoever evaluates.
 pub(crate) const PATIENCE: Dimension = Dimension {
     name: "patience",
-    doc: "stop after this many evaluations in a row without a better one; 0 never stops",
+    doc: "stop after this many evaluations in a row without a better one, and end with the weights of the best one, also where the last step was reached before; 0: never stop, end with the last weights",
     kind: Kind::Int { min: 0, max: 100_000 },
     default: DefaultValue::Int(0),
 };

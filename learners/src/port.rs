@@ -23,13 +23,23 @@ pub(crate) fn write_number(program: &mut Program, name: &str, value: f64) -> Res
     Ok(())
 }
 
-/// Copies the beginning of a floating-point output into `values`.
-pub(crate) fn read(program: &Program, name: &str, values: &mut [f32]) -> Result<(), RunError> {
-    if let Ok(output) = program.values::<f32>(name) {
-        values.copy_from_slice(&output[..values.len()]);
-        return Ok(());
+/// Copies the beginning of a floating-point output, as the run left it that was made
+/// `back` runs before the last one, into `values`.
+pub(crate) fn read(
+    program: &Program,
+    name: &str,
+    back: usize,
+    values: &mut [f32],
+) -> Result<(), RunError> {
+    match program.earlier::<f32>(name, back) {
+        Ok(output) => {
+            values.copy_from_slice(&output[..values.len()]);
+            return Ok(());
+        }
+        Err(RunError::Type { .. }) => {}
+        Err(error) => return Err(error),
     }
-    let output = program.values::<f64>(name)?;
+    let output = program.earlier::<f64>(name, back)?;
     values.iter_mut().zip(output).for_each(|(slot, value)| *slot = *value as f32);
     Ok(())
 }

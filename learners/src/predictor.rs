@@ -127,17 +127,32 @@ impl Compiled {
     ) -> Result<(), LearnerError> {
         let Compiled { program, part, kinds } = self;
         let samples = part.shape.samples;
-        for (start, values) in brightness.chunks_mut(samples * TARGETS).enumerate() {
-            part.clear();
-            part.take(batch, start * samples);
-            if let Some(kinds) = kinds {
-                let places = part.positions.as_chunks::<2>().0.iter();
-                let of = program.input_mut::<i32>(KIND)?.iter_mut();
-                of.zip(places).for_each(|(kind, [row, column])| *kind = kinds.kind(*row, *column));
+        let mut start = 0;
+        let mut left = brightness;
+        while !left.is_empty() {
+            // A device goes on from part to part until somebody looks at one.
+            let mut made = 0;
+            loop {
+                part.clear();
+                part.take(batch, start);
+                if let Some(kinds) = kinds {
+                    let places = part.positions.as_chunks::<2>().0.iter();
+                    let of = program.input_mut::<i32>(KIND)?.iter_mut();
+                    of.zip(places)
+                        .for_each(|(kind, [row, column])| *kind = kinds.kind(*row, *column));
+                }
+                screen::feed(program, part)?;
+                program.run(state)?;
+                (start, made) = (start + samples, made + 1);
+                if made == program.kept() || made * samples * TARGETS >= left.len() {
+                    break;
+                }
             }
-            screen::feed(program, part)?;
-            program.run(state)?;
-            port::read(program, "brightness", values)?;
+            let (now, later) = left.split_at_mut(left.len().min(made * samples * TARGETS));
+            for (back, values) in (0..made).rev().zip(now.chunks_mut(samples * TARGETS)) {
+                port::read(program, "brightness", back, values)?;
+            }
+            left = later;
         }
         Ok(())
     }

@@ -67,9 +67,14 @@ impl Trainer {
         self.made
     }
 
+    /// Makes the state what others know.
+    pub fn settle(&mut self) -> Result<(), LearnerError> {
+        self.rows.settle(&mut self.state)
+    }
+
     /// The state as others know it, all of it on the host.
     pub fn state(&mut self) -> Result<&State, LearnerError> {
-        self.rows.settle(&mut self.state)?;
+        self.settle()?;
         self.state.fetch().map_err(RunError::from)?;
         Ok(&self.state)
     }
@@ -121,6 +126,15 @@ impl Trainer {
 
     /// Makes the next step's batch; returns the step.
     pub fn fill(&mut self, data: &dyn Batches) -> Result<u64, LearnerError> {
+        self.fits(data)?;
+        self.rows.hold(&mut self.state)?;
+        let step = self.steps();
+        data.fill(step, &mut self.batch);
+        Ok(step)
+    }
+
+    /// Whether batches are of the shape that the programs are made for.
+    pub fn fits(&self, data: &dyn Batches) -> Result<(), LearnerError> {
         if data.shape() != self.batch.shape {
             let message = format!(
                 "batches are {:?}, the learner is made for {:?}",
@@ -129,10 +143,7 @@ impl Trainer {
             );
             return Err(SettingError::new("data", message).into());
         }
-        self.rows.hold(&mut self.state)?;
-        let step = self.steps();
-        data.fill(step, &mut self.batch);
-        Ok(step)
+        Ok(())
     }
 
     /// Counts a step that was made otherwise.

@@ -2,12 +2,16 @@
 //!
 //! * [`gradients`]: first and second derivatives against finite differences.
 //! * [`variants`]: every kernel variant against the scalar one, on poisoned memory.
+//! * [`shaders`]: every shader of the GPU side, and every variant, against the scalar
+//!   kernels.
 //! * [`values`]: outputs and gradients given by hand, for ties, kinks and edges.
 //!
 //! Each returns an error that says what differs, and each has tests that show
 //! it failing on an op made wrong on purpose.
 
 pub mod gradients;
+mod ragged;
+pub mod shaders;
 pub mod values;
 pub mod variants;
 

@@ -23,7 +23,7 @@ const F32: f64 = 2e-5;
 pub fn check(info: &OpInfo, case: &Case, seed: u64) -> Result<Vec<String>, CheckError> {
     // The reference runs on memory that is not poisoned: what both leave out
     // must not look alike.
-    let reference = run(case, DType::F64, &Where::kernels("*:scalar", false)?, seed)?;
+    let (reference, _) = run(case, DType::F64, &Where::kernels("*:scalar", false)?, seed)?;
     if reference.iter().flatten().any(|value| value.is_nan()) {
         return Err(CheckError::Shape(format!("{}: the reference is NaN", case.name)));
     }
@@ -34,7 +34,7 @@ pub fn check(info: &OpInfo, case: &Case, seed: u64) -> Result<Vec<String>, Check
         }
     }
     for name in &names {
-        let found = run(case, DType::F32, &Where::kernels(name, true)?, seed)?;
+        let (found, _) = run(case, DType::F32, &Where::kernels(name, true)?, seed)?;
         for (i, (found, expected)) in found.iter().zip(&reference).enumerate() {
             let part = if i == 0 { "output".to_owned() } else { format!("gradient {}", i - 1) };
             compare_all(&format!("{} / {name} / {part}", case.name), found, expected, F32)?;
@@ -50,20 +50,49 @@ pub fn check(info: &OpInfo, case: &Case, seed: u64) -> Result<Vec<String>, Check
 /// # Errors
 /// The first value that differs, or an op that the GPU cannot run.
 pub fn check_on(gpu: &Arc<Gpu>, case: &Case, seed: u64) -> Result<f64, CheckError> {
-    let reference = run(case, DType::F64, &Where::kernels("*:scalar", false)?, seed)?;
     let kernels = Choice::default().on(Some(gpu.clone()));
+    Ok(check_shaded(kernels, case, seed, F32)?.units)
+}
+
+/// What [`check_shaded`] found.
+pub struct Shaded {
+    /// The largest difference, in units in the last place of the largest magnitude of
+    /// each result.
+    pub units: f64,
+    /// What ran, in order.
+    pub shaders: Vec<String>,
+}
+
+/// As [`check_on`], with these kernels and this allowed difference relative to the
+/// largest magnitude.
+///
+/// # Errors
+/// As [`check_on`].
+pub fn check_shaded(
+    kernels: Choice,
+    case: &Case,
+    seed: u64,
+    allowed: f64,
+) -> Result<Shaded, CheckError> {
+    // The reference runs on memory that is not poisoned: what both leave out must not
+    // look alike.
+    let (reference, _) = run(case, DType::F64, &Where::kernels("*:scalar", false)?, seed)?;
+    if reference.iter().flatten().any(|value| value.is_nan()) {
+        return Err(CheckError::Shape(format!("{}: the reference is NaN", case.name)));
+    }
     let on_gpu = Options { kernels, poison: true, ..Options::default() };
-    let found = run(case, DType::F32, &Where(on_gpu), seed)?;
-    let mut worst: f64 = 0.0;
+    let (found, labels) = run(case, DType::F32, &Where(on_gpu), seed)?;
+    let mut units: f64 = 0.0;
     for (i, (found, expected)) in found.iter().zip(&reference).enumerate() {
         let part = if i == 0 { "output".to_owned() } else { format!("gradient {}", i - 1) };
-        compare_all(&format!("{} / {part}", case.name), found, expected, F32)?;
+        compare_all(&format!("{} / {part}", case.name), found, expected, allowed)?;
         let largest = expected.iter().fold(f64::from(f32::MIN_POSITIVE), |m, v| m.max(v.abs()));
         let unit = largest.log2().floor().exp2() * f64::from(f32::EPSILON);
         let errors = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
-        worst = errors.filter(|error| error.is_finite()).fold(worst, |m, e| m.max(e / unit));
+        units = errors.filter(|error| error.is_finite()).fold(units, |m, e| m.max(e / unit));
     }
-    Ok(worst)
+    let names = labels.iter().flat_map(|label| label.split(['+', ':']));
+    Ok(Shaded { units, shaders: names.map(str::to_owned).collect() })
 }
 
 /// On what a case runs.
@@ -76,8 +105,13 @@ impl Where {
     }
 }
 
-/// The output and the gradients of a case.
-fn run(case: &Case, float: DType, on: &Where, seed: u64) -> Result<Vec<Vec<f64>>, CheckError> {
+/// The output and the gradients of a case, and what ran.
+fn run(
+    case: &Case,
+    float: DType,
+    on: &Where,
+    seed: u64,
+) -> Result<(Vec<Vec<f64>>, Vec<String>), CheckError> {
     // Values are drawn in f32, so that both element types see the same ones.
     let single = tensors(case, DType::F32, seed);
     let inputs: Vec<_> = tensors(case, float, seed)
@@ -111,5 +145,5 @@ fn run(case: &Case, float: DType, on: &Where, seed: u64) -> Result<Vec<Vec<f64>>
     }
     program.run(&mut State::default())?;
     let read = |name: &String| program.output(name).map(|tensor| tensor.to_f64());
-    Ok(names.iter().map(read).collect::<Result<_, _>>()?)
+    Ok((names.iter().map(read).collect::<Result<_, _>>()?, program.kernels()))
 }

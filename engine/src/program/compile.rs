@@ -31,6 +31,7 @@ impl Program {
         if let Some(device) = options.kernels.gpu() {
             return super::gpu::compile(graph, options, device);
         }
+        options.kernels.check_cpu()?;
         let graph = passes::run(graph, &options.without, &options.kernels)?;
         let inner = graph.inner();
         let mut planner = Planner::new(&inner.nodes, options)?;

@@ -18,7 +18,8 @@ use crate::passes;
 use crate::shape::TensorType;
 use crate::state::State;
 use crate::tensor::Tensor;
-use speck_kernels::gpu::{Buffer, Calls, Gpu, GpuError, Operand, Plan, PlanStep};
+use speck_kernels::Choice;
+use speck_kernels::gpu::{Buffer, Calls, Ends, Gpu, GpuError, Operand, Plan, PlanStep};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -70,6 +71,8 @@ pub(super) struct Executor {
     fetched: OnceCell<Result<Vec<u64>, GpuError>>,
     begins: Vec<usize>,
     words: usize,
+    /// Operations of a run, and bytes moved.
+    work: f64,
     /// Runs since the plan was bound.
     runs: usize,
     poison: bool,
@@ -108,8 +111,8 @@ struct Planner<'a> {
     updates: Updates,
     /// For each root, the last unit that needs it; `usize::MAX` to the end.
     last: Vec<usize>,
-    /// The shader that is asked for.
-    shader: Option<&'a str>,
+    /// The shaders that are asked for.
+    kernels: &'a Choice,
 }
 
 impl<'a> Planner<'a> {
@@ -158,8 +161,8 @@ impl<'a> Planner<'a> {
         for node in kept.chain(updates.copies.iter().map(|(from, _)| *from)) {
             last[roots.root[node]] = usize::MAX;
         }
-        let shader = options.kernels.shader();
-        Planner { inner, nodes, roots, chains, units, updates, last, shader }
+        let kernels = &options.kernels;
+        Planner { inner, nodes, roots, chains, units, updates, last, kernels }
     }
 
     /// Slots whose value a run changes.
@@ -228,12 +231,15 @@ impl<'a> Planner<'a> {
             return Err(refuse("GPUs compute in f32, not f64".to_owned()));
         }
         let mut all = types.iter().copied().chain([&node.ty]);
-        if let Some(ty) = all.find(|ty| ty.dtype.storage().is_some()) {
-            return Err(refuse(format!("shaders take f32, and {} only on the CPU", ty.dtype)));
+        if let Some(ty) = all.find(|ty| ty.dtype.storage().is_some())
+            && !node.op.shades_stored()
+        {
+            let dtype = ty.dtype;
+            return Err(refuse(format!("its shaders take f32; {dtype} only on the CPU")));
         }
         let limits = gpu.limits();
         let calls = node.op.shade(&types, &node.ty).map_err(&refuse)?;
-        let calls = calls.choose(&limits, self.shader);
+        let calls = calls.choose(&limits, self.kernels)?;
         for call in &calls.calls {
             if !limits.run(call.shader.needs) {
                 return Err(refuse(format!("the device cannot run `{}`", call.shader.name)));
@@ -348,6 +354,7 @@ pub(super) fn compile(
     };
     let described = places.iter().map(describe).collect();
     let listing = Listing::new(graph, planner.units.clone(), labels, described, bytes);
+    let cost = listing.total();
     let executor = Executor {
         gpu: Arc::clone(gpu),
         steps,
@@ -364,6 +371,7 @@ pub(super) fn compile(
         fetched: OnceCell::new(),
         begins,
         words,
+        work: cost.flops as f64 + (cost.read + cost.written) as f64,
         runs: 0,
         poison: options.poison,
     };
@@ -380,7 +388,7 @@ impl Executor {
     /// Runs once.
     pub fn run(&mut self, state: &mut State) -> Result<(), RunError> {
         self.prepare(state)?;
-        let Some((_, plan)) = &self.bound else { return Ok(()) };
+        let Some((_, plan)) = &mut self.bound else { return Ok(()) };
         plan.run(self.runs % plan.kept());
         self.runs += 1;
         self.finish(state);
@@ -391,7 +399,7 @@ impl Executor {
     /// cannot take times. The outputs stay those of the last other run.
     pub fn run_timed(&mut self, state: &mut State) -> Result<Vec<f64>, RunError> {
         self.prepare(state)?;
-        let Some((_, plan)) = &self.bound else { return Ok(Vec::new()) };
+        let Some((_, plan)) = &mut self.bound else { return Ok(Vec::new()) };
         let mut calls = plan.run_timed()?.unwrap_or_default().into_iter();
         let mut own = |step: &Step| calls.by_ref().take(step.calls.calls.len()).sum();
         let seconds = self.steps.iter().map(&mut own).collect();
@@ -403,9 +411,11 @@ impl Executor {
     fn prepare(&mut self, state: &mut State) -> Result<(), RunError> {
         self.gpu.check()?;
         self.bind(state)?;
-        for (node, tensor, changed) in &mut self.inputs {
-            if std::mem::take(changed) {
-                self.given[node].write(tensor.bytes());
+        if let Some((_, plan)) = &mut self.bound {
+            for (number, (_, tensor, changed)) in self.inputs.iter_mut().enumerate() {
+                if std::mem::take(changed) {
+                    plan.give(number, tensor.bytes());
+                }
             }
         }
         if self.poison {
@@ -469,7 +479,13 @@ impl Executor {
         }
         let outputs: Vec<_> =
             self.outputs.iter().map(|(node, ty)| (place(*node), ty.bytes())).collect();
-        let plan = Plan::new(&self.gpu, steps, &outputs)?;
+        let inputs: Vec<_> = self
+            .inputs
+            .iter()
+            .map(|(node, tensor, _)| (place(*node), tensor.bytes().len()))
+            .collect();
+        let ends = Ends { inputs: &inputs, outputs: &outputs, work: self.work };
+        let plan = Plan::new(&self.gpu, steps, &ends)?;
         self.runs = 0;
         self.bound = Some((state.layout(), plan));
         Ok(())

@@ -266,6 +266,11 @@ impl Program {
         self.listing.total()
     }
 
+    /// Kernel and variant of each step, on a GPU its shaders; for a group, all of them.
+    pub fn kernels(&self) -> Vec<String> {
+        (0..self.steps()).map(|index| self.listing.step(index).0).collect()
+    }
+
     /// The number of kernel calls and groups a run makes.
     pub fn steps(&self) -> usize {
         match &self.runs {

@@ -1,31 +1,62 @@
 //! Ops on a GPU: the time of their dispatches by the device's own clock, and how far
-//! their values are from those of the processor's scalar kernels.
+//! their values are from those of the processor's kernels.
 //!
 //! An op is timed as a program of it alone: uploads, the host and the waiting are not
 //! counted, what the device does between two of the op's dispatches is neither. The
 //! difference is told in units in the last place of each value, which is much where
-//! sums cancel, and relative to the largest value, which is not.
+//! sums cancel, and relative to the largest value, which is not. It is that from the
+//! scalar kernels, or, where they would take long, from the processor's own choice.
+//!
+//! A device may be a program on the processor, which takes minutes for what another one
+//! does in milliseconds. So a row has a budget of seconds: rounds end when it is spent,
+//! and a case of which the roofline says that it cannot be kept is left out.
 
 use super::ops::{self, BenchError, Row, Settings};
 use super::{Peaks, cases, median};
 use speck_engine::kernels::Choice;
-use speck_engine::kernels::gpu::{ALL, Needs};
+use speck_engine::kernels::gpu::{FAMILIES, PLAIN};
 use speck_engine::op::Case;
 use speck_engine::{DType, OpInfo, Options, Program, State, check};
+use std::time::Instant;
+
+/// Operations up to which the scalar kernels are the reference: a few seconds' worth.
+const SCALAR: u64 = 1 << 31;
+
+/// Share of the roofline's bound that an op of a device which is new to it reaches at
+/// worst, as far as leaving out a case goes.
+const WORST: f64 = 0.05;
+
+/// Who hears of rows, and of what is timed now or left out.
+pub trait Listener {
+    /// A row is done.
+    ///
+    /// # Errors
+    /// The row cannot be told; nothing more is timed.
+    fn row(&mut self, row: Row) -> Result<(), crate::RunError>;
+    /// What is timed next, or why it is not.
+    fn progress(&mut self, line: &str);
+}
 
 /// Times an op on its cases.
 ///
 /// # Errors
-/// Shapes that do not fit, or a device that fails.
+/// Shapes that do not fit, a device that fails, or a row that cannot be told.
 pub fn run(
     op: &OpInfo,
     settings: &Settings,
     peaks: &Peaks,
     device: &Choice,
-) -> Result<Vec<Row>, BenchError> {
-    let cases = ops::chosen(op, settings)?;
-    let timed = |case| run_case(op, case, settings, peaks, device);
-    Ok(cases.iter().map(timed).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    listener: &mut dyn Listener,
+) -> Result<(), crate::RunError> {
+    let failed = |error: BenchError| crate::RunError::Usage(format!("{}: {error}", op.name));
+    for case in ops::chosen(op, settings).map_err(failed)? {
+        let label = ops::label(&case, settings);
+        let rows = run_case(op, &case, settings, peaks, device, &mut |line| {
+            listener.progress(&format!("{} {label}{line}", op.name));
+        });
+        rows.map_err(failed)?.into_iter().try_for_each(|row| listener.row(row))?;
+    }
+    Ok(())
 }
 
 /// Whether an op computes anything on a GPU.
@@ -41,13 +72,13 @@ pub fn is_shaded(op: &OpInfo) -> bool {
 }
 
 /// What is run of an op: what the device would choose, the shaders that run anywhere,
-/// and those that need more and that the device has it for.
+/// and every variant that the device can run.
 fn choices(device: &Choice) -> Vec<Choice> {
-    let limits = device.gpu().map(|gpu| gpu.limits());
-    let beyond = ALL.iter().filter(|shader| {
-        shader.needs != Needs::NOTHING && limits.is_some_and(|limits| limits.run(shader.needs))
-    });
-    let forced = ["plain"].into_iter().chain(beyond.map(|shader| shader.name));
+    let others = FAMILIES.iter().flat_map(|family| family.others).map(|(shader, _)| *shader);
+    let runs = |shader: &&speck_engine::kernels::gpu::Shader| {
+        device.gpu().is_some_and(|gpu| shader.refused(&gpu.limits()).is_none())
+    };
+    let forced = [PLAIN].into_iter().chain(others.filter(runs).map(|shader| shader.name));
     let forced = forced.map(|name| device.clone().shaded(name));
     [device.clone()].into_iter().chain(forced).collect()
 }
@@ -58,48 +89,60 @@ fn run_case(
     settings: &Settings,
     peaks: &Peaks,
     device: &Choice,
+    progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Row>, BenchError> {
-    let inputs = check::tensors(case, DType::F32, 0);
     let graph = cases::build(case)?.0;
     // No pass may take the op away, as folding does with one without inputs.
     let without: Vec<_> = speck_engine::passes::names().map(|(name, _)| name.to_owned()).collect();
-    let compile = |kernels: Choice| -> Result<Program, BenchError> {
-        let options = Options { kernels, without: without.clone(), poison: false };
-        let mut program = Program::compile(&graph, &options)?;
+    let compile = |kernels: Choice| {
+        Program::compile(&graph, &Options { kernels, without: without.clone(), poison: false })
+    };
+    let cost = compile(Choice::default())?.cost();
+    let (flops, bytes) = (cost.flops, cost.read + cost.written);
+    let expected_seconds = peaks.bound(flops, bytes) / WORST;
+    if settings.shapes.is_none() && expected_seconds > settings.budget * settings.rounds as f64 {
+        progress(&format!(
+            ": left out, may take {expected_seconds:.0} s a run here (--budget, --shape)"
+        ));
+        return Ok(Vec::new());
+    }
+    progress("");
+    let inputs = check::tensors(case, DType::F32, 0);
+    let with_inputs = |mut program: Program| -> Result<Program, BenchError> {
         for (i, input) in inputs.iter().enumerate() {
             program.set_input(&i.to_string(), input)?;
         }
         Ok(program)
     };
     let mut state = State::default();
-    let mut scalar = compile(Choice::parse("*:scalar")?)?;
-    scalar.run(&mut state)?;
-    let expected = scalar.output("output")?.to_f64();
-    drop(scalar);
-    let mut rows = Vec::new();
-    let mut names: Vec<String> = Vec::new();
+    let scalar = if flops <= SCALAR { Choice::parse("*:scalar")? } else { Choice::default() };
+    let mut reference = with_inputs(compile(scalar)?)?;
+    reference.run(&mut state)?;
+    let expected = reference.output("output")?.to_f64();
+    drop(reference);
+    let mut rows: Vec<Row> = Vec::new();
     for kernels in choices(device) {
-        let mut program = compile(kernels)?;
-        let mut times = Vec::new();
-        let mut name = String::new();
-        for _ in 0..settings.rounds.max(1) {
-            let steps = program.run_timed(&mut state)?;
-            let labels: Vec<_> = steps.iter().map(|step| step.kernel.as_str()).collect();
-            name = labels.join("+");
-            times.push(steps.iter().map(|step| step.seconds).sum());
-        }
+        let program = compile(kernels)?;
+        let name = program.kernels().join("+");
         // A choice that changes nothing for this op or this shape, or what nobody
         // asked for.
         let wanted = settings.variant.as_deref().is_none_or(|wanted| name.contains(wanted));
-        if names.contains(&name) || !wanted {
+        if rows.iter().any(|row| row.variant == name) || !wanted {
             continue;
         }
-        names.push(name.clone());
+        let mut program = with_inputs(program)?;
+        let mut times = Vec::new();
+        let begin = Instant::now();
+        for _ in 0..settings.rounds.max(1) {
+            let steps = program.run_timed(&mut state)?;
+            times.push(steps.iter().map(|step| step.seconds).sum());
+            if begin.elapsed().as_secs_f64() > settings.budget {
+                break;
+            }
+        }
         program.run(&mut state)?;
         let found = program.output("output")?.to_f64();
         let seconds = median(&mut times);
-        let cost = program.cost();
-        let (flops, bytes) = (cost.flops, cost.read + cost.written);
         let first = rows.first().map_or(seconds, |row: &Row| row.seconds);
         rows.push(Row {
             op: op.name,
@@ -151,6 +194,22 @@ mod tests {
         assert_eq!(apart(&[f64::NAN], &[1.0]), u64::MAX);
     }
 
+    #[derive(Default)]
+    struct Heard {
+        rows: Vec<Row>,
+        lines: Vec<String>,
+    }
+
+    impl Listener for Heard {
+        fn row(&mut self, row: Row) -> Result<(), crate::RunError> {
+            self.rows.push(row);
+            Ok(())
+        }
+        fn progress(&mut self, line: &str) {
+            self.lines.push(line.to_owned());
+        }
+    }
+
     #[test]
     fn ops_are_timed_on_a_gpu() {
         let gpu = match Gpu::open(0, false) {
@@ -168,11 +227,18 @@ mod tests {
         let shapes = Some(vec![vec![20, 33], vec![33, 40]]);
         let settings = Settings { rounds: 1, seconds: 0.0, shapes, ..Settings::default() };
         let matmul = ops::ALL.iter().find(|op| op.name == "matmul").expect("the op");
-        let rows = run(matmul, &settings, &peaks, &device).expect("rows");
-        assert!(!rows.is_empty());
-        for row in rows {
+        let mut heard = Heard::default();
+        run(matmul, &settings, &peaks, &device, &mut heard).expect("rows");
+        assert!(heard.rows.len() > 1, "the plain shader and variants");
+        for row in heard.rows {
             assert!(row.seconds > 0.0 && row.share > 0.0, "{row:?}");
             assert!(row.error.is_some_and(|error| error < 2e-3), "{row:?}");
         }
+        // What a budget cannot pay is left out, and said.
+        let poor = Settings { rounds: 1, budget: 1e-9, ..Settings::default() };
+        let mut heard = Heard::default();
+        run(matmul, &poor, &peaks, &device, &mut heard).expect("nothing");
+        assert!(heard.rows.is_empty());
+        assert!(heard.lines.iter().all(|line| line.contains("left out")), "{:?}", heard.lines);
     }
 }

@@ -27,12 +27,14 @@ pub struct Settings {
     pub rounds: usize,
     /// Seconds a variant runs in a round.
     pub seconds: f64,
+    /// On a GPU: seconds a variant has for all rounds; one round it has in any case.
+    pub budget: f64,
 }
 
 impl Default for Settings {
-    /// All variants on the usual shapes, 9 rounds of 5 ms.
+    /// All variants on the usual shapes, 9 rounds of 5 ms, a second on a GPU.
     fn default() -> Self {
-        Settings { variant: None, shapes: None, rounds: 9, seconds: 0.005 }
+        Settings { variant: None, shapes: None, rounds: 9, seconds: 0.005, budget: 1.0 }
     }
 }
 

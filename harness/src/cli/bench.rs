@@ -53,6 +53,10 @@ pub(super) struct OpsArguments {
     /// Rounds over all variants.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
+    /// On a GPU: seconds for the rounds of a row. What would take much longer for one
+    /// round is left out, and said.
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    budget: f64,
     /// One JSON object a row.
     #[arg(long)]
     json: bool,
@@ -242,19 +246,41 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
         variant: arguments.variant.clone(),
         shapes: shapes(&arguments.shape)?,
         rounds: usize::from(arguments.rounds),
+        budget: arguments.budget,
         ..Settings::default()
     };
+    if arguments.budget.is_nan() || arguments.budget < 0.0 {
+        return Err(usage(format!("--budget {} is no length of time", arguments.budget)));
+    }
     timed(arguments, &device, widths(&chosen, &settings), |peaks, row| {
-        for op in chosen {
-            let rows = match device.gpu() {
-                Some(_) => bench::gpu::run(op, &settings, peaks, &device),
-                None => ops::run(op, &settings, peaks),
-            };
+        for (number, op) in chosen.iter().enumerate() {
+            if device.gpu().is_some() {
+                let mut told = Told { row: &mut *row, number: number + 1, of: chosen.len() };
+                bench::gpu::run(op, &settings, peaks, &device, &mut told)?;
+                continue;
+            }
+            let rows = ops::run(op, &settings, peaks);
             let rows = rows.map_err(|error| usage(format!("{}: {error}", op.name)))?;
             rows.into_iter().try_for_each(&mut *row)?;
         }
         Ok(())
     })
+}
+
+/// Rows as they come, and on the error stream what is timed.
+struct Told<'a> {
+    row: &'a mut dyn FnMut(Row) -> Result<(), RunError>,
+    number: usize,
+    of: usize,
+}
+
+impl bench::gpu::Listener for Told<'_> {
+    fn row(&mut self, row: Row) -> Result<(), RunError> {
+        (self.row)(row)
+    }
+    fn progress(&mut self, line: &str) {
+        complain(&format!("[{}/{}] {line}", self.number, self.of));
+    }
 }
 
 /// Measures the machine, then says what `work` times, row by row.
@@ -329,14 +355,14 @@ fn widths(ops: &[&&OpInfo], settings: &Settings) -> [usize; 3] {
 
 fn heading([op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}{:>9}",
+        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}{:>12}",
         "op", "case", "variant", "us", "GFLOP/s", "GB/s", "roof", "ratio", "error", "ULP"
     )
 }
 
 fn line(row: &Row, [op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}{:>9}\n",
+        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}{:>12}\n",
         row.op,
         row.case,
         row.variant,

@@ -1,14 +1,17 @@
 //! `speck conform`.
 
 use super::device::Device;
-use super::{Mode, say};
+use super::{Mode, complain, say};
 use crate::RunError;
 use crate::conform::{self, FileOutcome, Kernels, Outcome, Status};
 use clap::Args;
+use speck_engine::check::shaders::Found;
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, structure};
+use speck_engine::kernels::gpu::Gpu;
+use speck_engine::{DType, check, structure};
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Args)]
 pub(super) struct ConformArguments {
@@ -24,13 +27,22 @@ pub(super) struct ConformArguments {
     /// Whether training runs compute every pixel or what differs.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
+    /// With a GPU: besides, every shader and variant against the scalar kernels, and the
+    /// largest difference of each in units in the last place.
+    #[arg(long)]
+    ulp: bool,
     /// One JSON object a case.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
-    let kernels = match arguments.device.open()? {
+    let device = arguments.device.open()?;
+    if arguments.ulp && device.is_none() {
+        return Err(RunError::Usage("--ulp: shaders run on a GPU (--device gpu)".to_owned()));
+    }
+    let gpu = device.clone().filter(|_| arguments.ulp);
+    let kernels = match device {
         None => kernels(arguments.kernel.as_deref(), arguments.mode.into())?,
         Some(gpu) => Kernels {
             name: gpu.name().to_owned(),
@@ -54,7 +66,10 @@ pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
     }
     let all = || outcomes.iter().flat_map(|outcome| &outcome.cases);
     let count = |status| all().filter(|case| case.status == status).count();
-    let failed = count(Status::Fail);
+    let mut failed = count(Status::Fail);
+    if let Some(gpu) = gpu {
+        failed += shaders(&gpu, arguments.json)?;
+    }
     let (passed, unsupported) = (count(Status::Pass), count(Status::Unsupported));
     if !arguments.json {
         say(&table(&outcomes))?;
@@ -70,6 +85,34 @@ pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
         return Err(RunError::Usage(format!("{path}: there are no conformance cases here")));
     }
     if failed > 0 { Err(RunError::Conformance { failed }) } else { Ok(()) }
+}
+
+/// Says what was seen of every shader; gives how many cases failed.
+fn shaders(gpu: &Arc<Gpu>, json: bool) -> Result<usize, RunError> {
+    let mut op = String::new();
+    let report = check::shaders::check(gpu, &|_| true, &mut |name| {
+        if op != name {
+            op = name.to_owned();
+            complain(&format!("shaders of {op}"));
+        }
+    });
+    if !json {
+        say(&format!("{:34}{:>6}{:>10}\n", "shader", "cases", "ULP"))?;
+    }
+    for Found { shader, cases, units, refused } in &report.shaders {
+        say(&match (json, refused) {
+            (true, _) => format!(
+                "{}\n",
+                serde_json::json!({
+                    "shader": shader, "cases": cases, "ulp": units, "refused": refused,
+                })
+            ),
+            (_, Some(reason)) => format!("{shader:34}refused: {reason}\n"),
+            _ => format!("{shader:34}{cases:>6}{units:>10.1}\n"),
+        })?;
+    }
+    report.failures.iter().for_each(|failure| complain(failure));
+    Ok(report.failures.len())
 }
 
 fn kernels(variant: Option<&str>, mode: structure::Mode) -> Result<Kernels, RunError> {

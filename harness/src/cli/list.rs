@@ -6,10 +6,12 @@ use crate::config::RegistryEntry;
 use crate::{RunError, diagnostics, ensembles, metrics, regimens, registries};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use speck_engine::kernels::gpu::{FAMILIES, Gpu, PLAIN, When};
 use speck_engine::{kernels, passes};
 use speck_learners::gradient::{
     initializers, losses, optimizers, pretexts, regularizers, schedules,
 };
+use speck_models::settings::{Dimension, Kind};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -178,14 +180,29 @@ fn sourced(entries: impl Iterator<Item = (RegistryEntry, &'static str)>) -> List
 
 fn dimensions(text: &mut String, entry: &RegistryEntry) {
     for dimension in entry.dimensions {
-        let _ = writeln!(
-            text,
-            "    {:16}{} [{}; default {}]",
-            dimension.name,
-            dimension.doc,
-            dimension.kind,
-            dimension.default.value()
-        );
+        settings(text, dimension, 4);
+    }
+}
+
+/// Dimensions whose choices have a listing.
+const LISTED: [&str; 5] = ["optimizer", "schedule", "initialization", "loss", "pretext"];
+
+/// A dimension, and below it what those of its choices bring along that have no listing
+/// of their own.
+fn settings(text: &mut String, dimension: &Dimension, indent: usize) {
+    let Dimension { name, doc, kind, default } = dimension;
+    let gap = if name.len() < 16 { "" } else { " " };
+    let _ =
+        writeln!(text, "{:indent$}{name:16}{gap}{doc} [{kind}; default {}]", "", default.value());
+    let Kind::Entry(parts) = kind else { return };
+    if LISTED.contains(name) {
+        return;
+    }
+    for part in parts.iter().filter(|part| !part.dimensions.is_empty()) {
+        let _ = writeln!(text, "{:indent$}  with {name} = {}:", "", part.name);
+        for dimension in part.dimensions {
+            settings(text, dimension, indent + 4);
+        }
     }
 }
 
@@ -221,5 +238,56 @@ fn kernels_listing() -> Listing {
          one part stays on its thread.",
         kernels::parallel::GRAIN
     );
-    (text, json!(all))
+    let mut values: Vec<Value> = all.iter().map(|kernel| json!(kernel)).collect();
+    values.extend(shaders_listing(&mut text, width));
+    (text, Value::Array(values))
+}
+
+/// Kernels of the GPU side with more than one shader, and which run on the first GPU.
+fn shaders_listing(text: &mut String, width: usize) -> Vec<Value> {
+    let gpu = Gpu::open(0, false);
+    let device = match &gpu {
+        Ok(gpu) => gpu.name().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let limits = gpu.as_ref().ok().map(|gpu| gpu.limits());
+    let _ = writeln!(
+        text,
+        "\nOn a GPU ({device}); all other kernels have one shader, and `{PLAIN}` names it:"
+    );
+    let mut values = Vec::new();
+    for family in FAMILIES {
+        let mut names = vec![format!("{PLAIN} ({})", family.plain.name)];
+        let mut variants = Vec::new();
+        let mut refusals = String::new();
+        for (shader, when) in family.others {
+            let refused = match &limits {
+                Some(limits) => shader.refused(limits),
+                None => Some("there is no GPU"),
+            };
+            let said = match when {
+                When::Always => "",
+                When::Hardware => " (by itself on a device of its own only)",
+                When::Asked => " (where asked for only: rounds more)",
+            };
+            names.push(format!("{}{said}", shader.name));
+            if let Some(reason) = refused {
+                let _ = writeln!(refusals, "{:width$}{} refused: {reason}", "", shader.name);
+            }
+            variants.push(json!({
+                "name": shader.name,
+                "refused": refused,
+                "unasked": *when != When::Asked,
+            }));
+        }
+        let _ = writeln!(text, "{:width$}{}", family.kernel, names.join(", "));
+        text.push_str(&refusals);
+        values.push(json!({
+            "name": family.kernel,
+            "device": "gpu",
+            "plain": family.plain.name,
+            "shaders": variants,
+        }));
+    }
+    values
 }

@@ -65,6 +65,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), RunError> {
             .map(|run| format!("{}  {}  seed {}\n", run.id(), run.label(), run.seed));
         return say(&lines.collect::<String>());
     }
+    if let Some(out) = &arguments.report {
+        report::check(out)?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.map_or(cores, usize::from);
     let options = RunOptions {

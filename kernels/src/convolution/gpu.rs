@@ -1,7 +1,10 @@
 //! Convolution and its gradients on a GPU.
 
 use super::ConvShape;
-use crate::gpu::{Call, Calls, MOST_GROUPS, Operand, Split, convolution as shader, size};
+use crate::gpu::{
+    Call, Calls, MOST_GROUPS, Operand, Split, Variant, convolution as shader, convolution_half,
+    size, tile_rows,
+};
 
 pub use shader::{FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT};
 
@@ -27,8 +30,9 @@ pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
     if m * n * groups == 0 {
         return Ok(Calls::default());
     }
-    let (tile, depth) = (shader::TILE as usize, shader::DEPTH as usize);
-    let tiles = n.div_ceil(tile);
+    let (area, depth) = (shader::AREA as usize, shader::DEPTH as usize);
+    let tile = tile_rows(m, n, area);
+    let tiles = n.div_ceil(area / tile);
     let all = m.div_ceil(tile) * tiles;
     let split = match pass {
         WEIGHT_GRADIENT => Split::new(k, depth, all * groups),
@@ -51,6 +55,7 @@ pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
     let number = |value: usize| value as f64;
     let overrides = [
         (shader::PASS, f64::from(pass)),
+        (shader::ROWS, number(tile)),
         (shader::IN_HEIGHT, number(height)),
         (shader::IN_WIDTH, number(width)),
         (shader::OUT_HEIGHT, number(out_height)),
@@ -69,5 +74,8 @@ pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
     let call = Call::new(&shader::SHADER, &params, &operands, dispatch).with(&overrides);
     let mut calls = Calls::from(call);
     split.finish(&mut calls, groups * m * n)?;
+    let mut half = calls.clone();
+    half.calls[0].shader = &convolution_half::SHADER;
+    calls.variants.push(Variant { shader: &convolution_half::SHADER, calls: half, suits: true });
     Ok(calls)
 }

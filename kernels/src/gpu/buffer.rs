@@ -30,6 +30,9 @@ impl Buffer {
 
     /// Writes its first bytes, before anything that is submitted afterwards.
     pub fn write(&self, bytes: &[u8]) {
+        // The queue writes before what is submitted next: runs that were recorded are not
+        // to see it.
+        self.gpu.flush();
         let whole = bytes.len() / 4 * 4;
         if whole > 0 {
             self.gpu.queue.write_buffer(&self.buffer, 0, &bytes[..whole]);

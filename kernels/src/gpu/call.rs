@@ -1,6 +1,5 @@
 //! Calls of shaders: what a kernel of the GPU side gives to whoever runs it.
 
-use super::device::Limits;
 use super::shader::Shader;
 
 /// The parameters of a shader, as the bytes of its uniform struct.
@@ -51,32 +50,20 @@ pub struct Calls {
     pub scratch: Vec<usize>,
     /// Tables of numbers.
     pub tables: Vec<Vec<u32>>,
-    /// Others that compute the same, fastest first; these here run on every device.
+    /// Others that compute the same, all of one family; these here run on every device.
     pub variants: Vec<Variant>,
 }
 
-/// Calls in place of others, where a device has what they need.
+/// Calls in place of others, where a device has what they need; see
+/// [`FAMILIES`](super::FAMILIES).
 #[derive(Clone, Debug)]
 pub struct Variant {
+    /// The shader that gives it its name.
+    pub shader: &'static Shader,
     /// The calls.
     pub calls: Calls,
-    /// Whether they are as exact as the plain ones; else they must be asked for.
-    pub exact: bool,
-}
-
-impl Calls {
-    /// Those with the shader that is asked for; else the first ones that the device can
-    /// run, or the plain ones if some shader is asked for.
-    pub fn choose(mut self, limits: &Limits, shader: Option<&str>) -> Calls {
-        let variants = std::mem::take(&mut self.variants);
-        let fits = |own: &Calls| own.calls.iter().all(|call| limits.run(call.shader.needs));
-        let wanted = |variant: &Variant| match shader {
-            Some(name) => variant.calls.calls.iter().any(|call| call.shader.name == name),
-            None => variant.exact,
-        };
-        let found = variants.into_iter().find(|own| fits(&own.calls) && wanted(own));
-        found.map_or(self, |variant| variant.calls)
-    }
+    /// Whether it pays at this shape: else it must be asked for.
+    pub suits: bool,
 }
 
 /// Workgroups in a dimension that every device can dispatch.

@@ -7,7 +7,7 @@ use super::shader::Needs;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
@@ -57,6 +57,8 @@ pub struct Limits {
     pub f16: bool,
     /// Times on the device can be taken.
     pub timestamps: bool,
+    /// It is a program on the processor.
+    pub software: bool,
 }
 
 impl Limits {
@@ -93,6 +95,16 @@ pub(super) struct Pipeline {
     pub layout: wgpu::BindGroupLayout,
 }
 
+/// Runs that are recorded and still to be submitted.
+#[derive(Default)]
+struct Waiting {
+    encoder: Option<wgpu::CommandEncoder>,
+    /// Of the most work that a submission should hold.
+    share: f64,
+    /// Submissions of recorded runs so far.
+    number: u64,
+}
+
 /// Values of overrides, exactly: numbers by their bits.
 type Key = (&'static str, Option<String>, Vec<(&'static str, u64)>);
 
@@ -104,13 +116,13 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     name: String,
-    software: bool,
     limits: Limits,
     /// Shaders that were read, by their names.
     modules: Mutex<HashMap<(&'static str, Option<String>), wgpu::ShaderModule>>,
     pipelines: Mutex<HashMap<Key, Arc<Pipeline>>>,
     cache: Option<Cache>,
     counters: Counters,
+    waiting: Mutex<Waiting>,
     failure: Arc<Mutex<Option<GpuError>>>,
 }
 
@@ -218,17 +230,18 @@ impl Gpu {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             f16: features.contains(wgpu::Features::SHADER_F16),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            software,
         };
         Ok(Arc::new(Gpu {
             device,
             queue,
             name,
-            software,
             limits,
             modules: Mutex::default(),
             pipelines: Mutex::default(),
             cache,
             counters: Counters::default(),
+            waiting: Mutex::default(),
             failure,
         }))
     }
@@ -240,7 +253,7 @@ impl Gpu {
 
     /// Whether it is a program on the CPU.
     pub fn is_software(&self) -> bool {
-        self.software
+        self.limits.software
     }
 
     /// What it allows.
@@ -336,9 +349,55 @@ impl Gpu {
         })
     }
 
+    /// Submits commands, behind all that was recorded before.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) {
+        self.flush();
+        self.hand_over(commands);
+    }
+
+    fn hand_over(&self, commands: wgpu::CommandBuffer) {
         self.counters.submits.fetch_add(1, Ordering::Relaxed);
         self.queue.submit([commands]);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a run behind what was recorded before. All of it is submitted when the
+    /// shares come to a whole, and before anything else is asked of the device, so that
+    /// nobody can tell the difference. Gives the number of its submission.
+    pub(super) fn record(&self, share: f64, run: impl FnOnce(&mut wgpu::CommandEncoder)) -> u64 {
+        let mut waiting = self.waiting();
+        let new = || self.device.create_command_encoder(&Default::default());
+        run(waiting.encoder.get_or_insert_with(new));
+        waiting.share += share;
+        let number = waiting.number;
+        if waiting.share >= 1.0 {
+            self.release(&mut waiting);
+        }
+        number
+    }
+
+    fn release(&self, waiting: &mut Waiting) {
+        if let Some(encoder) = waiting.encoder.take() {
+            self.hand_over(encoder.finish());
+            waiting.number += 1;
+            waiting.share = 0.0;
+        }
+    }
+
+    /// Submits what was recorded.
+    pub(super) fn flush(&self) {
+        self.release(&mut self.waiting());
+    }
+
+    /// Submits what was recorded if the submission of this number is still to come.
+    pub(super) fn flush_until(&self, number: u64) {
+        let mut waiting = self.waiting();
+        if waiting.number <= number {
+            self.release(&mut waiting);
+        }
     }
 
     /// A buffer of at least `bytes` for values of programs, zeroed.
@@ -376,6 +435,17 @@ impl Gpu {
         })
     }
 
+    /// A buffer that is copied from.
+    pub(super) fn room(&self, bytes: u64) -> wgpu::Buffer {
+        self.counters.buffers.fetch_add(1, Ordering::Relaxed);
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
     /// A buffer of parameters.
     pub(super) fn uniform(&self, bytes: &[u8]) -> wgpu::Buffer {
         self.counters.buffers.fetch_add(1, Ordering::Relaxed);
@@ -388,6 +458,7 @@ impl Gpu {
 
     /// Copies the first bytes of a landing buffer that nothing writes any more.
     pub(super) fn fetch(&self, landing: &wgpu::Buffer, into: &mut [u8]) -> Result<(), GpuError> {
+        self.flush();
         let slice = landing.slice(..into.len().next_multiple_of(8) as u64);
         let (sender, receiver) = std::sync::mpsc::channel();
         slice.map_async(wgpu::MapMode::Read, move |result| {
@@ -411,6 +482,7 @@ impl Gpu {
     /// # Errors
     /// The device failed.
     pub fn wait(&self) -> Result<(), GpuError> {
+        self.flush();
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
         waited.map_err(|error| GpuError::Failed(self.name.clone(), error.to_string()))?;
         self.check()

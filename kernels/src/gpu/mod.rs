@@ -10,10 +10,12 @@ mod buffer;
 mod cache;
 mod call;
 mod device;
+mod feed;
 mod peak;
 mod plan;
 mod shader;
 mod split;
+mod variants;
 
 pub use buffer::Buffer;
 pub use call::{
@@ -22,6 +24,7 @@ pub use call::{
 };
 pub use device::{Adapter, Counts, Gpu, GpuError, Limits};
 pub use peak::Peak;
-pub use plan::{Plan, PlanStep};
+pub use plan::{Ends, Plan, PlanStep};
 pub use shader::*;
-pub(crate) use split::Split;
+pub(crate) use split::{Split, tile_rows};
+pub use variants::{FAMILIES, Family, PLAIN, When};

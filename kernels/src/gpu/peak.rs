@@ -3,7 +3,7 @@
 use super::buffer::Buffer;
 use super::call::{Call, Operand, linear};
 use super::device::{Gpu, GpuError};
-use super::plan::{Plan, PlanStep};
+use super::plan::{Ends, Plan, PlanStep};
 use super::{peak_arithmetic, peak_copy};
 use std::sync::Arc;
 
@@ -40,7 +40,8 @@ impl Peak {
 
 /// The seconds of the fastest of some runs of one call.
 fn fastest(gpu: &Arc<Gpu>, call: Call, buffers: Vec<Buffer>) -> Result<f64, GpuError> {
-    let plan = Plan::new(gpu, vec![PlanStep::Call(call, buffers)], &[])?;
+    let steps = vec![PlanStep::Call(call, buffers)];
+    let mut plan = Plan::new(gpu, steps, &Ends::default())?;
     let mut best = f64::INFINITY;
     for _ in 0..ROUNDS {
         let seconds: f64 = plan.run_timed()?.unwrap_or_default().iter().sum();

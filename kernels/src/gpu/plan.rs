@@ -3,6 +3,7 @@
 use super::buffer::Buffer;
 use super::call::Call;
 use super::device::{Gpu, GpuError, Pipeline, padded};
+use super::feed::Feed;
 use std::sync::Arc;
 
 /// One step of a plan.
@@ -25,10 +26,24 @@ enum Bound {
     Copy { from: wgpu::Buffer, to: wgpu::Buffer, bytes: u64 },
 }
 
+/// What a plan's steps work on, from the host's side.
+#[derive(Default)]
+pub struct Ends<'a> {
+    /// What the host gives: the first bytes of each buffer.
+    pub inputs: &'a [(Buffer, usize)],
+    /// What it reads after a run: likewise.
+    pub outputs: &'a [(Buffer, usize)],
+    /// Operations of a run, and bytes moved.
+    pub work: f64,
+}
+
 /// Steps with their pipelines, bind groups and parameters, in order.
 pub struct Plan {
     gpu: Arc<Gpu>,
     steps: Vec<Bound>,
+    feed: Feed,
+    /// Of the most work that a submission should hold.
+    share: f64,
     /// What the host reads after a run: buffer, place in the landing buffer.
     outputs: Vec<(wgpu::Buffer, u64, u64)>,
     /// Room for the outputs of some runs, one behind the other.
@@ -40,8 +55,15 @@ pub struct Plan {
 /// Runs whose outputs are kept until the host looks at them, where they are small: it
 /// need not wait for one run before it submits the next.
 const MOST_KEPT: usize = 32;
-/// Bytes of outputs that are small.
-const SMALL: u64 = 4096;
+/// Bytes of the room for them.
+const LANDING: u64 = 1 << 20;
+
+/// Runs in one submission, where they are small: a submission costs the host some tens
+/// of microseconds, in which the device may run dry; more of them and it begins later.
+const MOST_TOGETHER: usize = 8;
+/// Operations and bytes in one submission of several runs: 0.1 s of a small GPU. Systems
+/// take a GPU for hung whose submissions last for seconds.
+const MOST_WORK: f64 = 1e10;
 
 /// Steps timed in one submission: a query set has 4096 places at most.
 const MOST_TIMED: usize = 2048;
@@ -50,16 +72,11 @@ const MOST_TIMED: usize = 2048;
 const ALIGNMENT: usize = 256;
 
 impl Plan {
-    /// Binds `steps`; the first bytes of each of `outputs` are read by the host after
-    /// a run.
+    /// Binds `steps`.
     ///
     /// # Errors
     /// A shader that the device refuses, or no memory left.
-    pub fn new(
-        gpu: &Arc<Gpu>,
-        steps: Vec<PlanStep>,
-        outputs: &[(Buffer, usize)],
-    ) -> Result<Self, GpuError> {
+    pub fn new(gpu: &Arc<Gpu>, steps: Vec<PlanStep>, ends: &Ends<'_>) -> Result<Self, GpuError> {
         let mut params = Vec::new();
         let mut offsets = Vec::new();
         for step in &steps {
@@ -100,15 +117,18 @@ impl Plan {
         }
         let mut bytes = 0;
         let mut read = Vec::new();
-        for (buffer, length) in outputs {
+        for (buffer, length) in ends.outputs {
             let length = padded(*length);
             read.push((buffer.buffer.clone(), bytes, length));
             bytes += length;
         }
-        let kept = if bytes <= SMALL { MOST_KEPT } else { 1 };
+        let kept = (LANDING / bytes.max(8)).clamp(1, MOST_KEPT as u64) as usize;
         let landing = gpu.landing(bytes.max(8) * kept as u64);
+        let share = (ends.work / MOST_WORK).clamp(1.0 / MOST_TOGETHER as f64, 1.0);
+        let feed = Feed::new(gpu, ends.inputs, (1.0 / share).ceil() as usize);
         gpu.check()?;
-        Ok(Plan { gpu: Arc::clone(gpu), steps: bound, outputs: read, landing, bytes, kept })
+        let gpu = Arc::clone(gpu);
+        Ok(Plan { gpu, steps: bound, feed, share, outputs: read, landing, bytes, kept })
     }
 
     /// The runs whose outputs are kept.
@@ -116,29 +136,25 @@ impl Plan {
         self.kept
     }
 
-    /// Submits one run, and the copies of the outputs to place `turn` of those kept.
-    pub fn run(&self, turn: usize) {
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        let mut steps = self.steps.iter().peekable();
-        while let Some(step) = steps.peek() {
-            if let Bound::Copy { from, to, bytes } = step {
-                encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
-                steps.next();
-                continue;
+    /// Gives the bytes of an input to the runs from the next one on.
+    pub fn give(&mut self, input: usize, bytes: &[u8]) {
+        self.feed.give(input, bytes);
+    }
+
+    /// Makes one run, and the copies of the outputs to place `turn` of those kept. It is
+    /// submitted together with others, at the latest when the host asks for something.
+    pub fn run(&mut self, turn: usize) {
+        let Plan { gpu, steps, feed, share, outputs, landing, bytes, .. } = self;
+        feed.write();
+        let number = gpu.record(*share, |encoder| {
+            feed.enter(encoder);
+            encode(encoder, steps);
+            let begin = turn as u64 * *bytes;
+            for (buffer, place, bytes) in outputs.iter() {
+                encoder.copy_buffer_to_buffer(buffer, 0, landing, begin + *place, *bytes);
             }
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            while let Some(Bound::Call { pipeline, group, groups: [x, y, z] }) = steps.peek() {
-                pass.set_pipeline(&pipeline.pipeline);
-                pass.set_bind_group(0, group, &[]);
-                pass.dispatch_workgroups(*x, *y, *z);
-                steps.next();
-            }
-        }
-        let begin = turn as u64 * self.bytes;
-        for (buffer, place, bytes) in &self.outputs {
-            encoder.copy_buffer_to_buffer(buffer, 0, &self.landing, begin + *place, *bytes);
-        }
-        self.gpu.submit(encoder.finish());
+        });
+        feed.entered(number);
     }
 
     /// Runs once with a pass of its own for each call, and gives the seconds that each
@@ -146,10 +162,14 @@ impl Plan {
     ///
     /// # Errors
     /// The device failed.
-    pub fn run_timed(&self) -> Result<Option<Vec<f64>>, GpuError> {
+    pub fn run_timed(&mut self) -> Result<Option<Vec<f64>>, GpuError> {
         if !self.gpu.limits().timestamps {
             return Ok(None);
         }
+        let Plan { gpu, feed, .. } = self;
+        feed.write();
+        let number = gpu.record(0.0, |encoder| feed.enter(encoder));
+        feed.entered(number);
         let mut seconds = Vec::new();
         for steps in self.steps.chunks(MOST_TIMED) {
             seconds.extend(self.time(steps)?);
@@ -221,5 +241,24 @@ impl Plan {
     /// How many dispatches a run makes.
     pub fn calls(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step, Bound::Call { .. })).count()
+    }
+}
+
+/// Records steps: calls in a row are one pass.
+fn encode(encoder: &mut wgpu::CommandEncoder, steps: &[Bound]) {
+    let mut steps = steps.iter().peekable();
+    while let Some(step) = steps.peek() {
+        if let Bound::Copy { from, to, bytes } = step {
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
+            steps.next();
+            continue;
+        }
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        while let Some(Bound::Call { pipeline, group, groups: [x, y, z] }) = steps.peek() {
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, group, &[]);
+            pass.dispatch_workgroups(*x, *y, *z);
+            steps.next();
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! added afterwards, in order.
 
 use super::call::{Calls, Operand};
-use crate::reduce::{Dim, gpu::reduced};
+use crate::reduce::gpu::joined;
 
 /// Workgroups that keep a large GPU busy: a weight gradient has a few tiles only, so
 /// its sum is cut until there are as many.
@@ -42,17 +42,35 @@ impl Split {
     pub fn finish(&self, calls: &mut Calls, outputs: usize) -> Result<(), String> {
         if self.parts > 1 {
             calls.scratch.push(4 * self.parts * outputs);
-            let dims =
-                [Dim { size: self.parts, reduced: true }, Dim { size: outputs, reduced: false }];
-            calls.calls.extend(reduced(&dims, false, Operand::Scratch(0))?.calls);
+            let operands = [Operand::Scratch(0), Operand::Output];
+            calls.calls.extend(joined([1, self.parts, outputs], false, operands, 0)?.calls);
         }
         Ok(())
     }
 }
 
+/// The rows of a tile of `area` elements for a result of `m` rows and `n` columns: those
+/// with which the least of the tiles lies beyond the edges, a square where it is equal.
+pub(crate) fn tile_rows(m: usize, n: usize, area: usize) -> usize {
+    let beyond = |rows: &usize| {
+        let columns = area / rows;
+        m.next_multiple_of(*rows) * n.next_multiple_of(columns)
+    };
+    [64, 32, 128].into_iter().min_by_key(beyond).unwrap_or(64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tile_fits_few_rows_or_columns() {
+        assert_eq!(tile_rows(256, 256, 4096), 64);
+        assert_eq!(tile_rows(32, 4096, 4096), 32);
+        assert_eq!(tile_rows(4096, 27, 4096), 128);
+        assert_eq!(tile_rows(96, 1024, 4096), 32);
+        assert_eq!(tile_rows(0, 0, 4096), 64);
+    }
 
     #[test]
     fn parts_cover_the_sum_and_none_is_empty() {

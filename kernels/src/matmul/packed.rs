@@ -110,6 +110,7 @@ pub(crate) struct TileJob {
 }
 
 /// What a tile asks for while it is multiplied.
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 #[derive(Clone, Copy)]
 pub(crate) enum Ask {
     /// Nothing.
@@ -122,6 +123,7 @@ pub(crate) enum Ask {
 }
 
 /// Where lines of arrays of the product's shape are asked for.
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 #[derive(Clone, Copy)]
 pub(crate) struct Others {
     /// The arrays.
@@ -140,6 +142,7 @@ pub(crate) struct Others {
 /// Arrays that are asked for together.
 pub(crate) const OTHERS: usize = 4;
 
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 impl Others {
     /// Asks for the next line of each array.
     #[inline(always)]

@@ -2,8 +2,8 @@
 
 use super::{Gathering, Strided};
 use crate::gpu::{
-    Call, Calls, Operand, copy_strided, dims, fill, flag, gather, linear, scatter, size,
-    unless_empty,
+    Call, Calls, Operand, Variant, copy_strided, dims, fill, flag, gather, linear, scatter,
+    scatter_rounds, size, spread, unless_empty,
 };
 
 fn copy(layout: &Strided<'_>, operands: [Operand; 2], writes: bool) -> Result<Calls, String> {
@@ -94,6 +94,9 @@ pub fn gathered(shape: &Gathering, by_rows: bool, outside: f32) -> Result<Calls,
     })
 }
 
+/// Picks from which on a workgroup has enough to do with those of one outer index.
+const MANY_PICKS: usize = 128;
+
 /// See [`SCATTER_ADD`](super::SCATTER_ADD), with one index a row
 /// [`INDEX_ADD`](super::INDEX_ADD) or [`SEGMENT_MAX`](super::SEGMENT_MAX).
 ///
@@ -101,7 +104,7 @@ pub fn gathered(shape: &Gathering, by_rows: bool, outside: f32) -> Result<Calls,
 /// Too many elements.
 pub fn scattered(shape: &Gathering, by_rows: bool, largest: bool) -> Result<Calls, String> {
     let count = shape.outer * shape.source * shape.inner;
-    unless_empty(count, || {
+    let mut calls = unless_empty(count, || {
         let params = scatter::Params {
             count: size(count)?,
             source: size(shape.source)?,
@@ -113,5 +116,20 @@ pub fn scattered(shape: &Gathering, by_rows: bool, largest: bool) -> Result<Call
         let groups = linear(&scatter::SHADER, count)?;
         let call = Call::new(&scatter::SHADER, &params, &operands, groups);
         Ok(call.with(&[(scatter::BY_ROWS, flag(by_rows)), (scatter::LARGEST, flag(largest))]))
-    })
+    })?;
+    if shape.inner == 1 && !by_rows && !largest && count > 0 {
+        let shader = &scatter_rounds::SHADER;
+        let tiles = shape.source.div_ceil(scatter_rounds::SLOTS as usize);
+        let params = scatter_rounds::Params {
+            outer: size(shape.outer)?,
+            source: size(shape.source)?,
+            picks: size(shape.picks)?,
+            tiles: size(tiles)?,
+        };
+        let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];
+        let call = Call::new(shader, &params, &operands, spread(shape.outer * tiles)?);
+        let suits = shape.picks >= MANY_PICKS;
+        calls.variants.push(Variant { shader, calls: call.into(), suits });
+    }
+    Ok(calls)
 }

@@ -3,7 +3,7 @@
 use super::{BEYOND, Correlation};
 use crate::gpu::{
     Call, Calls, MOST_GROUPS, Operand, Split, linear, picked_conv as shader, picked_conv_input,
-    size, unless_empty,
+    size, tile_rows, unless_empty,
 };
 
 const _: () = assert!(shader::BEYOND == BEYOND);
@@ -14,8 +14,9 @@ fn tiled(c: &Correlation, pass: u32) -> Result<Calls, String> {
     if m * outputs == 0 {
         return Ok(Calls::default());
     }
-    let tile = shader::TILE as usize;
-    let across = outputs.div_ceil(tile);
+    let area = shader::AREA as usize;
+    let tile = tile_rows(m, outputs, area);
+    let across = outputs.div_ceil(area / tile);
     let tiles = m.div_ceil(tile) * across;
     if tiles > MOST_GROUPS {
         return Err(format!("{tiles} tiles are too many"));
@@ -40,7 +41,8 @@ fn tiled(c: &Correlation, pass: u32) -> Result<Calls, String> {
     let operands = [Operand::Input(0), Operand::Input(1), Operand::Table(0), split.target()];
     let groups = [tiles as u32, 1, split.parts as u32];
     let call = Call::new(&shader::SHADER, &params, &operands, groups);
-    let mut calls = Calls::from(call.with(&[(shader::PASS, f64::from(pass))]));
+    let mut calls =
+        Calls::from(call.with(&[(shader::PASS, f64::from(pass)), (shader::ROWS, tile as f64)]));
     split.finish(&mut calls, m * outputs)?;
     calls.tables.push(c.reads.clone());
     Ok(calls)

@@ -1,7 +1,9 @@
 //! The softmax on a GPU.
 
-use crate::gpu::{Call, Calls, Operand, flag, size, softmax, spread, unless_empty};
-use crate::reduce::gpu::lanes;
+use crate::gpu::{
+    Call, Calls, Operand, Variant, flag, size, softmax, softmax_subgroup, spread, unless_empty,
+};
+use crate::reduce::gpu::{LEAST_JOINED, lanes};
 
 /// [`SOFTMAX`](super::SOFTMAX), or its logarithm, of `from` into `into`.
 ///
@@ -13,16 +15,24 @@ pub fn softmaxed(
     [from, into]: [Operand; 2],
 ) -> Result<Calls, String> {
     let slices = outer * inner;
-    unless_empty(slices * length, || {
+    let lanes = if inner == 1 { lanes(slices, length) } else { 1 };
+    let mut calls = unless_empty(slices * length, || {
         let params = softmax::Params {
             slices: size(slices)?,
             length: size(length)?,
             inner: size(inner)?,
             lowest: f32::NEG_INFINITY.to_bits(),
         };
-        let lanes = if inner == 1 { lanes(slices, length) } else { 1 };
         let groups = spread(slices.div_ceil(256 / lanes))?;
         let call = Call::new(&softmax::SHADER, &params, &[from, into], groups);
         Ok(call.with(&[(softmax::LANES, lanes as f64), (softmax::LOGARITHM, flag(logarithm))]))
-    })
+    })?;
+    if lanes >= LEAST_JOINED
+        && let Some(call) = calls.calls.first()
+    {
+        let shader = &softmax_subgroup::SHADER;
+        let own = Call { shader, ..call.clone() };
+        calls.variants.push(Variant { shader, calls: own.into(), suits: true });
+    }
+    Ok(calls)
 }

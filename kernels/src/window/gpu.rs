@@ -2,7 +2,7 @@
 
 use super::{OriginAxis, Picks, Tile, Windows};
 use crate::gpu::{
-    Call, Calls, Operand, flag, linear, picks as pick_shader, size, unless_empty, window,
+    Call, Calls, Operand, flag, linear, picks as pick_shader, size, spread, unless_empty, window,
     window_tile as tile_shader,
 };
 
@@ -77,6 +77,7 @@ pub fn calls(pass: u32, windows: &Windows, owned: bool) -> Result<Calls, String>
 /// Too many elements.
 pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
     let windows = &tile.windows;
+    let parts = if pass == BASE { base_parts(tile) } else { 1 };
     let count = match pass {
         TILE => tile.elements(),
         PATCH => windows.elements(),
@@ -100,6 +101,7 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             base_height: size(tile.base[0])?,
             base_width: size(tile.base[1])?,
             beyond: beyond.to_bits(),
+            parts: size(parts)?,
         };
         let [patch, origins, starts] = if pass == TILE { [1, 2, 3] } else { [0, 1, 2] };
         let operands = [
@@ -108,14 +110,39 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             Operand::Input(origins),
             Operand::Input(starts),
             Operand::Table(0),
-            Operand::Output,
+            if parts > 1 { Operand::Scratch(0) } else { Operand::Output },
         ];
         let shader = &tile_shader::SHADER;
-        let call = Call::new(shader, &params, &operands, linear(shader, count)?);
+        let groups = match pass {
+            BASE => spread(size(count * parts)? as usize)?,
+            _ => linear(shader, count)?,
+        };
+        let call = Call::new(shader, &params, &operands, groups);
         Ok(call.with(&[(tile_shader::PASS, f64::from(pass))]))
     })?;
     calls.tables.push([&tile.classes[0][..], &tile.classes[1][..]].concat());
+    if let Some(first) = calls.calls.first().filter(|_| parts > 1).cloned() {
+        let shader = &tile_shader::SHADER;
+        let mut operands = first.operands.clone();
+        (operands[0], operands[5]) = (Operand::Scratch(0), Operand::Output);
+        let overrides = vec![(tile_shader::PASS, f64::from(tile_shader::SUM))];
+        let groups = linear(shader, count)?;
+        calls.calls.push(Call { operands, groups, overrides, ..first });
+        calls.scratch.push(size_of::<f32>() * count * parts);
+    }
     Ok(calls)
+}
+
+/// Parts of the samples whose sums are made side by side: so many that no lane of 64 has
+/// more than some 16 000 places to go through.
+fn base_parts(tile: &Tile) -> usize {
+    const PLACES: usize = 1 << 20;
+    if tile.backgrounds > 1 {
+        return 1;
+    }
+    let [height, width] = tile.size;
+    let places = tile.windows.samples * tile.tiles * height * width;
+    places.div_ceil(PLACES).clamp(1, tile.windows.samples.max(1))
 }
 
 /// See [`PICKS`](super::PICKS) and its adjoint.
