@@ -43,10 +43,15 @@ impl DType {
 
     /// The format of 16 bits, if it is one.
     pub fn storage(self) -> Option<Storage> {
-        match self {
-            DType::F16 => Some(Storage::F16),
-            DType::Bf16 => Some(Storage::Bf16),
-            _ => None,
+        [Storage::F16, Storage::Bf16].into_iter().find(|storage| DType::from(*storage) == self)
+    }
+}
+
+impl From<Storage> for DType {
+    fn from(storage: Storage) -> Self {
+        match storage {
+            Storage::F16 => DType::F16,
+            Storage::Bf16 => DType::Bf16,
         }
     }
 }

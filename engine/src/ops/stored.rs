@@ -107,11 +107,7 @@ impl Op for Store {
     }
     fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType, String> {
         let x = super::one_float(inputs)?;
-        let dtype = match self.0 {
-            Storage::F16 => DType::F16,
-            Storage::Bf16 => DType::Bf16,
-        };
-        Ok(TensorType::new(dtype, &x.shape))
+        Ok(TensorType::new(self.0.into(), &x.shape))
     }
     fn vjp(&self, _: &Graph, vjp: &Vjp<'_>) -> Gradients {
         Ok(vec![Some(vjp.cotangent)])
