@@ -19,12 +19,15 @@ use speck_engine::op::Case;
 use speck_engine::{DType, OpInfo, Options, Program, State, check};
 use std::time::Instant;
 
-/// Operations up to which the scalar kernels are the reference: a few seconds' worth.
-const SCALAR: u64 = 1 << 31;
+/// Operations up to which the scalar kernels are the reference: half a second's worth.
+const SCALAR: u64 = 1 << 28;
 
 /// Share of the roofline's bound that an op of a device which is new to it reaches at
 /// worst, as far as leaving out a case goes.
 const WORST: f64 = 0.05;
+
+/// Budgets that one run of a case may take at that share.
+const BUDGETS: f64 = 2.0;
 
 /// Who hears of rows, and of what is timed now or left out.
 pub trait Listener {
@@ -100,7 +103,7 @@ fn run_case(
     let cost = compile(Choice::default())?.cost();
     let (flops, bytes) = (cost.flops, cost.read + cost.written);
     let expected_seconds = peaks.bound(flops, bytes) / WORST;
-    if settings.shapes.is_none() && expected_seconds > settings.budget * settings.rounds as f64 {
+    if settings.shapes.is_none() && expected_seconds > settings.budget * BUDGETS {
         progress(&format!(
             ": left out, may take {expected_seconds:.0} s a run here (--budget, --shape)"
         ));
@@ -133,6 +136,8 @@ fn run_case(
         let mut program = with_inputs(program)?;
         let mut times = Vec::new();
         let begin = Instant::now();
+        program.run(&mut state)?;
+        let found = program.output("output")?.to_f64();
         for _ in 0..settings.rounds.max(1) {
             let steps = program.run_timed(&mut state)?;
             times.push(steps.iter().map(|step| step.seconds).sum());
@@ -140,8 +145,6 @@ fn run_case(
                 break;
             }
         }
-        program.run(&mut state)?;
-        let found = program.output("output")?.to_f64();
         let seconds = median(&mut times);
         let first = rows.first().map_or(seconds, |row: &Row| row.seconds);
         rows.push(Row {
