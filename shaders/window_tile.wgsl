@@ -4,9 +4,10 @@
 // where a window covers it, the tile's own first, the patch's; else the base's, whose
 // rows and columns each stand for several of the map's. TILE: one invocation a value
 // of the tiles. PATCH: one a value of the patch, which asks every tile of its sample
-// whether it read it. BASE: one a value of the base, which asks every tile of every
-// sample; rows of another class are skipped at once. All add in a fixed order. CPU
-// twin: `window/scalar.rs`.
+// whether it read it. BASE: LANES invocations a value of the base, which ask every tile
+// of every sample, each its share, for the rows and columns between the first and the
+// last of its class; a tree joins the lanes. All add in a fixed order. CPU twin:
+// `window/scalar.rs`.
 
 struct Params {
     count: u32,
@@ -34,7 +35,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> patches: array<f32>;
 @group(0) @binding(3) var<storage, read> origins: array<i32>;
 @group(0) @binding(4) var<storage, read> starts: array<i32>;
-// The base's row for each row of the map, then its column for each column.
+// The base's row for each row of the map, then its column for each column; then between
+// which rows of the map each row of the base stands, and columns.
 @group(0) @binding(5) var<storage, read> classes: array<u32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
@@ -43,6 +45,10 @@ const PATCH = 1u;
 const BASE = 2u;
 
 override PASS: u32 = TILE;
+// Invocations a value of BASE: a power of two up to 64.
+override LANES: u32 = 1u;
+
+var<workgroup> totals: array<f32, 64>;
 
 fn origin_of(sample: u32, slot: u32) -> vec2<i32> {
     let at = 2u * (sample * params.slots + slot);
@@ -132,33 +138,46 @@ fn patch_gradient(i: u32) -> f32 {
     return sum;
 }
 
-fn base_gradient(i: u32) -> f32 {
+// The first row or column of a class and the one behind its last.
+fn range_of(at: u32) -> vec2<i32> {
+    return vec2<i32>(i32(classes[at]), i32(classes[at + 1u]));
+}
+
+fn base_gradient(i: u32, lane: u32) -> f32 {
     let channel = i % params.channels;
     let column = i / params.channels % params.base_width;
     let row = i / params.channels / params.base_width % params.base_height;
     let background = i / params.channels / params.base_width / params.base_height;
-    var first = background;
-    var last = background + 1u;
+    let behind = u32(params.map_height + params.map_width);
+    let rows = range_of(behind + 2u * row);
+    let columns = range_of(behind + 2u * (params.base_height + column));
+    var first = background * params.tiles;
+    var last = first + params.tiles;
     if params.backgrounds == 1u {
         first = 0u;
-        last = params.samples;
+        last = params.samples * params.tiles;
     }
     var sum = 0.0;
-    for (var sample = first; sample < last; sample += 1u) {
-        for (var tile = 0u; tile < params.tiles; tile += 1u) {
-            let start = start_of(sample, tile);
-            for (var u = max(0, -start.x); u < min(params.tile_height, params.map_height - start.x); u += 1) {
-                if classes[start.x + u] != row {
+    for (var number = first + lane; number < last; number += LANES) {
+        let sample = number / params.tiles;
+        let tile = number % params.tiles;
+        let start = start_of(sample, tile);
+        let from = max(vec2<i32>(0), vec2<i32>(rows.x, columns.x) - start);
+        let to = min(
+            vec2<i32>(params.tile_height, params.tile_width),
+            vec2<i32>(rows.y, columns.y) - start,
+        );
+        for (var u = from.x; u < to.x; u += 1) {
+            if classes[start.x + u] != row {
+                continue;
+            }
+            for (var v = from.y; v < to.y; v += 1) {
+                if classes[params.map_height + start.y + v] != column {
                     continue;
                 }
-                for (var v = max(0, -start.y); v < min(params.tile_width, params.map_width - start.y); v += 1) {
-                    if classes[params.map_height + start.y + v] != column {
-                        continue;
-                    }
-                    let own = vec2<i32>(u, v);
-                    if read_from(sample, tile, start + own) == params.slots {
-                        sum += tile_at(sample, tile, own, channel);
-                    }
+                let own = vec2<i32>(u, v);
+                if read_from(sample, tile, start + own) == params.slots {
+                    sum += tile_at(sample, tile, own, channel);
                 }
             }
         }
@@ -172,13 +191,36 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+    let number = group.y * groups.x + group.x;
+    if PASS == BASE {
+        let i = number * (64u / LANES) + lane / LANES;
+        let own = lane % LANES;
+        var total = 0.0;
+        if i < params.count {
+            total = base_gradient(i, own);
+        }
+        if LANES > 1u {
+            totals[lane] = total;
+            for (var half = LANES / 2u; half > 0u; half = half / 2u) {
+                workgroupBarrier();
+                if own < half {
+                    totals[lane] += totals[lane + half];
+                }
+            }
+            total = totals[lane];
+        }
+        if own == 0u && i < params.count {
+            y[i] = total;
+        }
+        return;
+    }
+    let i = number * 64u + lane;
     if i >= params.count {
         return;
     }
-    switch PASS {
-        case TILE: { y[i] = tile_value(i); }
-        case PATCH: { y[i] = patch_gradient(i); }
-        default: { y[i] = base_gradient(i); }
+    if PASS == TILE {
+        y[i] = tile_value(i);
+    } else {
+        y[i] = patch_gradient(i);
     }
 }

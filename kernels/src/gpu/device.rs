@@ -174,6 +174,15 @@ impl Gpu {
     /// # Errors
     /// No such adapter, or it cannot be opened.
     pub fn open(number: usize, least: bool) -> Result<Arc<Gpu>, GpuError> {
+        Gpu::open_binding(number, least, u64::MAX)
+    }
+
+    /// As [`Gpu::open`], with bindings of no more than `most` bytes. For tests of what
+    /// becomes of larger values.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub fn open_binding(number: usize, least: bool, most: u64) -> Result<Arc<Gpu>, GpuError> {
         let adapters = adapters();
         let adapter = match adapters.get(number) {
             Some(adapter) => adapter,
@@ -192,7 +201,8 @@ impl Gpu {
         } else {
             adapter.features() & wanted
         };
-        let limits = if least { wgpu::Limits::default() } else { adapter.limits() };
+        let mut limits = if least { wgpu::Limits::default() } else { adapter.limits() };
+        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(most);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("speck"),
             required_features: features,
@@ -406,9 +416,9 @@ impl Gpu {
     /// More than the device can have in a buffer, or no memory left.
     pub fn buffer(self: &Arc<Self>, bytes: usize) -> Result<Buffer, GpuError> {
         let bytes = padded(bytes);
-        if bytes > self.limits.buffer || bytes > self.limits.binding {
-            let most = self.limits.buffer.min(self.limits.binding);
-            let message = format!("a value of {bytes} bytes; {most} are the most it can bind");
+        if bytes > self.limits.buffer {
+            let most = self.limits.buffer;
+            let message = format!("a value of {bytes} bytes; {most} are the most in one buffer");
             return Err(GpuError::Memory(self.name.clone(), message));
         }
         self.counters.buffers.fetch_add(1, Ordering::Relaxed);
@@ -421,7 +431,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         self.check()?;
-        Ok(Buffer { gpu: Arc::clone(self), buffer })
+        Ok(Buffer::new(Arc::clone(self), buffer))
     }
 
     /// A buffer from which the host reads.

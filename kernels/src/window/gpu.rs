@@ -111,10 +111,16 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             Operand::Output,
         ];
         let shader = &tile_shader::SHADER;
-        let call = Call::new(shader, &params, &operands, linear(shader, count)?);
-        Ok(call.with(&[(tile_shader::PASS, f64::from(pass))]))
+        // Of the base, as many lanes as there are tiles to ask.
+        let asked = if tile.backgrounds == 1 { windows.samples * tile.tiles } else { tile.tiles };
+        let lanes = if pass == BASE { (asked / 2).clamp(1, 64).next_power_of_two() } else { 1 };
+        let call = Call::new(shader, &params, &operands, linear(shader, count * lanes)?);
+        let overrides = [(tile_shader::PASS, f64::from(pass)), (tile_shader::LANES, lanes as f64)];
+        Ok(call.with(&overrides))
     })?;
-    calls.tables.push([&tile.classes[0][..], &tile.classes[1][..]].concat());
+    let ranges = [0, 1].map(|axis| ranges(&tile.classes[axis], tile.base[axis]));
+    let [down, across] = &tile.classes;
+    calls.tables.push([&down[..], &across[..], &ranges[0][..], &ranges[1][..]].concat());
     Ok(calls)
 }
 
@@ -144,6 +150,39 @@ pub fn picks(picks: &Picks, adjoint: bool) -> Result<Calls, String> {
         let call = Call::new(shader, &params, &operands, linear(shader, count)?);
         Ok(call.with(&[(pick_shader::ADJOINT, flag(adjoint))]))
     })?;
-    calls.tables.push([&picks.reads[0][..], &picks.reads[1][..]].concat());
+    calls.tables.push(match adjoint {
+        true => {
+            [readers(&picks.reads[0], picks.image[0]), readers(&picks.reads[1], picks.image[1])]
+                .concat()
+        }
+        false => [&picks.reads[0][..], &picks.reads[1][..]].concat(),
+    });
     Ok(calls)
+}
+
+/// Between which places each of `count` classes stands: its first and one behind its last.
+fn ranges(classes: &[u32], count: usize) -> Vec<u32> {
+    let range = |class: usize| {
+        let is = |own: &u32| *own as usize == class;
+        let first = classes.iter().position(is).unwrap_or(0);
+        let end = classes.iter().rposition(is).map_or(0, |last| last + 1);
+        [first as u32, end as u32]
+    };
+    (0..count).flat_map(range).collect()
+}
+
+/// Of each of `size` rows or columns, where the list of those that read it begins, the
+/// last list's end, and the lists.
+fn readers(reads: &[u32], size: usize) -> Vec<u32> {
+    let mut begins = vec![0];
+    let mut lists = Vec::new();
+    for own in 0..size {
+        let of = (0u32..).zip(reads).filter(|(_, read)| **read as usize == own);
+        lists.extend(of.map(|(place, _)| place));
+        begins.push(lists.len() as u32);
+    }
+    // Reads beyond the border are in no list; the room for them stays.
+    lists.resize(reads.len(), 0);
+    begins.extend(lists);
+    begins
 }
