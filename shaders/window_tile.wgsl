@@ -4,9 +4,10 @@
 // where a window covers it, the tile's own first, the patch's; else the base's, whose
 // rows and columns each stand for several of the map's. TILE: one invocation a value
 // of the tiles. PATCH: one a value of the patch, which asks every tile of its sample
-// whether it read it. BASE: LANES invocations a value of the base, which ask every tile
-// of every sample, each its share, for the rows and columns between the first and the
-// last of its class; a tree joins the lanes. All add in a fixed order. CPU twin:
+// whether it read it. BASE: one a value of the base, which asks every tile of every
+// sample, for the rows and columns between the first and the last of its class. A base
+// that serves all samples has few values and a sum over all windows of a batch: there workgroups in z take `share`
+// samples each, and `reduce.wgsl` adds the parts. All add in a fixed order. CPU twin:
 // `window/scalar.rs`.
 
 struct Params {
@@ -27,6 +28,8 @@ struct Params {
     base_width: u32,
     // The bits of what lies beyond the border.
     beyond: u32,
+    // For BASE of one background: samples of a part.
+    share: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -45,10 +48,6 @@ const PATCH = 1u;
 const BASE = 2u;
 
 override PASS: u32 = TILE;
-// Invocations a value of BASE: a power of two up to 64.
-override LANES: u32 = 1u;
-
-var<workgroup> totals: array<f32, 64>;
 
 fn origin_of(sample: u32, slot: u32) -> vec2<i32> {
     let at = 2u * (sample * params.slots + slot);
@@ -143,7 +142,7 @@ fn range_of(at: u32) -> vec2<i32> {
     return vec2<i32>(i32(classes[at]), i32(classes[at + 1u]));
 }
 
-fn base_gradient(i: u32, lane: u32) -> f32 {
+fn base_gradient(i: u32, part: u32) -> f32 {
     let channel = i % params.channels;
     let column = i / params.channels % params.base_width;
     let row = i / params.channels / params.base_width % params.base_height;
@@ -151,33 +150,31 @@ fn base_gradient(i: u32, lane: u32) -> f32 {
     let behind = u32(params.map_height + params.map_width);
     let rows = range_of(behind + 2u * row);
     let columns = range_of(behind + 2u * (params.base_height + column));
-    var first = background * params.tiles;
-    var last = first + params.tiles;
+    var first = background;
+    var last = background + 1u;
     if params.backgrounds == 1u {
-        first = 0u;
-        last = params.samples * params.tiles;
+        first = part * params.share;
+        last = min(first + params.share, params.samples);
     }
     var sum = 0.0;
-    for (var number = first + lane; number < last; number += LANES) {
-        let sample = number / params.tiles;
-        let tile = number % params.tiles;
-        let start = start_of(sample, tile);
-        let from = max(vec2<i32>(0), vec2<i32>(rows.x, columns.x) - start);
-        let to = min(
-            vec2<i32>(params.tile_height, params.tile_width),
-            vec2<i32>(rows.y, columns.y) - start,
-        );
-        for (var u = from.x; u < to.x; u += 1) {
-            if classes[start.x + u] != row {
-                continue;
-            }
-            for (var v = from.y; v < to.y; v += 1) {
-                if classes[params.map_height + start.y + v] != column {
+    for (var sample = first; sample < last; sample += 1u) {
+        for (var tile = 0u; tile < params.tiles; tile += 1u) {
+            let start = start_of(sample, tile);
+            let size = vec2<i32>(params.tile_height, params.tile_width);
+            let begin = max(vec2<i32>(0), vec2<i32>(rows.x, columns.x) - start);
+            let end = min(size, vec2<i32>(rows.y, columns.y) - start);
+            for (var u = begin.x; u < end.x; u += 1) {
+                if classes[start.x + u] != row {
                     continue;
                 }
-                let own = vec2<i32>(u, v);
-                if read_from(sample, tile, start + own) == params.slots {
-                    sum += tile_at(sample, tile, own, channel);
+                for (var v = begin.y; v < end.y; v += 1) {
+                    if classes[params.map_height + start.y + v] != column {
+                        continue;
+                    }
+                    let own = vec2<i32>(u, v);
+                    if read_from(sample, tile, start + own) == params.slots {
+                        sum += tile_at(sample, tile, own, channel);
+                    }
                 }
             }
         }
@@ -191,36 +188,13 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let number = group.y * groups.x + group.x;
-    if PASS == BASE {
-        let i = number * (64u / LANES) + lane / LANES;
-        let own = lane % LANES;
-        var total = 0.0;
-        if i < params.count {
-            total = base_gradient(i, own);
-        }
-        if LANES > 1u {
-            totals[lane] = total;
-            for (var half = LANES / 2u; half > 0u; half = half / 2u) {
-                workgroupBarrier();
-                if own < half {
-                    totals[lane] += totals[lane + half];
-                }
-            }
-            total = totals[lane];
-        }
-        if own == 0u && i < params.count {
-            y[i] = total;
-        }
-        return;
-    }
-    let i = number * 64u + lane;
+    let i = (group.y * groups.x + group.x) * 64u + lane;
     if i >= params.count {
         return;
     }
-    if PASS == TILE {
-        y[i] = tile_value(i);
-    } else {
-        y[i] = patch_gradient(i);
+    switch PASS {
+        case TILE: { y[i] = tile_value(i); }
+        case PATCH: { y[i] = patch_gradient(i); }
+        default: { y[group.z * params.count + i] = base_gradient(i, group.z); }
     }
 }

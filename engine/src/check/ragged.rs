@@ -2,9 +2,10 @@
 //! 32, 64 and 128, workgroups of 64 and 256, subgroups of 4 to 64, and what is cut into
 //! parts because it is long. Those that an op's own cases do not have.
 
+use crate::dtype::DType::{Bf16, F16};
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Draw};
-use crate::ops::{AveragePool2d, PoolWindow, Window};
+use crate::ops::{AveragePool2d, PicksShape, PoolWindow, TileShape, Window};
 
 const VALUE: Draw = Draw::Uniform(-1.0, 1.0);
 
@@ -33,6 +34,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         named("attention", attentions()),
         named("max_pool2d", pools()),
         named("exp", functions()),
+        named("store_f16", stored()),
+        named("picked_conv", picked()),
+        named("window_tile", tiles()),
     ];
     all.into_iter().flatten().collect()
 }
@@ -268,6 +272,64 @@ fn functions() -> Vec<Case> {
         cases.push(case(&[&[length]], exp));
         cases.push(case(&[&[length], &[1]], chain));
         cases.push(case(&[&[3, length], &[3, 1]], stretched));
+    }
+    cases
+}
+
+/// Outputs on both sides of a tile's rows and columns, and sums that are cut.
+fn picked() -> Vec<Case> {
+    let build: Build = |g, x| {
+        let beyond = 99;
+        let rows = [beyond, 0, 1, 0, 1, 2, 1, 2, 4, 3, 4, beyond];
+        let columns = [beyond, 0, 1, 1, 2, 3, 2, 3, 4, 4, 5, beyond, 0, 5, 2];
+        let reads = [rows.as_slice().into(), columns.as_slice().into()];
+        g.picked_conv(x[0], x[1], &PicksShape { kernel: [3, 3], reads, negative: false })
+    };
+    vec![
+        case(&[&[3, 5, 6, 17], &[33, 17, 3, 3]], build),
+        case(&[&[2, 5, 6, 3], &[65, 3, 3, 3]], build),
+        case(&[&[40, 5, 6, 1], &[2, 1, 3, 3]], build),
+        case(&[&[1, 5, 6, 64], &[64, 64, 3, 3]], build),
+    ]
+}
+
+/// One background for all samples, whose gradient is a sum in parts, and one each.
+fn tiles() -> Vec<Case> {
+    let build: Build = |g, x| {
+        let rows = [0, 1, 1, 1, 1, 2];
+        let columns = [0, 1, 1, 1, 0];
+        let classes = [rows.as_slice().into(), columns.as_slice().into()];
+        g.window_tile(x[0], x[1], x[2], x[3], &TileShape { classes, size: [3, 4], negative: false })
+    };
+    let places = Draw::Index(6);
+    let own = |backgrounds: usize, samples: usize, channels: usize| {
+        let (base, patch) = ([backgrounds, 3, 2, channels], [samples, 2, 2, 3, channels]);
+        let at = [samples, 2, 2];
+        let inputs: [(&[usize], Draw); 4] =
+            [(&base, VALUE), (&patch, VALUE), (&at, places), (&at, places)];
+        Case::new("ragged", &inputs, build)
+    };
+    vec![own(1, 7, 3), own(1, 9, 65), own(1, 130, 2), own(5, 5, 17)]
+}
+
+/// Numbers in 16 bits: as they are, too small for a full one, and too large. Scaled by
+/// powers of two, so that both sides round the same numbers, and back.
+fn stored() -> Vec<Case> {
+    const SMALL: f64 = 1.0 / (1 << 17) as f64;
+    const LARGE: f64 = (1 << 17) as f64;
+    let half: Build = |g, x| g.widen(g.store(x[0], F16)?);
+    let brain: Build = |g, x| g.widen(g.store(x[0], Bf16)?);
+    let small: Build = |g, x| g.scale(g.widen(g.store(g.scale(x[0], SMALL)?, F16)?)?, LARGE);
+    let large: Build = |g, x| g.widen(g.store(g.scale(x[0], LARGE)?, F16)?);
+    let product: Build = |g, x| g.matmul(g.store(x[0], F16)?, g.store(x[1], F16)?);
+    let mut cases = Vec::new();
+    for length in [0, 1, 2, 511, 512, 513, 1027] {
+        for build in [half, brain, small, large] {
+            cases.push(case(&[&[length]], build));
+        }
+    }
+    for [m, k, n] in [[1, 5, 3], [33, 17, 65], [7, 301, 9], [129, 33, 31]] {
+        cases.push(case(&[&[m, k], &[k, n]], product));
     }
     cases
 }

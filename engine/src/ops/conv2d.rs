@@ -286,10 +286,11 @@ impl Op for Conv2d {
         self.sums.is_some()
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
-        convolution::gpu::calls(
-            convolution::gpu::FORWARD,
-            &self.window.shape(&inputs[0].shape, &inputs[1].shape)?,
-        )
+        let shape = self.window.shape(&inputs[0].shape, &inputs[1].shape)?;
+        super::shaded(inputs, convolution::gpu::calls(convolution::gpu::FORWARD, &shape)?)
+    }
+    fn shades_stored(&self) -> bool {
+        true
     }
 }
 
@@ -360,7 +361,12 @@ impl Op for InputGradient {
         self.sums.is_some()
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
-        convolution::gpu::calls(convolution::gpu::INPUT_GRADIENT, &self.shape(inputs)?)
+        let calls =
+            convolution::gpu::calls(convolution::gpu::INPUT_GRADIENT, &self.shape(inputs)?)?;
+        super::shaded(inputs, calls)
+    }
+    fn shades_stored(&self) -> bool {
+        true
     }
 }
 
@@ -421,7 +427,12 @@ impl Op for WeightGradient {
         self.sums.is_some()
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
-        convolution::gpu::calls(convolution::gpu::WEIGHT_GRADIENT, &self.shape(inputs)?)
+        let calls =
+            convolution::gpu::calls(convolution::gpu::WEIGHT_GRADIENT, &self.shape(inputs)?)?;
+        super::shaded(inputs, calls)
+    }
+    fn shades_stored(&self) -> bool {
+        true
     }
 }
 

@@ -247,7 +247,11 @@ impl Op for Matmul {
 
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let (shape, _) = self.shape(inputs[0], inputs[1])?;
-        product(&shape, 1.0, [Operand::Input(0), Operand::Input(1), Operand::Output])
+        let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];
+        super::shaded(inputs, product(&shape, 1.0, operands)?)
+    }
+    fn shades_stored(&self) -> bool {
+        true
     }
 }
 

@@ -312,3 +312,16 @@ fn routine(
 fn sizes(values: &[usize]) -> String {
     values.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
+/// The calls of an op of two inputs, where these may be stored in 16 bits.
+fn shaded(
+    inputs: &[&TensorType],
+    calls: speck_kernels::gpu::Calls,
+) -> Result<speck_kernels::gpu::Calls, String> {
+    match (inputs, inputs[0].dtype.storage()) {
+        (&[a, b], Some(format)) => {
+            let elements = [a.elements(), b.elements()];
+            speck_kernels::storage::gpu::with_stored(calls, format, elements)
+        }
+        _ => Ok(calls),
+    }
+}

@@ -11,6 +11,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Case, Cost, Draw, Gradient, Gradients, Lowered, Op, OpInfo, Vjp, streaming};
 use crate::program::Pointwise;
 use crate::shape::TensorType;
+use speck_kernels::gpu::Calls;
 use speck_kernels::storage::{self, Storage};
 use speck_kernels::{Choice, KernelError};
 
@@ -127,6 +128,12 @@ impl Op for Store {
         let kernel = Pointwise::store(self.0.round(), inputs[0].dtype, choice)?;
         Ok(Lowered::Pointwise(kernel))
     }
+    fn shades_stored(&self) -> bool {
+        true
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        storage::gpu::stored(self.0, output.elements())
+    }
     fn is_pointwise(&self) -> bool {
         true
     }
@@ -159,6 +166,12 @@ impl Op for Widen {
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
         Ok(Lowered::Pointwise(Pointwise::widen(self.from.widen(), output.dtype, choice)?))
+    }
+    fn shades_stored(&self) -> bool {
+        true
+    }
+    fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
+        storage::gpu::widened(self.from, output.elements())
     }
     fn is_pointwise(&self) -> bool {
         true

@@ -261,8 +261,11 @@ impl<'a> Planner<'a> {
         if self.types(index).any(|ty| ty.dtype == crate::DType::F64) {
             return Err(refuse("GPUs compute in f32, not f64".to_owned()));
         }
-        if let Some(ty) = self.types(index).find(|ty| ty.dtype.storage().is_some()) {
-            return Err(refuse(format!("shaders take f32, and {} only on the CPU", ty.dtype)));
+        if let Some(ty) = self.types(index).find(|ty| ty.dtype.storage().is_some())
+            && !node.op.shades_stored()
+        {
+            let dtype = ty.dtype;
+            return Err(refuse(format!("its shaders take f32; {dtype} only on the CPU")));
         }
         let limits = gpu.limits();
         let shade = |types: &[&TensorType], output: &TensorType| {

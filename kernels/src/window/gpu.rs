@@ -6,6 +6,8 @@ use crate::gpu::{
     window_tile as tile_shader,
 };
 
+use crate::reduce::gpu::joined;
+
 pub use tile_shader::{BASE, PATCH, TILE};
 pub use window::{MASK, RENDER, UNRENDER};
 
@@ -70,6 +72,10 @@ pub fn calls(pass: u32, windows: &Windows, owned: bool) -> Result<Calls, String>
     })
 }
 
+/// Invocations that occupy a large GPU, and samples that each goes through at least.
+const BUSY: usize = 1 << 16;
+const LEAST_SAMPLES: usize = 4;
+
 /// [`TILE`] of base, patch, origins and starts; [`PATCH`] or [`BASE`] of tiles, origins
 /// and starts.
 ///
@@ -82,8 +88,19 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
         PATCH => windows.elements(),
         _ => tile.base_elements(),
     };
+    // The sum for a base that serves all samples is cut into parts.
+    let wanted = match pass {
+        BASE if tile.backgrounds == 1 => {
+            BUSY.div_ceil(count.max(1)).min(windows.samples / LEAST_SAMPLES).max(1)
+        }
+        _ => 1,
+    };
+    let share = windows.samples.div_ceil(wanted).max(1);
+    let parts = if wanted > 1 { windows.samples.div_ceil(share).max(1) } else { 1 };
+    let into = if parts > 1 { Operand::Scratch(0) } else { Operand::Output };
     let mut calls = unless_empty(count, || {
         let beyond = if tile.negative { f32::NEG_INFINITY } else { 0.0 };
+        size(count * parts)?;
         let params = tile_shader::Params {
             count: size(count)?,
             samples: size(windows.samples)?,
@@ -100,6 +117,7 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             base_height: size(tile.base[0])?,
             base_width: size(tile.base[1])?,
             beyond: beyond.to_bits(),
+            share: size(share)?,
         };
         let [patch, origins, starts] = if pass == TILE { [1, 2, 3] } else { [0, 1, 2] };
         let operands = [
@@ -108,16 +126,17 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             Operand::Input(origins),
             Operand::Input(starts),
             Operand::Table(0),
-            Operand::Output,
+            into,
         ];
         let shader = &tile_shader::SHADER;
-        // Of the base, as many lanes as there are tiles to ask.
-        let asked = if tile.backgrounds == 1 { windows.samples * tile.tiles } else { tile.tiles };
-        let lanes = if pass == BASE { (asked / 2).clamp(1, 64).next_power_of_two() } else { 1 };
-        let call = Call::new(shader, &params, &operands, linear(shader, count * lanes)?);
-        let overrides = [(tile_shader::PASS, f64::from(pass)), (tile_shader::LANES, lanes as f64)];
-        Ok(call.with(&overrides))
+        let [across, down, _] = linear(shader, count)?;
+        let call = Call::new(shader, &params, &operands, [across, down, size(parts)?]);
+        Ok(call.with(&[(tile_shader::PASS, f64::from(pass))]))
     })?;
+    if parts > 1 {
+        calls.scratch.push(4 * parts * count);
+        calls.calls.extend(joined([1, parts, count], false, [into, Operand::Output], 0)?.calls);
+    }
     let ranges = [0, 1].map(|axis| ranges(&tile.classes[axis], tile.base[axis]));
     let [down, across] = &tile.classes;
     calls.tables.push([&down[..], &across[..], &ranges[0][..], &ranges[1][..]].concat());
@@ -150,12 +169,11 @@ pub fn picks(picks: &Picks, adjoint: bool) -> Result<Calls, String> {
         let call = Call::new(shader, &params, &operands, linear(shader, count)?);
         Ok(call.with(&[(pick_shader::ADJOINT, flag(adjoint))]))
     })?;
+    let [rows, columns] = &picks.reads;
+    let [height, width] = picks.image;
     calls.tables.push(match adjoint {
-        true => {
-            [readers(&picks.reads[0], picks.image[0]), readers(&picks.reads[1], picks.image[1])]
-                .concat()
-        }
-        false => [&picks.reads[0][..], &picks.reads[1][..]].concat(),
+        true => [readers(rows, height), readers(columns, width)].concat(),
+        false => [&rows[..], &columns[..]].concat(),
     });
     Ok(calls)
 }
