@@ -299,7 +299,7 @@ fn what_cannot_be_cut_is_refused_before_the_run_by_its_name() {
         graph.scoped("layer", |graph| build(graph)).expect("the graph");
         let kernels = Choice::default().on(Some(gpu.clone()));
         let options = Options { kernels, ..Options::default() };
-        Program::compile(&graph, &options).expect_err("a refusal").to_string()
+        Program::compile(&graph, &options).err().expect("a refusal").to_string()
     };
     let found = compile(&|graph| {
         let x = graph.input("x", DType::F32, &[64, 65])?;
@@ -326,6 +326,26 @@ fn what_cannot_be_cut_is_refused_before_the_run_by_its_name() {
         graph.output("y", graph.input("x", DType::F32, &[1])?)
     });
     assert!(found.contains("`input`") && found.contains("buffers of"), "{found}");
+}
+
+#[test]
+fn a_lost_device_is_an_error_of_the_step_and_of_what_only_it_had() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: losing a device, for there is no GPU");
+        return;
+    };
+    let kernels = Choice::default().on(Some(gpu.clone()));
+    let mut training = Training::new(&Options { kernels, ..Options::default() });
+    training.step(0).expect("a step");
+    gpu.lose_after(1);
+    training.step(1).expect("a step");
+    let error = training.step(2).expect_err("a lost device").to_string();
+    assert!(error.contains("failed") && error.contains("checkpoint"), "{error}");
+    assert!(training.step(3).is_err(), "it stays lost");
+    assert!(training.state.fetch().is_err(), "its values are gone");
+    // Another one is not touched by that.
+    let (losses, _) = train(Choice::default().on(self::gpu(false)));
+    assert!(losses.iter().all(|loss| loss.is_finite()));
 }
 
 #[test]

@@ -24,10 +24,16 @@ pub enum GpuError {
     #[error("the GPU `{0}` cannot be opened: {1}")]
     Closed(String, String),
     /// The device went away or reported an error.
-    #[error("the GPU `{0}` failed: {1}")]
+    #[error(
+        "the GPU `{0}` failed: {1}\na run goes on from its last checkpoint, there or with `--device \
+         cpu`"
+    )]
     Failed(String, String),
     /// There is not enough memory.
-    #[error("the GPU `{0}` is out of memory: {1}")]
+    #[error(
+        "the GPU `{0}` is out of memory: {1}\na smaller batch or fewer `--jobs` may fit; a run goes on \
+         from its last checkpoint, there or with `--device cpu`"
+    )]
     Memory(String, String),
 }
 
@@ -122,6 +128,8 @@ pub struct Gpu {
     pipelines: Mutex<HashMap<Key, Arc<Pipeline>>>,
     cache: Option<Cache>,
     counters: Counters,
+    /// The submission before which it is lost.
+    end: AtomicU64,
     waiting: Mutex<Waiting>,
     failure: Arc<Mutex<Option<GpuError>>>,
 }
@@ -251,6 +259,7 @@ impl Gpu {
             pipelines: Mutex::default(),
             cache,
             counters: Counters::default(),
+            end: AtomicU64::new(u64::MAX),
             waiting: Mutex::default(),
             failure,
         }))
@@ -366,8 +375,17 @@ impl Gpu {
     }
 
     fn hand_over(&self, commands: wgpu::CommandBuffer) {
-        self.counters.submits.fetch_add(1, Ordering::Relaxed);
+        if self.counters.submits.fetch_add(1, Ordering::Relaxed) == self.end.load(Ordering::Relaxed)
+        {
+            self.device.destroy();
+        }
         self.queue.submit([commands]);
+    }
+
+    /// Loses the device after so many more submissions. For tests of what becomes of a
+    /// run then.
+    pub fn lose_after(&self, submissions: u64) {
+        self.end.store(self.counts().submits + submissions, Ordering::Relaxed);
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
