@@ -7,23 +7,41 @@
 // index in common could go side by side; but matrices here are preconditioners of a few
 // hundred rows at most, decomposed now and then. Where the CPU computes in f64 this is
 // f32. CPU twin: `eigen/scalar.rs`.
+//
+// One dispatch with all sweeps would be long: 20 sweeps of a matrix of 128 are half a
+// million rounds of the inner loop, more than a driver may allow (Mesa's software driver
+// ends an invocation's loops after 65 535 rounds and goes on with what is there, a
+// window system's watchdog resets the device). So a dispatch makes some sweeps, or of a
+// larger matrix some rows of one sweep; what is left of the matrix, and the last sweep that
+// turned anything, wait in `work`.
 
 struct Params {
     count: u32,
     n: u32,
+    // The sweeps of this dispatch.
+    first_sweep: u32,
+    last_sweep: u32,
+    // The rows p of pairs (p, q) in them.
+    first_row: u32,
+    last_row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-// For each matrix what is left of it, and the vectors.
+// For each matrix what is left of it, and the vectors; then for each the number of the
+// last sweep that turned anything, from 1.
 @group(0) @binding(2) var<storage, read_write> work: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-// More sweeps than any matrix needs.
-const SWEEPS: u32 = 20u;
 const EPSILON: f32 = 1.1920929e-7;
 
-// Whether a sweep turned anything.
+const BEGIN = 0u;
+const TURN = 1u;
+const END = 2u;
+
+override PASS: u32 = TURN;
+
+// The number of the last sweep that turned anything.
 var<workgroup> turned: u32;
 
 fn is_nan(v: f32) -> bool {
@@ -43,20 +61,33 @@ fn main(
     let n = params.n;
     let a = matrix * 2u * n * n;
     let vectors = a + n * n;
-    for (var at = lane; at < n * n; at += 64u) {
-        let i = at / n;
-        let j = at % n;
-        work[a + at] = x[matrix * n * n + min(i, j) * n + max(i, j)];
-        work[vectors + at] = select(0.0, 1.0, i == j);
-    }
-    storageBarrier();
-
-    for (var sweep = 0u; sweep < SWEEPS; sweep += 1u) {
-        if lane == 0u {
-            turned = 0u;
+    let note = params.count * 2u * n * n + matrix;
+    if PASS == BEGIN {
+        for (var at = lane; at < n * n; at += 64u) {
+            let i = at / n;
+            let j = at % n;
+            work[a + at] = x[matrix * n * n + min(i, j) * n + max(i, j)];
+            work[vectors + at] = select(0.0, 1.0, i == j);
         }
-        workgroupBarrier();
-        for (var p = 0u; p < n; p += 1u) {
+        if lane == 0u {
+            work[note] = 0.0;
+        }
+        return;
+    }
+    if PASS == END {
+        sorted(matrix, lane);
+        return;
+    }
+
+    if lane == 0u {
+        turned = u32(work[note]);
+    }
+    for (var sweep = params.first_sweep; sweep < params.last_sweep; sweep += 1u) {
+        // The sweep before has turned nothing.
+        if workgroupUniformLoad(&turned) < sweep {
+            break;
+        }
+        for (var p = params.first_row; p < params.last_row; p += 1u) {
             for (var q = p + 1u; q < n; q += 1u) {
                 let app = work[a + p * n + p];
                 let aqq = work[a + q * n + q];
@@ -91,18 +122,24 @@ fn main(
                         work[a + q * n + q] = aqq + tangent * apq;
                         work[a + p * n + q] = 0.0;
                         work[a + q * n + p] = 0.0;
-                        turned = 1u;
+                        turned = sweep + 1u;
                     }
                 }
                 storageBarrier();
             }
         }
-        if workgroupUniformLoad(&turned) == 0u {
-            break;
-        }
     }
+    if lane == 0u {
+        work[note] = f32(turned);
+    }
+}
 
-    // The place of each value is the number of those before it.
+// Writes values and vectors in order: the place of each value is the number of those
+// before it.
+fn sorted(matrix: u32, lane: u32) {
+    let n = params.n;
+    let a = matrix * 2u * n * n;
+    let vectors = a + n * n;
     for (var i = lane; i < n; i += 64u) {
         let value = work[a + i * n + i];
         var rank = 0u;

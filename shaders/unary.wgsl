@@ -143,9 +143,10 @@ fn logarithm(v: f32) -> f32 {
     return log_normal(v, 0.0);
 }
 
-// ln(1 + u) for finite u > -1.
+// ln(1 + u) for finite u > -1. The sum goes through a number that the compiler does not
+// know to be zero: some would make u of (u + 1) - 1, and nothing would be lost.
 fn log_1_plus(u: f32) -> f32 {
-    let v = u + 1.0;
+    let v = bitcast<f32>(bitcast<u32>(u + 1.0) ^ (params.infinity & 1u));
     let lost = u - (v - 1.0);
     return log_normal(v, 0.0) + lost / v;
 }

@@ -4,11 +4,14 @@
 // where a window covers it, the tile's own first, the patch's; else the base's, whose
 // rows and columns each stand for several of the map's. TILE: one invocation a value
 // of the tiles. PATCH: one a value of the patch, which asks every tile of its sample
-// whether it read it. BASE: one a value of the base, which asks every tile of every
-// sample, for the rows and columns between the first and the last of its class. A base
-// that serves all samples has few values and a sum over all windows of a batch: there workgroups in z take `share`
-// samples each, and `reduce.wgsl` adds the parts. All add in a fixed order. CPU twin:
-// `window/scalar.rs`.
+// whether it read it. BASE: one workgroup a value of the base and a part of the samples;
+// its lanes share the rows of all tiles, those of another class are skipped at once, and
+// their sums are added in pairs. SUM: one invocation a value, over the parts. All add in a
+// fixed order. CPU twin: `window/scalar.rs`.
+//
+// One invocation a value of the base, as it was at first, has to go through all places of
+// all tiles where the base is small because it stands for much: 8 screens of 64 × 64 were
+// 90 000 rounds of a loop, of which Mesa's software driver makes 65 535 and no more.
 
 struct Params {
     count: u32,
@@ -28,8 +31,8 @@ struct Params {
     base_width: u32,
     // The bits of what lies beyond the border.
     beyond: u32,
-    // For BASE of one background: samples of a part.
-    share: u32,
+    // Parts that the samples are divided into.
+    parts: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -38,14 +41,16 @@ struct Params {
 @group(0) @binding(2) var<storage, read> patches: array<f32>;
 @group(0) @binding(3) var<storage, read> origins: array<i32>;
 @group(0) @binding(4) var<storage, read> starts: array<i32>;
-// The base's row for each row of the map, then its column for each column; then between
-// which rows of the map each row of the base stands, and columns.
+// The base's row for each row of the map, then its column for each column.
 @group(0) @binding(5) var<storage, read> classes: array<u32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 const TILE = 0u;
 const PATCH = 1u;
 const BASE = 2u;
+const SUM = 3u;
+
+var<workgroup> sums: array<f32, 64>;
 
 override PASS: u32 = TILE;
 
@@ -137,47 +142,49 @@ fn patch_gradient(i: u32) -> f32 {
     return sum;
 }
 
-// The first row or column of a class and the one behind its last.
-fn range_of(at: u32) -> vec2<i32> {
-    return vec2<i32>(i32(classes[at]), i32(classes[at + 1u]));
-}
-
-fn base_gradient(i: u32, part: u32) -> f32 {
+// What one lane has to add to a value of the base.
+fn base_gradient(i: u32, part: u32, lane: u32) -> f32 {
     let channel = i % params.channels;
     let column = i / params.channels % params.base_width;
     let row = i / params.channels / params.base_width % params.base_height;
     let background = i / params.channels / params.base_width / params.base_height;
-    let behind = u32(params.map_height + params.map_width);
-    let rows = range_of(behind + 2u * row);
-    let columns = range_of(behind + 2u * (params.base_height + column));
     var first = background;
     var last = background + 1u;
     if params.backgrounds == 1u {
-        first = part * params.share;
-        last = min(first + params.share, params.samples);
+        let each = (params.samples + params.parts - 1u) / params.parts;
+        first = min(part * each, params.samples);
+        last = min(first + each, params.samples);
     }
+    let rows = u32(params.tile_height);
+    let all = (last - first) * params.tiles * rows;
     var sum = 0.0;
-    for (var sample = first; sample < last; sample += 1u) {
-        for (var tile = 0u; tile < params.tiles; tile += 1u) {
-            let start = start_of(sample, tile);
-            let size = vec2<i32>(params.tile_height, params.tile_width);
-            let begin = max(vec2<i32>(0), vec2<i32>(rows.x, columns.x) - start);
-            let end = min(size, vec2<i32>(rows.y, columns.y) - start);
-            for (var u = begin.x; u < end.x; u += 1) {
-                if classes[start.x + u] != row {
-                    continue;
-                }
-                for (var v = begin.y; v < end.y; v += 1) {
-                    if classes[params.map_height + start.y + v] != column {
-                        continue;
-                    }
-                    let own = vec2<i32>(u, v);
-                    if read_from(sample, tile, start + own) == params.slots {
-                        sum += tile_at(sample, tile, own, channel);
-                    }
-                }
+    for (var at = lane; at < all; at += 64u) {
+        let u = i32(at % rows);
+        let tile = at / rows % params.tiles;
+        let sample = first + at / rows / params.tiles;
+        let start = start_of(sample, tile);
+        let down = start.x + u;
+        if down < 0 || down >= params.map_height || classes[down] != row {
+            continue;
+        }
+        for (var v = max(0, -start.y); v < min(params.tile_width, params.map_width - start.y); v += 1) {
+            if classes[params.map_height + start.y + v] != column {
+                continue;
+            }
+            let own = vec2<i32>(u, v);
+            if read_from(sample, tile, start + own) == params.slots {
+                sum += tile_at(sample, tile, own, channel);
             }
         }
+    }
+    return sum;
+}
+
+// The parts of a value one after the other.
+fn sum_of_parts(i: u32) -> f32 {
+    var sum = 0.0;
+    for (var part = 0u; part < params.parts; part += 1u) {
+        sum += x[part * params.count + i];
     }
     return sum;
 }
@@ -188,13 +195,30 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+    let number = group.y * groups.x + group.x;
+    if PASS == BASE {
+        if number >= params.count * params.parts {
+            return;
+        }
+        sums[lane] = base_gradient(number % params.count, number / params.count, lane);
+        for (var step = 32u; step > 0u; step /= 2u) {
+            workgroupBarrier();
+            if lane < step {
+                sums[lane] += sums[lane + step];
+            }
+        }
+        if lane == 0u {
+            y[number] = sums[0];
+        }
+        return;
+    }
+    let i = number * 64u + lane;
     if i >= params.count {
         return;
     }
     switch PASS {
         case TILE: { y[i] = tile_value(i); }
         case PATCH: { y[i] = patch_gradient(i); }
-        default: { y[group.z * params.count + i] = base_gradient(i, group.z); }
+        default: { y[i] = sum_of_parts(i); }
     }
 }

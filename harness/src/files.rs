@@ -1,6 +1,6 @@
 //! Writing files so that a kill at any moment leaves the old or the new one.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 /// What the names of files begin with that are being written.
@@ -14,6 +14,28 @@ pub fn tidy(folder: &Path) {
             remove(&entry.path());
         }
     }
+}
+
+/// Whether a file can be put at `path`: nothing else than a file is there, and its
+/// folder, or the nearest one above it that is there, can be written to.
+///
+/// # Errors
+/// Why not.
+pub fn check_place(path: &Path) -> std::io::Result<()> {
+    let wrong = |what: &str| Err(std::io::Error::new(ErrorKind::InvalidInput, what.to_owned()));
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return wrong("a folder is there"),
+        Ok(found) if !found.is_file() => return wrong("a device is there, no file"),
+        _ if path.file_name().is_none() => return wrong("it has no name of a file"),
+        _ => {}
+    }
+    let above = |folder: &Path| match folder.as_os_str().is_empty() {
+        true => Path::new(".").to_owned(),
+        false => folder.to_owned(),
+    };
+    let mut folders = path.ancestors().skip(1).map(above);
+    let nearest = folders.find(|folder| folder.exists()).unwrap_or_else(|| above(path));
+    tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(nearest).map(drop)
 }
 
 /// Replaces the file at `path` by one with these bytes, or fails and leaves

@@ -17,7 +17,7 @@ mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
@@ -112,7 +112,12 @@ pub struct PhaseResults {
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    /// Of a file that is read as it lies there: how it lay there.
+    lay: Option<Lay>,
 }
+
+/// When a file was last changed, and its length.
+type Lay = (Option<SystemTime>, u64);
 
 impl Store {
     /// Opens the store at `path` for reading and writing and creates it, with
@@ -161,26 +166,32 @@ impl Store {
         if !path.is_file() {
             return Err(StoreError::missing(path));
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let store = Self::connect(path, flags, BUSY_WAIT)?;
-        match store.verify() {
-            // A store on a medium that cannot be written: SQLite wants to put
-            // the index of the log beside it and cannot. Where there is no log
-            // nobody is writing, and the file can be read as it lies there.
-            Err(StoreError::Unwritable { .. }) if !log_path(path).exists() => {
-                let store = Self::connect_immutable(path)?;
-                store.verify()?;
-                Ok(store)
+        // Where there is no log nobody is writing, and the file can be read as it lies
+        // there, also on a medium that cannot be written. Otherwise SQLite would put a
+        // log and its index beside it, which a reader must not remove again.
+        let store = match log_path(path).exists() {
+            true => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                Self::connect(path, flags, BUSY_WAIT)?
             }
-            outcome => outcome.map(|()| store),
-        }
+            false => Self::connect_immutable(path)?,
+        };
+        store.verify().map(|()| store)
+    }
+
+    /// Whether somebody has begun to write since the store was opened for reading as it
+    /// lay there: what was read may then be of two moments.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        let changed = |lay: &Lay| log_path(&self.path).exists() || lay_of(&self.path) != *lay;
+        self.lay.as_ref().is_some_and(changed)
     }
 
     fn connect(path: &Path, flags: OpenFlags, wait: Duration) -> Result<Self, StoreError> {
         let blame = StoreError::blame(path);
         let connection = Connection::open_with_flags(path, flags).map_err(&blame)?;
         connection.busy_timeout(wait).map_err(&blame)?;
-        Ok(Self { connection, path: path.to_path_buf() })
+        Ok(Self { connection, path: path.to_path_buf(), lay: None })
     }
 
     fn connect_immutable(path: &Path) -> Result<Self, StoreError> {
@@ -191,9 +202,10 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_URI;
         let uri = format!("file:{escaped}?immutable=1");
+        let lay = Some(lay_of(path));
         let connection =
             Connection::open_with_flags(uri, flags).map_err(StoreError::blame(path))?;
-        Ok(Self { connection, path: path.to_path_buf() })
+        Ok(Self { connection, path: path.to_path_buf(), lay })
     }
 
     /// Whether the file is a database in which nobody has made anything yet.
@@ -494,6 +506,11 @@ impl Store {
 }
 
 /// The write-ahead log that SQLite keeps beside a database.
+fn lay_of(path: &Path) -> Lay {
+    let found = std::fs::metadata(path).ok();
+    (found.as_ref().and_then(|found| found.modified().ok()), found.map_or(0, |found| found.len()))
+}
+
 fn log_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push("-wal");

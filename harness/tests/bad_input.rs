@@ -155,6 +155,10 @@ fn a_missing_experiment_gets_the_nearest_file() {
         let outcome = place.speck(&[command, "experiments/frist.toml"]);
         let near = "did you mean `experiments/first.toml`?";
         assert_refused(&outcome, 2, &["experiments/frist.toml: cannot be read", near]);
+        // A name that has nothing but the ending in common.
+        let outcome = place.speck(&[command, "experiments/other.toml"]);
+        assert_refused(&outcome, 2, &["experiments/other.toml: cannot be read"]);
+        assert!(!outcome.err.contains("did you mean"), "{}", outcome.err);
         let outcome = place.speck(&[command, "experiments"]);
         assert_refused(&outcome, 2, &["experiments: cannot be read"]);
         let outcome = place.speck(&[command, "nowhere/first.toml"]);
@@ -365,6 +369,34 @@ fn places_that_cannot_be_written_are_named() {
     let outcome = place.speck(&["report", "short", "--out", "file/report.html"]);
     assert_refused(&outcome, 1, &["file/report.html: cannot write the report"]);
     assert_eq!(place.names(), before.into_keys().collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_noticed_before_the_run() {
+    let place = Place::with("short.toml", SHORT);
+    place.write("file", "a file, no folder");
+    std::fs::create_dir(place.path("folder")).expect("a folder");
+    let before = place.files();
+    let mut wrong = vec![("file/report.html", "directory"), ("folder", "a folder is there")];
+    if cfg!(unix) {
+        wrong.push(("/dev/null", "a device is there"));
+    }
+    for (out, why) in wrong {
+        let outcome = place.speck(&["run", "short.toml", "--report", out]);
+        let named = format!("{out}: cannot write the report");
+        assert_refused(&outcome, 1, &[&named, why]);
+    }
+    assert_eq!(place.files(), before, "nothing was run");
+}
+
+#[test]
+fn a_report_leaves_nothing_beside_the_store() {
+    let place = Place::with("short.toml", SHORT);
+    place.succeed(&["run", "short.toml", "--quiet"]);
+    let before = place.names();
+    place.succeed(&["report", "short"]);
+    assert_eq!(place.names(), before);
+    assert!(!before.iter().any(|name| name.contains("-wal") || name.contains("-shm")));
 }
 
 #[test]

@@ -5,7 +5,9 @@
 //! sizes alone. Which thread runs a part is left to rayon; what a part
 //! computes, and the order in which parts are combined, is fixed.
 
-use crate::{Isa, team};
+#[cfg(target_arch = "x86_64")]
+use crate::Isa;
+use crate::team;
 use rayon::prelude::*;
 use std::ops::Range;
 

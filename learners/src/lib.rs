@@ -106,6 +106,18 @@ pub struct Description {
 
 /// A way of learning, applied to one model.
 pub trait Learner: Send {
+    /// Does what is still to do with the initial weights and needs data: scales them
+    /// by the first batch, if that is how they are initialized. The first step does
+    /// it where nobody has asked before; whoever looks at the weights before that
+    /// step asks. Weights that were restored or taken over stay as they are.
+    ///
+    /// # Errors
+    /// As [`Learner::learn`].
+    fn begin(&mut self, data: &dyn Batches) -> Result<(), LearnerError> {
+        let _ = data;
+        Ok(())
+    }
+
     /// Learns for `steps` more steps on the batches that follow; returns the
     /// mean loss over them (of whatever the learner minimises; for learners
     /// without a loss, the mean squared error of their prediction).
@@ -263,7 +275,7 @@ pub(crate) const BATCH: Dimension = Dimension {
 /// learner, acted on by whoever evaluates.
 pub(crate) const PATIENCE: Dimension = Dimension {
     name: "patience",
-    doc: "stop after this many evaluations in a row without a better one; 0 never stops",
+    doc: "stop after this many evaluations in a row without a better one, and end with the weights of the best one, also where the last step was reached before; 0: never stop, end with the last weights",
     kind: Kind::Int { min: 0, max: 100_000 },
     default: DefaultValue::Int(0),
 };

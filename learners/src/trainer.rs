@@ -126,6 +126,15 @@ impl Trainer {
 
     /// Makes the next step's batch; returns the step.
     pub fn fill(&mut self, data: &dyn Batches) -> Result<u64, LearnerError> {
+        self.fits(data)?;
+        self.rows.hold(&mut self.state)?;
+        let step = self.steps();
+        data.fill(step, &mut self.batch);
+        Ok(step)
+    }
+
+    /// Whether batches are of the shape that the programs are made for.
+    pub fn fits(&self, data: &dyn Batches) -> Result<(), LearnerError> {
         if data.shape() != self.batch.shape {
             let message = format!(
                 "batches are {:?}, the learner is made for {:?}",
@@ -134,10 +143,7 @@ impl Trainer {
             );
             return Err(SettingError::new("data", message).into());
         }
-        self.rows.hold(&mut self.state)?;
-        let step = self.steps();
-        data.fill(step, &mut self.batch);
-        Ok(step)
+        Ok(())
     }
 
     /// Counts a step that was made otherwise.

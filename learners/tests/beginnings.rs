@@ -102,7 +102,13 @@ fn lsuv_gives_every_layer_variance_1_for_the_first_batch() {
     for mode in [Mode::Dense, Mode::Structured] {
         let mut learner = learner(&[12, 10], &given, DType::F64, mode).unwrap();
         let before = values(&mut *learner, "layers.0.weight");
+        learner.begin(&Specks).unwrap();
+        let begun = state(&mut *learner);
+        learner.begin(&Specks).unwrap();
+        assert!(state(&mut *learner) == begun, "once and for all");
         learner.learn(&Specks, 1).unwrap();
+        let kept = begun.iter().find(|(name, _)| name == "layers.0.weight").unwrap();
+        assert_eq!(values(&mut *learner, "layers.0.weight"), kept.1.to_f64(), "{mode:?}");
         let mut x = images.clone();
         for number in 0..3 {
             let y = layer(&mut *learner, number, &x);
@@ -139,6 +145,40 @@ fn lsuv_leaves_what_was_learned() {
     student.learn(&Specks, 1).unwrap();
     let learned = saved.iter().find(|(name, _)| name == "layers.0.weight").unwrap();
     assert_eq!(values(&mut *student, "layers.0.weight"), learned.1.to_f64());
+}
+
+#[test]
+fn what_training_is_bound_to_are_the_scaled_weights() {
+    for (key, value) in [("origin_decay", Value::Float(0.1)), ("adapter_rank", Value::Int(2))] {
+        let given = [("initialization", text("lsuv")), (key, value)];
+        let mut learner = learner(&[8], &given, DType::F32, Mode::Dense).unwrap();
+        learner.begin(&Specks).unwrap();
+        let name = "layers.0.weight";
+        let origin = values(&mut *learner, &format!("learner/origin/{name}"));
+        assert_eq!(values(&mut *learner, name), origin, "{key}");
+        learner.learn(&Specks, 1).unwrap();
+        // Not thrown back to weights that nothing has scaled.
+        let moved = values(&mut *learner, name);
+        let way = moved.iter().zip(&origin).fold(0.0_f64, |most, (a, b)| most.max((a - b).abs()));
+        assert!(way < 0.01, "{key}: {way}");
+    }
+}
+
+#[test]
+fn lsuv_leaves_weights_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("first.safetensors");
+    write(&path, &[("layers.0.bias", &[8], 0.5), ("layers.1.weight", &[128, 8], -0.5)]);
+    let given = [
+        ("initialization", text("lsuv")),
+        ("load", texts(&[&format!("layers.1.weight: {}", path.display())])),
+    ];
+    let mut learner = learner(&[8], &given, DType::F32, Mode::Dense).unwrap();
+    let before = state(&mut *learner);
+    learner.begin(&Specks).unwrap();
+    for ((name, before), (_, after)) in before.iter().zip(&state(&mut *learner)) {
+        assert_eq!(before != after, name == "layers.0.weight", "{name}");
+    }
 }
 
 /// Writes tensors in f32, but one in f64.

@@ -144,6 +144,64 @@ fn quarters_of_a_batch_are_turned() {
     assert_close(found, wanted);
 }
 
+/// Views that are the screens as they are, and small heads.
+fn still(pretext: &str) -> Vec<(&'static str, Value)> {
+    vec![
+        ("pretext", text(pretext)),
+        ("view_noise", Value::Float(0.0)),
+        ("view_scale", Value::Float(0.0)),
+        ("view_shift", Value::Int(0)),
+        ("projection_hidden", Value::Int(7)),
+        ("projection", Value::Int(5)),
+    ]
+}
+
+/// Two layers with a rectifier between them.
+fn projected(state: &[(String, Tensor)], name: &str, x: &[f64]) -> Vec<f64> {
+    let hidden = linear(state, &format!("learner/pretext/{name}.0"), x);
+    let hidden: Vec<_> = hidden.into_iter().map(|x| x.max(0.0)).collect();
+    linear(state, &format!("learner/pretext/{name}.1"), &hidden)
+}
+
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn views_of_one_screen_are_to_be_told_from_all_others() {
+    let temperature = 0.2;
+    let mut given = still("simclr");
+    given.push(("contrast_temperature", Value::Float(temperature)));
+    let (state, found) = first(&given);
+    let project = |i: usize| {
+        let features = linear(&state, "head", &screen(place(0, i % SAMPLES)));
+        projected(&state, "projection", &features)
+    };
+    let z: Vec<_> = (0..2 * SAMPLES).map(project).collect();
+    let likeness = |i: usize, j: usize| (cosine(&z[i], &z[j]) / temperature).exp();
+    let loss = |i: usize| {
+        let others = (0..2 * SAMPLES).filter(|j| *j != i);
+        let sum: f64 = others.map(|j| likeness(i, j)).sum();
+        -(likeness(i, (i + SAMPLES) % (2 * SAMPLES)) / sum).ln()
+    };
+    assert_close(found, (0..2 * SAMPLES).map(loss).sum::<f64>() / (2 * SAMPLES) as f64);
+}
+
+#[test]
+fn a_view_is_to_say_what_the_target_makes_of_the_other() {
+    let (state, found) = first(&still("byol"));
+    let mut wanted = 0.0;
+    for sample in 0..SAMPLES {
+        let features = linear(&state, "head", &screen(place(0, sample)));
+        // The target begins where the network does.
+        let target = projected(&state, "projection", &features);
+        let said = projected(&state, "predictor", &target);
+        wanted += 2.0 * (2.0 - 2.0 * cosine(&said, &target)) / SAMPLES as f64;
+    }
+    assert_close(found, wanted);
+}
+
 #[test]
 fn a_target_follows_at_the_pace_it_is_given() {
     let decay = 0.75;

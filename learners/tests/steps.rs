@@ -1,30 +1,13 @@
 //! No training step allocates, whether a layer's weights are held by rows or not.
-//!
-//! This binary counts every allocation of its process, so it holds one test only.
 
+#[path = "../../tests/allocations.rs"]
+mod counting;
+
+use counting::{Counting, allocations};
 use speck_engine::kernels::Choice;
 use speck_engine::{DType, structure};
 use speck_learners::{BatchShape, Batches, Setup, SpeckBatch};
 use speck_models::settings::{Value, resolve};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -94,9 +77,9 @@ fn no_training_step_allocates() {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                 let mut made = || {
                     learner.learn(&Specks, STEPS - 4).expect("steps");
-                    let before = ALLOCATIONS.load(Ordering::SeqCst);
-                    learner.learn(&Specks, 4).expect("steps");
-                    ALLOCATIONS.load(Ordering::SeqCst) - before
+                    allocations(|| {
+                        learner.learn(&Specks, 4).expect("steps");
+                    })
                 };
                 let tries: Vec<_> = pool.expect("a pool of threads").install(|| {
                     rayon::broadcast(|_| ());

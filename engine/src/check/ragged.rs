@@ -225,7 +225,7 @@ fn attentions() -> Vec<Case> {
         let shapes: Vec<&[usize]> = shapes.iter().map(<[usize; 3]>::as_slice).collect();
         cases.push(case(&shapes, full));
     }
-    for length in [1, 31, 33, 65] {
+    for length in [1, 15, 16, 17, 31, 33, 65] {
         let shape: &[usize] = &[2, length, 16];
         cases.push(case(&[shape, shape, shape], causal));
     }

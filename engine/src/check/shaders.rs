@@ -88,36 +88,36 @@ pub fn check(
         }
         progress(op);
         let seed = number as u64 + 1;
-        let Some(used) = run(gpu, &mut report, (op, case), PLAIN, seed) else { continue };
+        let Some(used) = run(gpu, &mut report, (op, case), PLAIN, seed, &HashSet::new()) else {
+            continue;
+        };
         for family in FAMILIES.iter().filter(|family| used.contains(family.plain.name)) {
             let others = family.others.iter().map(|(shader, _)| *shader);
             for shader in others.filter(|shader| shader.refused(&limits).is_none()) {
-                run(gpu, &mut report, (op, case), shader.name, seed);
+                run(gpu, &mut report, (op, case), shader.name, seed, &used);
             }
         }
     }
     report
 }
 
-/// Runs a case with one choice of shaders and notes what was seen; gives the shaders
-/// that were dispatched.
+/// Runs a case with one choice of shaders and notes what was seen of those that are not
+/// `known`; gives the shaders that were dispatched.
 fn run(
     gpu: &Arc<Gpu>,
     report: &mut Report,
     (op, case): (&str, &Case),
     shader: &str,
     seed: u64,
+    known: &HashSet<String>,
 ) -> Option<HashSet<String>> {
     let kernels = Choice::default().on(Some(gpu.clone())).shaded(shader);
     let allowed = if shader.ends_with("_half") { HALF } else { EXACT };
     match variants::check_shaded(kernels, case, seed, allowed) {
         Ok(found) => {
             let used: HashSet<String> = found.shaders.into_iter().collect();
-            if shader == PLAIN {
-                used.iter().for_each(|name| report.saw(name, found.units));
-            } else if used.contains(shader) {
-                report.saw(shader, found.units);
-            }
+            let new = used.iter().filter(|name| !known.contains(*name));
+            new.for_each(|name| report.saw(name, found.units));
             Some(used)
         }
         // Programs that store in 16 bits run on the processor.

@@ -5,14 +5,13 @@ mod half;
 
 use speck_engine::DType::{Bf16, F16};
 use speck_engine::op::{Case, Draw};
-use speck_engine::ops::{AveragePool2d, Window};
+use speck_engine::ops::AveragePool2d;
 use speck_engine::{DType, Graph, GraphError, NodeId, OpInfo};
 
 /// Elements of an op that works element by element: tensors of 1 MiB, larger
 /// than the first cache and smaller than the last.
 const ELEMENTS: usize = 1 << 18;
 
-const PADDED: Window = Window { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
 const HALVES: AveragePool2d = AveragePool2d {
     kernel: [2, 2],
     stride: [2, 2],

@@ -355,14 +355,14 @@ fn widths(ops: &[&&OpInfo], settings: &Settings) -> [usize; 3] {
 
 fn heading([op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}{:>9}",
+        "{:op$}{:case$}{:variant$}{:>12}{:>10}{:>8}{:>7}{:>8}{:>8}{:>12}",
         "op", "case", "variant", "us", "GFLOP/s", "GB/s", "roof", "ratio", "error", "ULP"
     )
 }
 
 fn line(row: &Row, [op, case, variant]: [usize; 3]) -> String {
     format!(
-        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}{:>9}\n",
+        "{:op$}{:case$}{:variant$}{:>12.1}{:>10}{:>8}{:>6.0}%{:>7.2}x{:>8}{:>12}\n",
         row.op,
         row.case,
         row.variant,

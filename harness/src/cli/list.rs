@@ -11,6 +11,7 @@ use speck_engine::{kernels, passes};
 use speck_learners::gradient::{
     initializers, losses, optimizers, pretexts, regularizers, schedules,
 };
+use speck_models::settings::{Dimension, Kind};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -179,14 +180,29 @@ fn sourced(entries: impl Iterator<Item = (RegistryEntry, &'static str)>) -> List
 
 fn dimensions(text: &mut String, entry: &RegistryEntry) {
     for dimension in entry.dimensions {
-        let _ = writeln!(
-            text,
-            "    {:16}{} [{}; default {}]",
-            dimension.name,
-            dimension.doc,
-            dimension.kind,
-            dimension.default.value()
-        );
+        settings(text, dimension, 4);
+    }
+}
+
+/// Dimensions whose choices have a listing.
+const LISTED: [&str; 5] = ["optimizer", "schedule", "initialization", "loss", "pretext"];
+
+/// A dimension, and below it what those of its choices bring along that have no listing
+/// of their own.
+fn settings(text: &mut String, dimension: &Dimension, indent: usize) {
+    let Dimension { name, doc, kind, default } = dimension;
+    let gap = if name.len() < 16 { "" } else { " " };
+    let _ =
+        writeln!(text, "{:indent$}{name:16}{gap}{doc} [{kind}; default {}]", "", default.value());
+    let Kind::Entry(parts) = kind else { return };
+    if LISTED.contains(name) {
+        return;
+    }
+    for part in parts.iter().filter(|part| !part.dimensions.is_empty()) {
+        let _ = writeln!(text, "{:indent$}  with {name} = {}:", "", part.name);
+        for dimension in part.dimensions {
+            settings(text, dimension, indent + 4);
+        }
     }
 }
 

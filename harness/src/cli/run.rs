@@ -68,6 +68,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), RunError> {
     if let (Some(gpu), false) = (kernels.gpu(), arguments.quiet) {
         complain(&super::device::announcement(gpu));
     }
+    if let Some(out) = &arguments.report {
+        report::check(out)?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.map_or(cores, usize::from);
     let options = RunOptions {

@@ -299,8 +299,11 @@ fn nearest_file(path: &Path) -> Option<String> {
         .filter(|name| name.ends_with(".toml"))
         .collect();
     names.sort_unstable();
-    let near = nearest(wanted, names.iter().map(String::as_str))?;
-    Some(folder.join(near).display().to_string())
+    // The ending, which they share, says nothing of how alike two names are.
+    let stem = |name: &str| name.strip_suffix(".toml").unwrap_or(name).to_owned();
+    let stems: Vec<String> = names.iter().map(|name| stem(name)).collect();
+    let near = nearest(&stem(wanted), stems.iter().map(String::as_str))?;
+    Some(folder.join(format!("{near}.toml")).display().to_string())
 }
 
 /// JSON of a structure whose fields stand in alphabetical order. The order of

@@ -2,7 +2,9 @@
 //!
 //! The update is that of the step that comes next, made by a second learner that
 //! takes up the whole state of the first: whatever the optimizer, clipping or
-//! averaging does is in it, and the training itself is not touched.
+//! averaging does is in it, and the training itself is not touched. Where a part of a
+//! regimen ends, it is the first update of the next part, and what is drawn anew there is
+//! not part of it.
 
 use super::{
     Diagnostic, Drawn, EVERY, Extent, Figure, Instrument, Readings, Scene, lengths, parameters,
@@ -17,17 +19,15 @@ pub(super) const DIAGNOSTIC: Diagnostic = Diagnostic {
     summary: "‖Δw‖₂ / ‖w‖₂ of the next update of each layer's weights and of all",
     source: "You, Gitman and Ginsburg, \"Large Batch Training of Convolutional Networks\", 2017, section 4; the rule of thumb of 10⁻³ is Karpathy's, CS231n, \"Ratio of weights:updates\"",
     dimensions: &[EVERY],
-    applies: |run, _| {
-        crate::regimens::only_plain(run, "the next update is that of a plain training")?;
-        parameters(run).map(drop)
-    },
+    applies: |run, _| parameters(run).map(drop),
     make: |scene: &Scene<'_>| {
         let settings = &scene.run.learner.1;
         // So many batches make one update.
         let batches = settings.get("accumulate").map_or(1, |_| settings.usize("accumulate") as u64);
         let shape = scene.source.shape();
+        let making = crate::run::Making { kernels: scene.kernels.clone(), mode: scene.mode };
         Ok(Box::new(UpdateRatio {
-            second: crate::run::learner(scene.run, settings, shape, scene.kernels, scene.mode)?,
+            second: crate::run::pupil(scene.run, shape, &making, None)?,
             source: scene.source.clone(),
             parameters: parameters(scene.run)?,
             batches,
@@ -61,9 +61,10 @@ struct UpdateRatio {
 impl Instrument for UpdateRatio {
     fn read(&mut self, learner: &mut dyn Learner, notes: &mut Readings) -> Result<(), RunError> {
         let state = learner.state()?;
-        let before = weights(state, &self.parameters);
         let all = state.iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
         self.second.restore(all)?;
+        self.second.begin(&self.source)?;
+        let before = weights(self.second.state()?, &self.parameters);
         self.second.learn(&self.source, self.batches)?;
         let after = weights(self.second.state()?, &self.parameters);
         let moved: Vec<f64> =

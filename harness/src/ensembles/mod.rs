@@ -30,9 +30,9 @@ pub enum Combination {
 /// Where a member starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// From new weights.
+    /// From new weights, and goes through the run's regimen.
     Scratch,
-    /// From the run's trained network.
+    /// From the run's trained network, and is trained on plainly.
     Trained,
 }
 
@@ -52,6 +52,14 @@ pub struct Training {
     pub bootstrap: bool,
     /// How many members: after equal shares of the steps, the last at the end.
     pub members: usize,
+}
+
+impl Training {
+    /// The run that a member is, which starts from new weights.
+    pub fn run(&self, run: &RunConfig) -> RunConfig {
+        let learner = (run.learner.0.clone(), self.learner.clone());
+        RunConfig { seed: self.seed, learner, ..run.clone() }
+    }
 }
 
 /// An ensemble in the registry.
@@ -83,8 +91,14 @@ pub fn find(name: &str) -> Option<&'static Ensemble> {
 pub fn entries() -> Vec<RegistryEntry> {
     let entry = |e: &Ensemble| RegistryEntry {
         applies: |name, settings, run| {
-            crate::regimens::only_plain(run, "members are trained plainly")?;
-            find(name).map_or(Ok(()), |ensemble| (ensemble.trainings)(run, settings).map(drop))
+            let Some(ensemble) = find(name) else { return Ok(()) };
+            let trainings = (ensemble.trainings)(run, settings)?;
+            // A regimen may not fit into other numbers of steps.
+            let steps = |error: SettingError| SettingError::new("steps", error.to_string());
+            let Some(training) = trainings.first().filter(|own| own.start == Start::Scratch) else {
+                return Ok(());
+            };
+            crate::regimens::stretches(&training.run(run)).map(drop).map_err(steps)
         },
         ..RegistryEntry::new(e.name, e.summary, e.dimensions)
     };
@@ -117,15 +131,14 @@ fn alike(run: &RunConfig, settings: &Settings, start: Start, bootstrap: bool) ->
     (1..=settings.usize("members")).map(training).collect()
 }
 
-/// Whether positions can be drawn one by one.
+/// Whether positions can be drawn one by one, in every part of the training.
 fn drawn_singly(run: &RunConfig) -> Result<(), SettingError> {
-    let data = DataSettings::new(&run.data)?;
-    match data.arrangement.places_singly() {
-        true => Ok(()),
-        false => {
+    for stretch in crate::regimens::stretches(run)? {
+        if !DataSettings::new(&stretch.data)?.arrangement.places_singly() {
             let message = "bagging: the data's specks are placed by their arrangement, not drawn \
                            from a set of positions";
-            Err(SettingError::new("kind", message))
+            return Err(SettingError::new("kind", message));
         }
     }
+    Ok(())
 }

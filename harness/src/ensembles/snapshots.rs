@@ -15,6 +15,7 @@ pub(super) const ENSEMBLE: Ensemble = Ensemble {
 };
 
 fn trainings(run: &RunConfig, settings: &Settings) -> Result<Vec<Training>, SettingError> {
+    crate::regimens::only_plain(run, "snapshots: the cycles are the course of the training")?;
     if run.learner.1.get("schedule").is_none() {
         let message = format!("snapshots: the {} learner has no schedule", run.learner.0);
         return Err(SettingError::new("kind", message));

@@ -204,7 +204,7 @@ impl Run {
     /// How settings that a phase was done with differ from those of the run
     /// at `path` in its configuration: "rate 0.003 → 0.0009"; `None` if they do
     /// not or either is not known.
-    fn changes(&self, path: &str, settings: Option<&Value>) -> Option<String> {
+    pub fn changes(&self, path: &str, settings: Option<&Value>) -> Option<String> {
         let own = self.config.pointer(path)?.as_object()?;
         let plain = |value: &Value| match value {
             Value::String(text) => text.clone(),

@@ -22,7 +22,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use crate::files::write_atomically;
+use crate::files::{check_place, write_atomically};
 use crate::store::{Store, StoreError};
 use data::Experiment;
 use page::Section;
@@ -56,14 +56,35 @@ pub enum ReportError {
     },
 }
 
+/// Whether a report can be written to `out`: to be asked before a long run.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check(out: &Path) -> Result<(), ReportError> {
+    check_place(out).map_err(|source| ReportError::Write { path: out.to_path_buf(), source })
+}
+
+/// What a store holds, at one moment.
+fn loaded(path: &Path) -> Result<Experiment, ReportError> {
+    let mut store = Store::open_read_only(path)?;
+    for _ in 0..3 {
+        let experiment = Experiment::load(&store);
+        if !store.is_overtaken() {
+            return Ok(experiment?);
+        }
+        store = Store::open_read_only(path)?;
+    }
+    Ok(Experiment::load(&store)?)
+}
+
 /// Writes the report of the store at `store_path` to `out`: the whole file or
 /// nothing.
 ///
 /// # Errors
 /// The store cannot be read or the file cannot be written.
 pub fn write(store_path: &Path, out: &Path) -> Result<ReportSummary, ReportError> {
-    let store = Store::open_read_only(store_path)?;
-    let experiment = Experiment::load(&store)?;
+    check(out)?;
+    let experiment = loaded(store_path)?;
     let html = render(&experiment);
     write_atomically(out, html.as_bytes())
         .map_err(|source| ReportError::Write { path: out.to_path_buf(), source })?;
@@ -87,10 +108,12 @@ pub fn terminal_table(store: &Store) -> Result<String, StoreError> {
 
 fn render(experiment: &Experiment) -> String {
     use sections::{
-        batteries, diagnostics, ensembles, maps, meta, overview, runs, samples, training, transfer,
+        batteries, diagnostics, ensembles, maps, meta, overview, regimens, runs, samples, training,
+        transfer,
     };
     let mut parts: Vec<Section> = vec![overview::section(experiment)];
     parts.extend(training::section(experiment));
+    parts.extend(regimens::section(experiment));
     parts.extend(diagnostics::sections(experiment));
     parts.extend(batteries::sections(experiment));
     parts.extend(maps::section(experiment));

@@ -125,7 +125,7 @@ fn strange_contents_do_no_harm() {
             json!([{"rows": "x"}]),
             json!("text"),
         ] {
-            let names = ["error map", "samples", "model", "timing", "description"];
+            let names = ["error map", "samples", "model", "timing", "description", "regimen"];
             let results = PhaseResults {
                 scores: vec![
                     fixture::score("train", "training positions", "exact hit", Some(value)),
@@ -258,4 +258,49 @@ fn a_report_that_cannot_be_written_is_an_error() {
     assert!(failure.to_string().contains("cannot write the report"), "{failure}");
     let failure = write(&folder.path().join("other.sqlite"), &path).unwrap_err();
     assert!(matches!(failure, ReportError::Store(StoreError::Missing { .. })));
+}
+
+/// The parts of a regimen, each with what was reached in it.
+#[test]
+fn the_parts_of_a_regimen_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("parts.sqlite")).unwrap();
+    let plain = fixture::record(1, "mlp", "adam", 0);
+    let mut run = fixture::record(0, "cnn", "adam", 0);
+    let config = json!({"learner": {"kind": "gradient", "settings": {"rate": 0.003}}});
+    run.config_json = config.to_string();
+    let settings = json!({"rate": 0.001});
+    let part = |name: &str, from: u64, begins: &str| {
+        json!({"name": name, "from": from, "steps": 1000, "begins": begins,
+               "learner": settings, "data": {"positions": "all"}})
+    };
+    let value = json!({
+        "kind": "llf", "settings": {"generations": 2},
+        "stretches": [part("generation 1", 0, "new weights"),
+                      part("generation 2", 1000, "new weights of head, new moments")],
+    });
+    let point = |step, value| CurvePoint { series: "exact hit".to_string(), step, value };
+    for (run, artefacts) in [(&plain, vec![]), (&run, vec![("regimen".to_string(), value)])] {
+        store.record_run(run).unwrap();
+        let curves = vec![point(0, 0.0), point(600, 0.25), point(1400, 0.5), point(2000, 0.75)];
+        let results = PhaseResults { curves, artefacts, ..PhaseResults::default() };
+        store.finish_phase(&run.id, "train", &results).unwrap();
+    }
+    let html = page_of(&store);
+    let section = html.split("<section id=\"regimens\">").nth(1).expect("a section");
+    let section = section.split("</section>").next().unwrap();
+    for shown in [
+        "later-layer forgetting",
+        "2 parts.",
+        "generations = 2",
+        "parts: generation 1 from step 0, generation 2 from step 1 000",
+        "<th scope=\"row\">generation 2</th>",
+        "new weights of head, new moments",
+        "rate 0.003 → 0.001",
+        ">25.0",
+        ">75.0",
+    ] {
+        assert!(section.contains(shown), "{shown}");
+    }
+    assert!(!section.contains("mlp"), "the plain regimen has no parts");
 }

@@ -26,14 +26,33 @@ const COUNT: &str = "learner/course";
 
 /// How programs are made; see [`super::RunOptions`].
 #[derive(Clone)]
-pub(super) struct Making {
+pub(crate) struct Making {
     pub kernels: Choice,
     pub mode: Mode,
+}
+
+/// The learner of a run as its regimen wants it, for batches of `shape`. With a seed
+/// for `bootstrap`, one that is trained by another regimen than the plain one draws its
+/// positions anew, with replacement; the plain one learns from the batches it is given.
+///
+/// # Errors
+/// As [`super::learner`].
+pub(crate) fn pupil(
+    run: &RunConfig,
+    shape: BatchShape,
+    making: &Making,
+    bootstrap: Option<u64>,
+) -> Result<Box<dyn Learner>, RunError> {
+    if run.regimen.0 == regimens::DEFAULT {
+        return learner(run, &run.learner.1, shape, &making.kernels, making.mode);
+    }
+    Ok(Box::new(Course::resampled(run, making, bootstrap)?))
 }
 
 pub(super) struct Course {
     run: RunConfig,
     making: Making,
+    bootstrap: Option<u64>,
     stretches: Vec<Stretch>,
     /// The stretch that the learner is in.
     current: usize,
@@ -55,10 +74,13 @@ struct Lessons {
 }
 
 impl Lessons {
-    fn new(run: &RunConfig, stretch: &Stretch) -> Result<Self, RunError> {
+    fn new(run: &RunConfig, stretch: &Stretch, bootstrap: Option<u64>) -> Result<Self, RunError> {
         let tasks = stretch.tasks.max(1);
         let samples = stretch.learner.usize("batch") / tasks;
-        let source = training::source(&stretch.data, samples, run.seed, super::job::TRAIN)?;
+        let mut source = training::source(&stretch.data, samples, run.seed, super::job::TRAIN)?;
+        if let Some(seed) = bootstrap {
+            source = source.resampled(seed);
+        }
         // A background of the batch is one of the task, so each sample has its own.
         let own = tasks > 1 && !matches!(source.data().background, Background::Fixed(_));
         Ok(Lessons { source: source.padded(1, own), tasks, own })
@@ -112,12 +134,29 @@ impl Batches for Later<'_> {
 }
 
 impl Course {
-    pub fn new(run: &RunConfig, making: &Making) -> Result<Self, RunError> {
+    #[cfg(test)]
+    fn new(run: &RunConfig, making: &Making) -> Result<Self, RunError> {
+        Course::resampled(run, making, None)
+    }
+
+    fn resampled(
+        run: &RunConfig,
+        making: &Making,
+        bootstrap: Option<u64>,
+    ) -> Result<Self, RunError> {
         let stretches = regimens::stretches(run)?;
-        let (learner, lessons) = made(run, making, &stretches, 0)?;
-        let (run, making) = (run.clone(), making.clone());
-        let state = State::default();
-        Ok(Course { run, making, stretches, current: 0, learner, lessons, steps: 0, state })
+        let (learner, lessons) = made(run, making, bootstrap, &stretches, 0)?;
+        Ok(Course {
+            run: run.clone(),
+            making: making.clone(),
+            bootstrap,
+            stretches,
+            current: 0,
+            learner,
+            lessons,
+            steps: 0,
+            state: State::default(),
+        })
     }
 
     /// Makes the learner of every stretch that is not like one before it.
@@ -128,7 +167,7 @@ impl Course {
                 (&other.learner, &other.data) == (&stretch.learner, &stretch.data)
             };
             if !stretches[..index].iter().any(alike) {
-                made(run, making, &stretches, index)?;
+                made(run, making, None, &stretches, index)?;
             }
         }
         Ok(())
@@ -146,7 +185,7 @@ impl Course {
         {
             let next = self.current + 1;
             let before: Vec<_> = slots(self.learner.state()?);
-            let (mut learner, lessons) = made(&self.run, &self.making, &self.stretches, next)?;
+            let (mut learner, lessons) = self.made(next)?;
             match &self.stretches[next].start {
                 Start::Everything => learner.inherit(&Inheritance {
                     from: &before,
@@ -154,6 +193,10 @@ impl Course {
                     private: true,
                 })?,
                 Start::Weights { renewed } => {
+                    // What is not taken over begins as in a new network.
+                    if !renewed.is_empty() {
+                        learner.begin(&lessons)?;
+                    }
                     let layers = regimens::layers(&self.run)?;
                     let new = layers.iter().filter(|layer| renewed.contains(&layer.name));
                     let new: Vec<_> = new.flat_map(|layer| &layer.slots).collect();
@@ -167,6 +210,10 @@ impl Course {
             (self.learner, self.lessons, self.current) = (learner, lessons, next);
         }
         Ok(())
+    }
+
+    fn made(&self, index: usize) -> Result<(Box<dyn Learner>, Lessons), RunError> {
+        made(&self.run, &self.making, self.bootstrap, &self.stretches, index)
     }
 
     /// What to add to the learner's own count of steps.
@@ -187,11 +234,12 @@ impl Course {
 fn made(
     run: &RunConfig,
     making: &Making,
+    bootstrap: Option<u64>,
     stretches: &[Stretch],
     index: usize,
 ) -> Result<(Box<dyn Learner>, Lessons), RunError> {
     let stretch = &stretches[index];
-    let lessons = Lessons::new(run, stretch)?;
+    let lessons = Lessons::new(run, stretch, bootstrap)?;
     let seed = match index {
         0 => run.seed,
         _ => seed_for(run.seed, &format!("stretch {index}")),
@@ -216,6 +264,13 @@ fn as_learner(error: RunError) -> LearnerError {
 }
 
 impl Learner for Course {
+    /// At the end of a stretch, goes on to the next one, as the next step would.
+    fn begin(&mut self, _: &dyn Batches) -> Result<(), LearnerError> {
+        self.proceed().map_err(as_learner)?;
+        let data = Later { source: &self.lessons, offset: self.offset() };
+        self.learner.begin(&data)
+    }
+
     fn learn(&mut self, _: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
         let (mut left, mut sum) = (steps, 0.0);
         while left > 0 {
@@ -272,8 +327,7 @@ impl Learner for Course {
         if current == self.current {
             self.learner.restore(saved)?;
         } else {
-            let made = made(&self.run, &self.making, &self.stretches, current);
-            let (mut learner, lessons) = made.map_err(as_learner)?;
+            let (mut learner, lessons) = self.made(current).map_err(as_learner)?;
             // Where it does not fit, all stays as it is.
             learner.restore(saved)?;
             (self.learner, self.lessons, self.current) = (learner, lessons, current);

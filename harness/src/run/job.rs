@@ -101,16 +101,13 @@ impl<'a> Job<'a> {
         self.run.regimen.0 == regimens::DEFAULT
     }
 
-    fn making(&self) -> Making {
+    pub(super) fn making(&self) -> Making {
         Making { kernels: self.options.kernels.clone(), mode: self.options.mode }
     }
 
     /// The learner that is trained: as the run's regimen wants it.
     fn pupil(&self, shape: BatchShape) -> Result<Box<dyn Learner>, RunError> {
-        match self.is_plain() {
-            true => self.learner(&self.run.learner.1, shape),
-            false => Ok(Box::new(course::Course::new(self.run, &self.making())?)),
-        }
+        course::pupil(self.run, shape, &self.making(), None)
     }
 
     fn learner(
@@ -205,10 +202,21 @@ impl<'a> Job<'a> {
         let mut from = 0;
         let mut list = Vec::new();
         for stretch in regimens::stretches(self.run)? {
+            let begins = match (&stretch.start, from) {
+                (_, 0) => "new weights".to_owned(),
+                (regimens::Start::Everything, _) => "all as it was, moments too".to_owned(),
+                (regimens::Start::Weights { renewed }, _) if renewed.is_empty() => {
+                    "the weights as they were, new moments".to_owned()
+                }
+                (regimens::Start::Weights { renewed }, _) => {
+                    format!("new weights of {}, new moments", renewed.join(", "))
+                }
+            };
             list.push(json!({
                 "name": stretch.name,
                 "from": from,
                 "steps": stretch.steps,
+                "begins": begins,
                 "learner": stretch.learner,
                 "data": stretch.data,
             }));
@@ -361,8 +369,9 @@ impl<'a> Job<'a> {
         let purpose = format!("retrain {}", serde_json::json!(leg.data));
         let source = training::source(&leg.data, self.batch(&leg.learner), seed, &purpose)?;
         let mut learner = self.learner(&leg.learner, source.shape())?;
-        if leg.start == Start::Trained {
-            learner.adopt(trained)?;
+        match leg.start {
+            Start::Trained => learner.adopt(trained)?,
+            Start::Scratch => learner.begin(&source)?,
         }
         let compare = |learner: &mut dyn Learner| -> Result<Vec<_>, RunError> {
             leg.compared.iter().map(|m| Ok((self.value(m, learner)?, m.samples as u64))).collect()

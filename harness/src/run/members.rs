@@ -6,8 +6,8 @@ use super::progress::Bar;
 use super::setup::{learner, unknown};
 use super::stage::{self, Mounted, Record, Stage};
 use super::training::{self, LEG_MEASUREMENTS};
-use super::{discard, file_name};
-use crate::config::{EntryConfig, RunConfig};
+use super::{Making, discard, file_name, pupil};
+use crate::config::EntryConfig;
 use crate::data::{DataSettings, Split};
 use crate::diagnostics::{Instrument, Readings};
 use crate::ensembles::evaluate::{Test, Weights, scores};
@@ -99,12 +99,13 @@ impl Job<'_> {
             bar.advance(total);
             return Ok((vec![weights], record));
         }
-        let run = RunConfig { seed: training.seed, ..self.run.clone() };
+        let run = training.run(self.run);
         let settings = &training.learner;
         let batch = settings.usize("batch");
         let mut source = training::source(&run.data, batch, run.seed, &training.name)?;
-        if training.bootstrap {
-            source = source.resampled(seed_for(run.seed, "bootstrap"));
+        let bootstrap = training.bootstrap.then(|| seed_for(run.seed, "bootstrap"));
+        if let Some(seed) = bootstrap {
+            source = source.resampled(seed);
         }
         let watches = training::watches(&DataSettings::new(&run.data)?, run.seed);
         // Points that fall on the ends of equal shares.
@@ -117,15 +118,22 @@ impl Job<'_> {
         };
         loop {
             let shape = source.shape();
-            let (kernels, mode) = (&self.options.kernels, self.options.mode);
-            let mut learner = learner(&run, settings, shape, kernels, mode)?;
-            if training.start == Start::Trained {
-                learner.adopt(trained)?;
-            }
+            let making = self.making();
+            let mut learner = match training.start {
+                Start::Scratch => pupil(&run, shape, &making, bootstrap)?,
+                Start::Trained => {
+                    let Making { kernels, mode } = &making;
+                    let mut learner = learner(&run, settings, shape, kernels, *mode)?;
+                    learner.adopt(trained)?;
+                    learner
+                }
+            };
             let kept = Rc::new(RefCell::new(Vec::new()));
-            let slug = "snapshots".to_owned();
-            let looks = if training.members == 1 { u64::MAX } else { points };
-            let instrument = Box::new(Snapshots { kept: kept.clone() });
+            let mut mounted = Vec::new();
+            if training.members > 1 {
+                let instrument = Box::new(Snapshots { kept: kept.clone() });
+                mounted.push(Mounted { slug: "snapshots".to_owned(), every: points, instrument });
+            }
             let stage = Stage {
                 checkpoint: &path,
                 interval: self.options.checkpoint_interval,
@@ -137,10 +145,13 @@ impl Job<'_> {
                 progress: &|steps| bar.advance(steps),
                 warn: &|text| bar.warn(text),
             };
-            let mounted = &mut [Mounted { slug, every: looks, instrument }];
-            let record = stage.run(&mut *learner, mounted)?;
+            let record = stage.run(&mut *learner, &mut mounted)?;
             bar.advance(total - record.steps);
-            let members = kept.take();
+            let members = match training.members {
+                // With patience that is not the last network, but the best one.
+                1 => vec![weights(&mut *learner)?],
+                _ => kept.take(),
+            };
             if !members.is_empty() {
                 return Ok((members, record));
             }
@@ -181,6 +192,13 @@ impl Job<'_> {
     }
 }
 
+/// The network of a learner: what is not private.
+fn weights(learner: &mut dyn Learner) -> Result<Weights, RunError> {
+    let state = learner.state()?.iter();
+    let shown = state.filter(|(name, _)| !name.starts_with(speck_learners::PRIVATE));
+    Ok(shown.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect())
+}
+
 /// Keeps the networks at the points it looks at, the start left out.
 struct Snapshots {
     kept: Rc<RefCell<Vec<Weights>>>,
@@ -189,10 +207,7 @@ struct Snapshots {
 impl Instrument for Snapshots {
     fn read(&mut self, learner: &mut dyn Learner, notes: &mut Readings) -> Result<(), RunError> {
         if notes.step > 0 {
-            let state = learner.state()?.iter();
-            let shown = state.filter(|(name, _)| !name.starts_with(speck_learners::PRIVATE));
-            let weights = shown.map(|(name, tensor)| (name.to_owned(), tensor.clone()));
-            self.kept.borrow_mut().push(weights.collect());
+            self.kept.borrow_mut().push(weights(learner)?);
         }
         Ok(())
     }

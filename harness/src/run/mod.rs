@@ -10,6 +10,7 @@ mod setup;
 pub mod stage;
 mod training;
 
+pub(crate) use course::{Making, pupil};
 pub use progress::Display;
 pub use setup::learner;
 

@@ -5,6 +5,12 @@
 //! so far. Chunks end at fixed steps and a batch depends on its step only, so
 //! a stage that goes on from a checkpoint ends with the same bits as one
 //! that was never stopped, wherever it was cut.
+//!
+//! A stage with patience ends with its best weights: the learner's whole state at the
+//! first measurement with the highest value is kept, stands in checkpoints beside the
+//! state of the moment, and is put back when training is over, whether it was
+//! stopped early or went to its last step. What instruments note is of the training
+//! as it went, its end included.
 
 use super::evaluate::Probe;
 use crate::RunError;
@@ -40,6 +46,10 @@ pub struct Mounted {
 
 /// What instruments remember stands in checkpoints under names that start so.
 const MEMORY: &str = "diagnostic/";
+/// The best state so far stands there under names that start so.
+const BEST: &str = "best/";
+
+type Slots = Vec<(String, Tensor)>;
 
 /// A stretch of training.
 pub struct Stage<'a> {
@@ -54,7 +64,8 @@ pub struct Stage<'a> {
     /// Steps of a chunk.
     pub every: u64,
     /// Measurements in a row without improvement of the first watch after which
-    /// training stops; 0 for never.
+    /// training stops; 0 for never. Unless it is 0, training ends with the best
+    /// weights, not the last ones.
     pub patience: u64,
     /// What is measured, before the first chunk and after each.
     pub watches: &'a [Watch],
@@ -71,6 +82,10 @@ pub struct Record {
     pub curves: Vec<(String, u64, Option<f64>)>,
     /// Steps trained, fewer than asked for if training stopped early.
     pub steps: u64,
+    /// Steps after which the first watch was best: with patience, those of the
+    /// weights that training ended with.
+    #[serde(default)]
+    pub best_step: u64,
     /// Seconds spent in steps.
     pub seconds: f64,
     /// What instruments have noted, by their slugs: of those that looked from the
@@ -114,15 +129,17 @@ impl Stage<'_> {
         learner: &mut dyn Learner,
         instruments: &mut [Mounted],
     ) -> Result<Record, RunError> {
-        let mut record = match self.resume(learner, instruments)? {
-            Some(record) => record,
+        let (mut record, mut best) = match self.resume(learner, instruments)? {
+            Some(resumed) => resumed,
             None => {
                 let mut record = Record::default();
                 let none = |mounted: &Mounted| (mounted.slug.clone(), Readings::default());
                 record.readings = instruments.iter().map(none).collect();
+                learner.begin(self.data)?;
                 self.measure(learner, &mut record)?;
                 self.look(learner, &mut record, instruments)?;
-                record
+                let best = self.kept(learner, &record)?;
+                (record, best.unwrap_or_default())
             }
         };
         (self.progress)(record.steps);
@@ -143,13 +160,28 @@ impl Stage<'_> {
                 // Weights that are no numbers any more do not recover.
                 || !loss.is_finite();
             self.look(learner, &mut record, instruments)?;
+            if let Some(state) = self.kept(learner, &record)? {
+                best = state;
+            }
             (self.progress)(chunk);
+            if record.done && record.best_step < record.steps && !best.is_empty() {
+                learner.restore(std::mem::take(&mut best))?;
+            }
             if record.done || written.elapsed() >= self.interval {
-                self.save(learner, &record, instruments)?;
+                self.save(learner, &record, &best, instruments)?;
                 written = Instant::now();
             }
         }
         Ok(record)
+    }
+
+    /// The learner's state, where patience wants the best one and this is it.
+    fn kept(&self, learner: &mut dyn Learner, record: &Record) -> Result<Option<Slots>, RunError> {
+        if self.patience == 0 || record.best.is_none() || record.best_step != record.steps {
+            return Ok(None);
+        }
+        let state = learner.state()?.iter();
+        Ok(Some(state.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect()))
     }
 
     fn measure(&self, learner: &mut dyn Learner, record: &mut Record) -> Result<(), RunError> {
@@ -157,13 +189,14 @@ impl Stage<'_> {
             let value = watch.probe.measure(learner)?.value(watch.metric);
             record.push(watch.series, value);
             if i == 0 {
+                let value = value.filter(|value| value.is_finite());
                 let better = match (value, record.best) {
                     (Some(value), Some(best)) => value > best,
                     (value, _) => value.is_some(),
                 };
                 record.stale = if better { 0 } else { record.stale + 1 };
                 if better {
-                    record.best = value;
+                    (record.best, record.best_step) = (value, record.steps);
                 }
             }
         }
@@ -193,10 +226,14 @@ impl Stage<'_> {
         &self,
         learner: &mut dyn Learner,
         record: &Record,
+        best: &Slots,
         instruments: &[Mounted],
     ) -> Result<(), RunError> {
         let state = learner.state()?.iter();
         let mut tensors: Vec<_> = state.map(|(name, tensor)| named(name, tensor)).collect();
+        for (name, tensor) in best.iter().filter(|_| !record.done) {
+            tensors.push(named(&format!("{BEST}{name}"), tensor));
+        }
         for Mounted { slug, instrument, .. } in instruments.iter().filter(|_| !record.done) {
             for (name, tensor) in instrument.memory() {
                 tensors.push(named(&format!("{MEMORY}{slug}/{name}"), &tensor));
@@ -210,9 +247,12 @@ impl Stage<'_> {
         &self,
         learner: &mut dyn Learner,
         instruments: &mut [Mounted],
-    ) -> Result<Option<Record>, RunError> {
+    ) -> Result<Option<(Record, Slots)>, RunError> {
         match load(self.checkpoint, self.warn)? {
             Some((mut tensors, mut record)) => {
+                let best = tensors.extract_if(.., |(name, _)| name.starts_with(BEST));
+                let best: Slots =
+                    best.map(|(name, tensor)| (name[BEST.len()..].to_owned(), tensor)).collect();
                 let memory: Vec<_> =
                     tensors.extract_if(.., |(name, _)| name.starts_with(MEMORY)).collect();
                 if let Err(error) = learner.restore(tensors) {
@@ -230,7 +270,7 @@ impl Stage<'_> {
                 let done = record.done;
                 let looks = |slug: &String| instruments.iter().any(|own| own.slug == *slug);
                 record.readings.retain(|slug, _| done || looks(slug));
-                Ok(Some(record))
+                Ok(Some((record, best)))
             }
             None => Ok(None),
         }
@@ -242,17 +282,11 @@ impl Stage<'_> {
 ///
 /// # Errors
 /// The file is there but cannot be read.
-pub fn finished(
-    path: &Path,
-    warn: &dyn Fn(&str),
-) -> Result<Option<(Vec<(String, Tensor)>, Record)>, RunError> {
+pub fn finished(path: &Path, warn: &dyn Fn(&str)) -> Result<Option<(Slots, Record)>, RunError> {
     Ok(load(path, warn)?.filter(|(_, record)| record.done))
 }
 
-fn load(
-    path: &Path,
-    warn: &dyn Fn(&str),
-) -> Result<Option<(Vec<(String, Tensor)>, Record)>, RunError> {
+fn load(path: &Path, warn: &dyn Fn(&str)) -> Result<Option<(Slots, Record)>, RunError> {
     match Checkpoint::read(path)? {
         ReadOutcome::Missing => Ok(None),
         ReadOutcome::Torn(why) => {

@@ -75,6 +75,7 @@ pub fn results(
             json!({
                 "seconds": record.seconds,
                 "steps": record.steps,
+                "best_step": record.best_step,
                 "milliseconds_per_step": per_step,
             }),
         ),

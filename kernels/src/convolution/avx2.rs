@@ -72,16 +72,7 @@ impl correlate::Tile for Avx2 {
 
     unsafe fn correlate(job: &correlate::TileJob) {
         // SAFETY: the caller's promise, for each number of rows.
-        unsafe {
-            match job.rows {
-                1 => correlate_rows::<1>(job),
-                2 => correlate_rows::<2>(job),
-                3 => correlate_rows::<3>(job),
-                4 => correlate_rows::<4>(job),
-                5 => correlate_rows::<5>(job),
-                _ => correlate_rows::<6>(job),
-            }
-        }
+        unsafe { for_count!(ROWS = job.rows, [1 2 3 4 5 or 6] => correlate_rows::<ROWS>(job)) }
     }
 }
 
@@ -92,14 +83,7 @@ impl reduce::Tile for Avx2 {
 
     unsafe fn reduce(job: &reduce::TileJob) {
         // SAFETY: the caller's promise, for each number of rows.
-        unsafe {
-            match job.rows {
-                1 => reduce_rows::<1>(job),
-                2 => reduce_rows::<2>(job),
-                3 => reduce_rows::<3>(job),
-                _ => reduce_rows::<4>(job),
-            }
-        }
+        unsafe { for_count!(ROWS = job.rows, [1 2 3 or 4] => reduce_rows::<ROWS>(job)) }
     }
 }
 
@@ -111,14 +95,7 @@ impl reduce::Tile for Avx2 {
 unsafe fn correlate_rows<const R: usize>(job: &correlate::TileJob) {
     // SAFETY: the caller's promise, for each number of vectors.
     unsafe {
-        match job.vectors.len() {
-            1 => correlate_tile::<R, 1>(job),
-            2 => correlate_tile::<R, 2>(job),
-            3 => correlate_tile::<R, 3>(job),
-            4 => correlate_tile::<R, 4>(job),
-            5 => correlate_tile::<R, 5>(job),
-            _ => correlate_tile::<R, 6>(job),
-        }
+        for_count!(COUNT = job.vectors.len(), [1 2 3 4 5 or 6] => correlate_tile::<R, COUNT>(job))
     }
 }
 
@@ -178,12 +155,7 @@ unsafe fn correlate_tile<const R: usize, const V: usize>(job: &correlate::TileJo
 #[target_feature(enable = "avx2,fma")]
 unsafe fn reduce_rows<const R: usize>(job: &reduce::TileJob) {
     // SAFETY: the caller's promise, for each number of offsets.
-    unsafe {
-        match job.offsets.len() {
-            1 => reduce_tile::<R, 1>(job),
-            _ => reduce_tile::<R, 2>(job),
-        }
-    }
+    unsafe { for_count!(COUNT = job.offsets.len(), [1 or 2] => reduce_tile::<R, COUNT>(job)) }
 }
 
 /// `R` rows by `K` offsets, a vector of partial sums each.

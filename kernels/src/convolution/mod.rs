@@ -25,6 +25,27 @@
 //! for finite values, while infinities make NaN in more places; `skip` leaves all
 //! zeros of one operand out, so that they make NaN in fewer.
 
+/// `$body` with `$name` a constant, equal to `$count` for each of the numbers listed,
+/// which a tile's sizes have to be for its sums to be registers; the last one stands
+/// for all others, of which there are none by the caller's promise.
+#[cfg(target_arch = "x86_64")]
+macro_rules! for_count {
+    ($name:ident = $count:expr, [$($number:literal)* or $last:literal] => $body:expr) => {
+        match $count {
+            $(
+                $number => {
+                    const $name: usize = $number;
+                    $body
+                }
+            )*
+            _ => {
+                const $name: usize = $last;
+                $body
+            }
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

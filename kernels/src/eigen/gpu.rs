@@ -2,21 +2,52 @@
 
 use crate::gpu::{Call, Calls, Operand, size, spread, symmetric_eigen, unless_empty};
 
+/// More sweeps than any matrix needs.
+const SWEEPS: usize = 20;
+/// Rounds of the inner loops in one dispatch, about.
+const ROUNDS: usize = 30_000;
+
 /// See [`SYMMETRIC`](super::SYMMETRIC), of `count` matrices `[n, n]`; in f32.
 ///
 /// # Errors
 /// Too many elements.
 pub fn symmetric_calls(count: usize, n: usize) -> Result<Calls, String> {
-    let numbers = 2 * count * n * n;
+    let numbers = 2 * count * n * n + count;
     // The shader counts these.
     size(numbers)?;
-    let mut calls = unless_empty(count * n, || {
-        let params = symmetric_eigen::Params { count: size(count)?, n: size(n)? };
-        let operands = [Operand::Input(0), Operand::Scratch(0), Operand::Output];
-        Ok(Call::new(&symmetric_eigen::SHADER, &params, &operands, spread(count)?))
-    })?;
-    if !calls.calls.is_empty() {
-        calls.scratch.push(size_of::<f32>() * numbers);
+    if count * n == 0 {
+        return unless_empty(0, || Err(String::new()));
     }
-    Ok(calls)
+    let call = |pass: u32, sweeps: [usize; 2], rows: [usize; 2]| -> Result<Call, String> {
+        let params = symmetric_eigen::Params {
+            count: size(count)?,
+            n: size(n)?,
+            first_sweep: size(sweeps[0])?,
+            last_sweep: size(sweeps[1])?,
+            first_row: size(rows[0])?,
+            last_row: size(rows[1])?,
+        };
+        let operands = [Operand::Input(0), Operand::Scratch(0), Operand::Output];
+        let call = Call::new(&symmetric_eigen::SHADER, &params, &operands, spread(count)?);
+        Ok(call.with(&[(symmetric_eigen::PASS, f64::from(pass))]))
+    };
+    let mut calls = vec![call(symmetric_eigen::BEGIN, [0, 0], [0, 0])?];
+    // A pair takes a round of its own, and one for every 64 elements of a row.
+    let pair = 1 + n.div_ceil(64);
+    let rounds =
+        |rows: [usize; 2]| -> usize { (rows[0]..rows[1]).map(|p| (n - 1 - p) * pair).sum() };
+    let together = (ROUNDS / rounds([0, n]).max(1)).min(SWEEPS);
+    for sweep in (0..SWEEPS).step_by(together.max(1)) {
+        let sweeps = [sweep, (sweep + together.max(1)).min(SWEEPS)];
+        let mut first = 0;
+        while first < n {
+            // At least one row, and as many more as fit.
+            let fits = |last: &usize| rounds([first, *last]) <= ROUNDS || together > 0;
+            let last = (first + 1..=n).take_while(fits).last().unwrap_or(first + 1);
+            calls.push(call(symmetric_eigen::TURN, sweeps, [first, last])?);
+            first = last;
+        }
+    }
+    calls.push(call(symmetric_eigen::END, [0, 0], [0, 0])?);
+    Ok(Calls { calls, scratch: vec![size_of::<f32>() * numbers], ..Calls::default() })
 }

@@ -9,9 +9,9 @@ use super::call::{Calls, Variant};
 use super::device::Limits;
 use super::shader::Shader;
 use super::{
-    convolution, convolution_half, matmul, matmul_half, matmul_wide, norm_statistics,
-    norm_statistics_subgroup, reduce, reduce_rows_subgroup, scatter, scatter_rounds, softmax,
-    softmax_subgroup,
+    attention, attention_tile, convolution, convolution_half, matmul, matmul_half, matmul_wide,
+    norm_statistics, norm_statistics_subgroup, reduce, reduce_rows_subgroup, scatter,
+    scatter_rounds, softmax, softmax_subgroup,
 };
 use crate::choice::Choice;
 use crate::variant::KernelError;
@@ -66,6 +66,11 @@ pub static FAMILIES: &[Family] = &[
         kernel: "norm",
         plain: &norm_statistics::SHADER,
         others: &[(&norm_statistics_subgroup::SHADER, When::Always)],
+    },
+    Family {
+        kernel: "attention",
+        plain: &attention::SHADER,
+        others: &[(&attention_tile::SHADER, When::Always)],
     },
     Family {
         kernel: "scatter_add",
@@ -186,6 +191,24 @@ mod tests {
             FAMILIES.iter().flat_map(|own| own.others).map(|(own, _)| own.name).collect();
         for (i, name) in all.iter().enumerate() {
             assert!(!all[..i].contains(name), "{name} is in two families");
+        }
+    }
+
+    /// A shader's lines from its parameters on.
+    fn body(shader: &Shader) -> &'static str {
+        let begin = shader.source.find("struct Params").expect("parameters");
+        &shader.source[begin..]
+    }
+
+    #[test]
+    fn tiles_in_half_precision_differ_in_what_four_values_are_only() {
+        for (plain, half) in [
+            (&matmul::SHADER, &matmul_half::SHADER),
+            (&convolution::SHADER, &convolution_half::SHADER),
+        ] {
+            let four = "alias Four = vec4<f32>;";
+            assert!(body(plain).contains(four), "{}", plain.name);
+            assert_eq!(body(plain).replace(four, "alias Four = vec4<f16>;"), body(half));
         }
     }
 

@@ -42,6 +42,7 @@ pub(crate) struct Avx2;
 const STEPS: usize = 8;
 
 impl Tile for Avx2 {
+    type Value = f32;
     const LANES: usize = 8;
     const ROWS: usize = 6;
 

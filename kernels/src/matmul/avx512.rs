@@ -86,6 +86,7 @@ const AHEAD: usize = 4;
 const STEPS: usize = 8;
 
 impl Tile for Avx512 {
+    type Value = f32;
     const LANES: usize = 16;
     const ROWS: usize = 14;
 
@@ -135,12 +136,55 @@ impl Tile for Avx512 {
 
     unsafe fn pack(job: &PackJob) {
         // SAFETY: the caller's promise.
-        unsafe {
-            if job.lane_step == 1 {
-                pack_along_lanes(job);
-            } else {
-                pack_along_depth(job);
-            }
+        unsafe { pack::<Floats>(job) }
+    }
+}
+
+/// How operands are stored: what becomes of sixteen values when they are packed.
+pub(super) trait Stored {
+    /// A stored value.
+    type Value: Copy;
+    /// Sixteen values.
+    ///
+    /// # Safety
+    /// The processor has AVX-512 F, DQ, BW and VL; all values are readable.
+    unsafe fn all(from: *const Self::Value) -> __m512;
+    /// The values of a mask.
+    ///
+    /// # Safety
+    /// As for [`Stored::all`], of the values of the mask.
+    unsafe fn some(mask: __mmask16, from: *const Self::Value) -> __m512;
+}
+
+struct Floats;
+
+impl Stored for Floats {
+    type Value = f32;
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+    #[inline]
+    unsafe fn all(from: *const f32) -> __m512 {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+    #[inline]
+    unsafe fn some(mask: __mmask16, from: *const f32) -> __m512 {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_maskz_loadu_ps(mask, from) }
+    }
+}
+
+/// Packs values, which are floats in the panels whatever they are stored as.
+///
+/// # Safety
+/// As for [`Tile::pack`].
+pub(super) unsafe fn pack<S: Stored>(job: &PackJob<S::Value>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if job.lane_step == 1 {
+            pack_along_lanes::<S>(job);
+        } else {
+            pack_along_depth::<S>(job);
         }
     }
 }
@@ -264,7 +308,7 @@ pub(super) fn last_mask(lanes: usize) -> __mmask16 {
 /// # Safety
 /// As for [`Tile::pack`], with a lane step of 1.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-unsafe fn pack_along_lanes(job: &PackJob) {
+unsafe fn pack_along_lanes<S: Stored>(job: &PackJob<S::Value>) {
     let width = job.width;
     let written = [last_mask(width), last_mask(width.saturating_sub(16))];
     for first in (0..job.depth).step_by(STEPS) {
@@ -279,14 +323,14 @@ unsafe fn pack_along_lanes(job: &PackJob) {
                     let source = job.source.add(d * job.depth_step + start);
                     let panel = job.panels.add(start * job.depth + d * width);
                     if lanes == 32 {
-                        _mm512_storeu_ps(panel, _mm512_loadu_ps(source));
-                        _mm512_storeu_ps(panel.add(16), _mm512_loadu_ps(source.add(16)));
+                        _mm512_storeu_ps(panel, S::all(source));
+                        _mm512_storeu_ps(panel.add(16), S::all(source.add(16)));
                         continue;
                     }
-                    let values = _mm512_maskz_loadu_ps(read[0], source);
+                    let values = S::some(read[0], source);
                     _mm512_mask_storeu_ps(panel, written[0], values);
                     if width > 16 {
-                        let values = _mm512_maskz_loadu_ps(read[1], source.wrapping_add(16));
+                        let values = S::some(read[1], source.wrapping_add(16));
                         _mm512_mask_storeu_ps(panel.wrapping_add(16), written[1], values);
                     }
                 }
@@ -304,7 +348,7 @@ unsafe fn pack_along_lanes(job: &PackJob) {
 /// # Safety
 /// As for [`Tile::pack`], with a depth step of 1.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-unsafe fn pack_along_depth(job: &PackJob) {
+unsafe fn pack_along_depth<S: Stored>(job: &PackJob<S::Value>) {
     let width = job.width;
     for panel in (0..job.lanes).step_by(width) {
         for half in (0..width).step_by(16) {
@@ -313,7 +357,7 @@ unsafe fn pack_along_depth(job: &PackJob) {
                 break;
             }
             let written = last_mask(width - half);
-            let misaligned = job.source.addr() / size_of::<f32>() % 16;
+            let misaligned = job.source.addr() / size_of::<S::Value>() % 16;
             let mut d = 0;
             while d < job.depth {
                 let most = if d == 0 { 16 - misaligned } else { 16 };
@@ -329,8 +373,8 @@ unsafe fn pack_along_depth(job: &PackJob) {
                         // takes some hundred cycles.
                         match (lane < lanes, source.wrapping_add(lane * job.lane_step)) {
                             (false, _) => _mm512_setzero_ps(),
-                            (true, row) if steps == 16 => _mm512_loadu_ps(row),
-                            (true, row) => _mm512_maskz_loadu_ps(last_mask(steps), row),
+                            (true, row) if steps == 16 => S::all(row),
+                            (true, row) => S::some(last_mask(steps), row),
                         }
                     });
                     let square = transpose(square);

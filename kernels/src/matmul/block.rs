@@ -11,12 +11,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Some columns over some steps of depth, and what all blocks of rows share.
-pub(super) struct Block<'a> {
+pub(super) struct Block<'a, V> {
     pub plan: &'a Plan,
     pub batch: usize,
     pub columns: Range<usize>,
     pub depths: Range<usize>,
-    pub operands: [&'a [f32]; 2],
+    pub operands: [&'a [V]; 2],
     pub panels: [Shared<f32>; 2],
     /// Whether `left` needs no packing.
     pub packed: bool,
@@ -39,13 +39,13 @@ struct Slot {
     missing: AtomicUsize,
 }
 
-impl Block<'_> {
+impl<V: Sync> Block<'_, V> {
     /// All of it.
     ///
     /// # Safety
     /// The processor has the instruction set, the panels of `right` are packed if
     /// they are kept, and nobody else touches this part of the result.
-    pub(super) unsafe fn run<T: Tile>(&self) {
+    pub(super) unsafe fn run<T: Tile<Value = V>>(&self) {
         if self.plan.rows.pieces == 1 {
             // SAFETY: the caller's promise.
             unsafe { self.run_at_once::<T>() }
@@ -62,7 +62,7 @@ impl Block<'_> {
     ///
     /// # Safety
     /// As for [`Block::run`].
-    unsafe fn run_at_once<T: Tile>(&self) {
+    unsafe fn run_at_once<T: Tile<Value = V>>(&self) {
         let plan = self.plan;
         let rows = plan.rows.range(0);
         let [left_panels, right_panels] = self.panels;
@@ -99,7 +99,7 @@ impl Block<'_> {
     /// # Safety
     /// As for [`Block::run`]; the panels of `right` are kept, and there are panels of
     /// `left` for so many blocks of rows.
-    unsafe fn run_rows<T: Tile>(&self, pieces: Range<usize>) {
+    unsafe fn run_rows<T: Tile<Value = V>>(&self, pieces: Range<usize>) {
         let plan = self.plan;
         let [left_panels, right_panels] = self.panels;
         let cut = Cut::new(self.columns.len(), plan.column_parts, T::WIDTH);
@@ -138,7 +138,7 @@ impl Block<'_> {
     }
 
     /// The job of packing rows, without its target.
-    fn left_job(&self, rows: Range<usize>) -> PackJob {
+    fn left_job(&self, rows: Range<usize>) -> PackJob<V> {
         let plan = self.plan;
         plan.left.pack_job(self.operands[0], self.batch, rows, self.depths.clone(), plan.tile_rows)
     }
@@ -147,7 +147,8 @@ impl Block<'_> {
     fn left(&self, row: usize, panels: *mut f32) -> *const f32 {
         match self.plan.left_in_place {
             true => {
-                self.operands[0][self.plan.left.at(self.batch, row, self.depths.start)..].as_ptr()
+                let at = self.plan.left.at(self.batch, row, self.depths.start);
+                self.operands[0][at..].as_ptr().cast()
             }
             false => panels,
         }
@@ -174,7 +175,7 @@ impl Block<'_> {
     /// The processor has the instruction set, `left` holds the rows' panels or is
     /// where they lie, `panels` holds the columns' panels if they are kept, else
     /// has room for some, and nobody else touches this part of the result.
-    unsafe fn strip<T: Tile>(
+    unsafe fn strip<T: Tile<Value = V>>(
         &self,
         rows: Range<usize>,
         left: *const f32,
@@ -206,7 +207,7 @@ impl Block<'_> {
             }
             for start in (0..lanes.len()).step_by(T::WIDTH) {
                 let right = match start < whole {
-                    true => (job.source.wrapping_add(start), plan.right.depth_step),
+                    true => (job.source.wrapping_add(start).cast::<f32>(), plan.right.depth_step),
                     // SAFETY: there is a panel for each of these columns.
                     false => unsafe {
                         (panels.add((start - whole) * job.depth).cast_const(), T::WIDTH)
@@ -235,7 +236,7 @@ impl Block<'_> {
     /// # Safety
     /// As for [`Block::strip`]; the panels of these columns are packed.
     #[inline(never)]
-    unsafe fn hand_over<T: Tile>(
+    unsafe fn hand_over<T: Tile<Value = V>>(
         &self,
         taker: &dyn Taker,
         together: usize,
@@ -301,7 +302,7 @@ impl Block<'_> {
     ///
     /// # Safety
     /// As for [`Block::strip`], and the panel holds the block's steps.
-    unsafe fn panel<T: Tile>(
+    unsafe fn panel<T: Tile<Value = V>>(
         &self,
         rows: usize,
         left: *const f32,
@@ -318,7 +319,7 @@ impl Block<'_> {
     ///
     /// # Safety
     /// As for [`Block::panel`].
-    unsafe fn panel_and_others<T: Tile>(
+    unsafe fn panel_and_others<T: Tile<Value = V>>(
         &self,
         rows: usize,
         left: *const f32,
@@ -340,7 +341,7 @@ impl Block<'_> {
     ///
     /// # Safety
     /// As for [`Block::panel`].
-    unsafe fn tile<T: Tile>(
+    unsafe fn tile<T: Tile<Value = V>>(
         &self,
         rows: usize,
         left: *const f32,

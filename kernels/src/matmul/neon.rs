@@ -4,7 +4,7 @@
 //! 32 registers. A multiplication takes its factor from a lane of a vector, so
 //! that 8 rows need two loads a step, not 8 broadcasts: 5 loads for 24
 //! multiplications. The driver, and the reasons, are those of the AVX-512
-//! variant. Checked by compiling for aarch64; it has not been run or timed.
+//! variant. `tests/aarch64.sh` runs its tests in an emulator; it has not been timed.
 
 use super::packed::{self, PackJob, Tile, TileJob};
 use super::{MatmulShape, Routine, Taker};
@@ -43,6 +43,7 @@ unsafe fn report(
 struct Neon;
 
 impl Tile for Neon {
+    type Value = f32;
     const LANES: usize = 4;
     const ROWS: usize = 8;
     const WIDTH: usize = 12;

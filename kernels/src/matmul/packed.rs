@@ -50,6 +50,11 @@ use std::ops::Range;
 
 /// What an instruction set provides.
 pub(crate) trait Tile {
+    /// What operands are stored as; panels hold floats.
+    type Value: Copy + Send + Sync;
+    /// Whether a tile can read operands where they lie, because they are stored as
+    /// floats.
+    const IN_PLACE: bool = true;
     /// Floats in a vector.
     const LANES: usize;
     /// Most rows of a register tile.
@@ -76,7 +81,7 @@ pub(crate) trait Tile {
     ///
     /// # Safety
     /// The processor has the instruction set, and the job's promises hold.
-    unsafe fn pack(job: &PackJob);
+    unsafe fn pack(job: &PackJob<Self::Value>);
 }
 
 /// One register tile:
@@ -105,6 +110,7 @@ pub(crate) struct TileJob {
 }
 
 /// What a tile asks for while it is multiplied.
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 #[derive(Clone, Copy)]
 pub(crate) enum Ask {
     /// Nothing.
@@ -117,6 +123,7 @@ pub(crate) enum Ask {
 }
 
 /// Where lines of arrays of the product's shape are asked for.
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 #[derive(Clone, Copy)]
 pub(crate) struct Others {
     /// The arrays.
@@ -135,6 +142,7 @@ pub(crate) struct Others {
 /// Arrays that are asked for together.
 pub(crate) const OTHERS: usize = 4;
 
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "NEON has no stable prefetch"))]
 impl Others {
     /// Asks for the next line of each array.
     #[inline(always)]
@@ -155,9 +163,9 @@ impl Others {
 /// of the two steps being 1, and goes to
 /// `panels[(l / width) · width · depth + d · width + l % width]`.
 /// Lanes that fill up the last panel may get any value.
-pub(crate) struct PackJob {
+pub(crate) struct PackJob<V = f32> {
     /// Readable at every lane and depth.
-    pub source: *const f32,
+    pub source: *const V,
     /// Elements between lanes.
     pub lane_step: usize,
     /// Elements between depth steps.
@@ -188,8 +196,8 @@ pub(super) fn passes<T: Tile>(shape: &MatmulShape) -> bool {
 /// The processor has the instruction set of `T`.
 pub(super) unsafe fn run<T: Tile>(
     shape: &MatmulShape,
-    a: &[f32],
-    b: &[f32],
+    a: &[T::Value],
+    b: &[T::Value],
     out: &mut [f32],
     scratch: &mut [f32],
 ) {
@@ -204,8 +212,8 @@ pub(super) unsafe fn run<T: Tile>(
 /// As for [`run`], and as [`super::Routine::report`] says.
 pub(super) unsafe fn report<T: Tile>(
     shape: &MatmulShape,
-    a: &[f32],
-    b: &[f32],
+    a: &[T::Value],
+    b: &[T::Value],
     out: *mut f32,
     scratch: &mut [f32],
     taker: &dyn Taker,
@@ -218,8 +226,8 @@ pub(super) unsafe fn report<T: Tile>(
 /// As for [`report`].
 unsafe fn product<T: Tile>(
     shape: &MatmulShape,
-    a: &[f32],
-    b: &[f32],
+    a: &[T::Value],
+    b: &[T::Value],
     out: *mut f32,
     scratch: &mut [f32],
     taker: Option<&dyn Taker>,
@@ -290,7 +298,7 @@ unsafe fn product<T: Tile>(
 unsafe fn run_part<T: Tile>(
     plan: &Plan,
     part: usize,
-    [left, right]: [&[f32]; 2],
+    [left, right]: [&[T::Value]; 2],
     out: Shared<f32>,
     partial_sums: Shared<f32>,
     buffer: &mut [f32],
@@ -356,7 +364,7 @@ unsafe fn run_part<T: Tile>(
 /// # Safety
 /// The processor has the instruction set, the job's promises hold, and `panels`
 /// has room for all lanes.
-pub(super) unsafe fn pack<T: Tile>(job: &PackJob, panels: *mut f32) {
+pub(super) unsafe fn pack<T: Tile>(job: &PackJob<T::Value>, panels: *mut f32) {
     let panels = Shared::from_ptr(panels);
     let source = Shared::from_ptr(job.source.cast_mut());
     let &PackJob { lane_step, depth_step, lanes, depth, width, .. } = job;

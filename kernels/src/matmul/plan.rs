@@ -134,14 +134,14 @@ impl Operand {
     }
 
     /// The job of packing a block, without its target.
-    pub(super) fn pack_job(
+    pub(super) fn pack_job<V>(
         self,
-        operand: &[f32],
+        operand: &[V],
         batch: usize,
         lanes: Range<usize>,
         depths: Range<usize>,
         width: usize,
-    ) -> PackJob {
+    ) -> PackJob<V> {
         PackJob {
             source: operand[self.at(batch, lanes.start, depths.start)..].as_ptr(),
             lane_step: self.lane_step,
@@ -252,7 +252,8 @@ impl Plan {
         let passing = (taken && !swapped && depth.pieces == 1)
             .then(|| passing_columns(rows, columns, k, T::WIDTH))
             .flatten();
-        let right_in_place = passing.is_none()
+        let right_in_place = T::IN_PLACE
+            && passing.is_none()
             && right.lane_step == 1
             && (tiles == 1 || tiles <= IN_PLACE && tiles * columns * k <= IN_PLACE_ELEMENTS);
         let most_depth = match (right_in_place, streamed) {
@@ -301,7 +302,7 @@ impl Plan {
         let most_slots = (SLOT_ELEMENTS / left_block.max(1)).clamp(SLOTS, MOST_SLOTS);
         let slots = row_blocks.pieces.min(most_slots);
         // Every value is used for a panel or two: not worth a copy.
-        let left_in_place = left.lane_step == 1 && columns.total <= 2 * T::WIDTH;
+        let left_in_place = T::IN_PLACE && left.lane_step == 1 && columns.total <= 2 * T::WIDTH;
         Plan {
             swapped,
             left,

@@ -4,7 +4,8 @@
 /// The routines of an instruction set, out of the loops over its registers.
 macro_rules! compiled {
     ($vector:ty, $across:literal, $features:literal) => {
-        use super::rule::{Gaps, Numbers, Rule};
+        use super::gaps::Gaps;
+        use super::rule::{Numbers, Rule};
         use super::{Change, Classes, Missed, Rows, lanes, update};
         use std::ops::Range;
 

@@ -7,7 +7,8 @@
 // See `Lanes` for the one condition; lengths and index are checked before.
 #![allow(unsafe_op_in_unsafe_fn)]
 
-use super::rule::{Gaps, Numbers, Rule};
+use super::gaps::Gaps;
+use super::rule::{Numbers, Rule};
 use super::{Change, Classes, Missed, Rows};
 use crate::elementwise::lanes::Lanes;
 use crate::parallel::{GRAIN, Shared, for_parts};

@@ -40,6 +40,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod compiled;
+#[cfg(target_arch = "x86_64")]
+mod gaps;
 pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 mod lanes;

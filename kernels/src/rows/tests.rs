@@ -300,5 +300,6 @@ fn missed_steps_in_one_are_the_steps_one_by_one() {
             }
         }
     }
-    assert!(worst > 0.1, "nothing was rounded: {worst}");
+    let fast = ROW_CATCH_UP.f32.iter().any(|v| v.name != "scalar" && v.isa.supported().is_ok());
+    assert!(worst > 0.1 || !fast, "nothing was rounded: {worst}");
 }

@@ -3,8 +3,9 @@
 // See `Lanes` for the one condition; lengths and index are checked before.
 #![allow(unsafe_op_in_unsafe_fn)]
 
+use super::gaps::{Gap, Gaps};
 use super::lanes::{Tile, for_tiles, load, store};
-use super::rule::{Gap, Gaps, Numbers, Rule, step};
+use super::rule::{Numbers, Rule, step};
 use super::{Change, Classes, Missed, Rows};
 use crate::elementwise::lanes::Lanes;
 use std::ops::Range;

@@ -2,11 +2,9 @@
 
 use super::{OriginAxis, Picks, Tile, Windows};
 use crate::gpu::{
-    Call, Calls, Operand, flag, linear, picks as pick_shader, size, unless_empty, window,
+    Call, Calls, Operand, flag, linear, picks as pick_shader, size, spread, unless_empty, window,
     window_tile as tile_shader,
 };
-
-use crate::reduce::gpu::joined;
 
 pub use tile_shader::{BASE, PATCH, TILE};
 pub use window::{MASK, RENDER, UNRENDER};
@@ -72,10 +70,6 @@ pub fn calls(pass: u32, windows: &Windows, owned: bool) -> Result<Calls, String>
     })
 }
 
-/// Invocations that occupy a large GPU, and samples that each goes through at least.
-const BUSY: usize = 1 << 16;
-const LEAST_SAMPLES: usize = 4;
-
 /// [`TILE`] of base, patch, origins and starts; [`PATCH`] or [`BASE`] of tiles, origins
 /// and starts.
 ///
@@ -83,24 +77,14 @@ const LEAST_SAMPLES: usize = 4;
 /// Too many elements.
 pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
     let windows = &tile.windows;
+    let parts = if pass == BASE { base_parts(tile) } else { 1 };
     let count = match pass {
         TILE => tile.elements(),
         PATCH => windows.elements(),
         _ => tile.base_elements(),
     };
-    // The sum for a base that serves all samples is cut into parts.
-    let wanted = match pass {
-        BASE if tile.backgrounds == 1 => {
-            BUSY.div_ceil(count.max(1)).min(windows.samples / LEAST_SAMPLES).max(1)
-        }
-        _ => 1,
-    };
-    let share = windows.samples.div_ceil(wanted).max(1);
-    let parts = if wanted > 1 { windows.samples.div_ceil(share).max(1) } else { 1 };
-    let into = if parts > 1 { Operand::Scratch(0) } else { Operand::Output };
     let mut calls = unless_empty(count, || {
         let beyond = if tile.negative { f32::NEG_INFINITY } else { 0.0 };
-        size(count * parts)?;
         let params = tile_shader::Params {
             count: size(count)?,
             samples: size(windows.samples)?,
@@ -117,7 +101,7 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             base_height: size(tile.base[0])?,
             base_width: size(tile.base[1])?,
             beyond: beyond.to_bits(),
-            share: size(share)?,
+            parts: size(parts)?,
         };
         let [patch, origins, starts] = if pass == TILE { [1, 2, 3] } else { [0, 1, 2] };
         let operands = [
@@ -126,21 +110,39 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             Operand::Input(origins),
             Operand::Input(starts),
             Operand::Table(0),
-            into,
+            if parts > 1 { Operand::Scratch(0) } else { Operand::Output },
         ];
         let shader = &tile_shader::SHADER;
-        let [across, down, _] = linear(shader, count)?;
-        let call = Call::new(shader, &params, &operands, [across, down, size(parts)?]);
+        let groups = match pass {
+            BASE => spread(size(count * parts)? as usize)?,
+            _ => linear(shader, count)?,
+        };
+        let call = Call::new(shader, &params, &operands, groups);
         Ok(call.with(&[(tile_shader::PASS, f64::from(pass))]))
     })?;
-    if parts > 1 {
-        calls.scratch.push(4 * parts * count);
-        calls.calls.extend(joined([1, parts, count], false, [into, Operand::Output], 0)?.calls);
+    calls.tables.push([&tile.classes[0][..], &tile.classes[1][..]].concat());
+    if let Some(first) = calls.calls.first().filter(|_| parts > 1).cloned() {
+        let shader = &tile_shader::SHADER;
+        let mut operands = first.operands.clone();
+        (operands[0], operands[5]) = (Operand::Scratch(0), Operand::Output);
+        let overrides = vec![(tile_shader::PASS, f64::from(tile_shader::SUM))];
+        let groups = linear(shader, count)?;
+        calls.calls.push(Call { operands, groups, overrides, ..first });
+        calls.scratch.push(size_of::<f32>() * count * parts);
     }
-    let ranges = [0, 1].map(|axis| ranges(&tile.classes[axis], tile.base[axis]));
-    let [down, across] = &tile.classes;
-    calls.tables.push([&down[..], &across[..], &ranges[0][..], &ranges[1][..]].concat());
     Ok(calls)
+}
+
+/// Parts of the samples whose sums are made side by side: so many that no lane of 64 has
+/// more than some 16 000 places to go through.
+fn base_parts(tile: &Tile) -> usize {
+    const PLACES: usize = 1 << 20;
+    if tile.backgrounds > 1 {
+        return 1;
+    }
+    let [height, width] = tile.size;
+    let places = tile.windows.samples * tile.tiles * height * width;
+    places.div_ceil(PLACES).clamp(1, tile.windows.samples.max(1))
 }
 
 /// See [`PICKS`](super::PICKS) and its adjoint.
@@ -176,17 +178,6 @@ pub fn picks(picks: &Picks, adjoint: bool) -> Result<Calls, String> {
         false => [&rows[..], &columns[..]].concat(),
     });
     Ok(calls)
-}
-
-/// Between which places each of `count` classes stands: its first and one behind its last.
-fn ranges(classes: &[u32], count: usize) -> Vec<u32> {
-    let range = |class: usize| {
-        let is = |own: &u32| *own as usize == class;
-        let first = classes.iter().position(is).unwrap_or(0);
-        let end = classes.iter().rposition(is).map_or(0, |last| last + 1);
-        [first as u32, end as u32]
-    };
-    (0..count).flat_map(range).collect()
 }
 
 /// Of each of `size` rows or columns, where the list of those that read it begins, the

@@ -1,7 +1,7 @@
 //! Scaling weights by what comes out of their layers for a batch.
 
 use super::step::Parts;
-use crate::batch::SpeckBatch;
+use crate::batch::{Batches, SpeckBatch};
 use crate::{LearnerError, declare_seed, declare_step, port, screen};
 use speck_engine::kernels::Choice;
 use speck_engine::{Graph, Options, Program, State, Tensor};
@@ -12,13 +12,15 @@ fn variance_of(name: &str) -> String {
 }
 
 /// Scales the weights of groups whose initialization wants it, the first layer
-/// first: a later one sees what the earlier ones then put out.
+/// first: a later one sees what the earlier ones then put out. Weights that are `kept`
+/// stay as they are. Whether any was to be scaled.
 pub(super) fn calibrate(
     parts: &Parts<'_>,
     kernels: &Choice,
-    batch: &SpeckBatch,
+    kept: &[String],
+    data: &dyn Batches,
     state: &mut State,
-) -> Result<(), LearnerError> {
+) -> Result<bool, LearnerError> {
     let training = parts.training;
     let graph = Graph::new(parts.float);
     let screen = screen::declare(&graph, parts.shape)?;
@@ -28,7 +30,7 @@ pub(super) fn calibrate(
     parts.model.append(&builder, screen.image)?;
     let mut wanted = Vec::new();
     for (name, product) in builder.products() {
-        if let Some(calibration) = training.calibration(&name) {
+        if let Some(calibration) = training.calibration(&name).filter(|_| !kept.contains(&name)) {
             let axes: Vec<_> = (0..graph.shape(product).len()).collect();
             let variance = graph.variance(product, &axes, 0.0)?;
             graph.output(&variance_of(&name), variance)?;
@@ -36,15 +38,17 @@ pub(super) fn calibrate(
         }
     }
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
+    let mut batch = SpeckBatch::new(parts.shape);
+    data.fill(0, &mut batch);
     let options = Options { kernels: kernels.clone(), ..Options::default() };
     let mut program = Program::compile(&graph, &options)?;
     // What the program changes, running statistics, is not to be changed yet.
     let mut tried = state.clone();
     for (name, calibration) in wanted {
         for _ in 0..calibration.iterations {
-            screen::feed(&mut program, batch)?;
+            screen::feed(&mut program, &batch)?;
             program.run(&mut tried)?;
             let variance = port::read_number(&program, &variance_of(&name))?;
             // Nothing comes out of a layer that sees nothing, at any scale.
@@ -61,5 +65,5 @@ pub(super) fn calibrate(
             state.set(&name, scaled)?;
         }
     }
-    Ok(())
+    Ok(true)
 }

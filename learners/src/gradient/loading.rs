@@ -22,8 +22,9 @@ pub(super) const DIMENSIONS: [Dimension; 2] = [
     ),
 ];
 
-/// Puts what the settings want from files into the state of a model.
-pub(super) fn load(settings: &Settings, state: &mut State) -> Result<(), SettingError> {
+/// Puts what the settings want from files into the state of a model; the names of the
+/// tensors that now are as a file has them.
+pub(super) fn load(settings: &Settings, state: &mut State) -> Result<Vec<String>, SettingError> {
     let wrong = |message: String| SettingError::new("load", message);
     let mut files = Vec::new();
     for text in settings.text_list("load") {
@@ -46,6 +47,7 @@ pub(super) fn load(settings: &Settings, state: &mut State) -> Result<(), Setting
         }
     }
     let keep = settings.text("load_missing") == "initialize";
+    let mut loaded = Vec::new();
     for name in own {
         let fits = |(pattern, ..): &&(&str, &str, Vec<u8>)| matches(pattern, name);
         let Some((_, path, bytes)) = files.iter().find(fits) else { continue };
@@ -55,6 +57,7 @@ pub(super) fn load(settings: &Settings, state: &mut State) -> Result<(), Setting
             Some((shape, values)) if shape == slot.shape() => {
                 let tensor = Tensor::new(slot.ty(), &values);
                 state.set(name, tensor).map_err(|error| wrong(error.to_string()))?;
+                loaded.push(name.clone());
             }
             _ if keep => {}
             Some((shape, _)) => {
@@ -64,7 +67,7 @@ pub(super) fn load(settings: &Settings, state: &mut State) -> Result<(), Setting
             None => return Err(wrong(format!("{path} has no tensor {name}"))),
         }
     }
-    Ok(())
+    Ok(loaded)
 }
 
 /// Shape and values of a tensor, if there is one of that name.

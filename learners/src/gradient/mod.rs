@@ -39,8 +39,8 @@ use search::{Loss, Objective, Search, Searcher};
 use speck_engine::kernels::Choice;
 use speck_engine::structure::{self, Ledger, Mode};
 use speck_engine::{
-    DType, Graph, GraphError, Initial, Options, Program, RunError, State, StepTiming, Tensor,
-    TensorType,
+    DType, Graph, GraphError, Initial, Options, Program, RunError, State, StateError, StepTiming,
+    Tensor, TensorType,
 };
 use speck_models::settings::{DefaultValue, Kind};
 use speck_models::{Dimension, Model, Settings};
@@ -154,8 +154,11 @@ pub(crate) const ENTRY: LearnerEntry = LearnerEntry {
 
 struct Gradient {
     trainer: Trainer,
-    /// Whether no other state was taken over.
+    /// Whether the weights are still to be scaled by the first batch: no other state
+    /// was taken over.
     fresh: bool,
+    /// Tensors that are as a file has them.
+    loaded: Vec<String>,
     pace: Steering,
     /// What makes the steps instead of the trainer's programs, if the optimizer
     /// searches.
@@ -255,17 +258,8 @@ impl Gradient {
                 state.set(name, Tensor::new(&ty, &values))?;
             }
         }
-        loading::load(settings, &mut state)?;
-        // Training that is bound to where it began begins here.
-        for (name, _) in &weights {
-            for slot in [ORIGIN, pretexts::TARGET].map(|prefix| format!("{prefix}{name}")) {
-                if let Some(began) = state.get(name).cloned()
-                    && state.get(&slot).is_some()
-                {
-                    state.set(&slot, began)?;
-                }
-            }
-        }
+        let loaded = loading::load(settings, &mut state)?;
+        bind(&mut state)?;
         for group in &training.groups {
             let Some(name) = &group.memory else { continue };
             let memory = group.schedule.memory();
@@ -290,6 +284,7 @@ impl Gradient {
         Ok(Gradient {
             search,
             fresh: true,
+            loaded,
             trainer: Trainer {
                 steppers: vec![Stepper { program, clocks }],
                 rows: Rows::new(rows, kernels.clone(), float),
@@ -421,17 +416,41 @@ impl Gradient {
     }
 }
 
+/// Training that is bound to where it began begins with the weights as they are now.
+fn bind(state: &mut State) -> Result<(), StateError> {
+    let bound = |name: &str| -> Option<(String, String)> {
+        let of = name.strip_prefix(ORIGIN).or_else(|| name.strip_prefix(pretexts::TARGET))?;
+        Some((name.to_owned(), of.to_owned()))
+    };
+    let all: Vec<_> = state.names().filter_map(bound).collect();
+    for (slot, of) in all {
+        if let Some(began) = state.get(&of).cloned() {
+            state.set(&slot, began)?;
+        }
+    }
+    Ok(())
+}
+
 impl Learner for Gradient {
-    fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
-        if std::mem::take(&mut self.fresh) && self.steps() == 0 {
-            let mut batch = SpeckBatch::new(data.shape());
-            data.fill(0, &mut batch);
-            let mut state = std::mem::take(&mut self.trainer.state);
-            let scaled = calibration::calibrate(&self.parts(), &self.kernels, &batch, &mut state);
-            self.trainer.state = state;
-            scaled?;
+    fn begin(&mut self, data: &dyn Batches) -> Result<(), LearnerError> {
+        if !self.fresh || self.steps() > 0 {
+            return Ok(());
+        }
+        self.trainer.fits(data)?;
+        self.fresh = false;
+        let mut state = std::mem::take(&mut self.trainer.state);
+        let scaled =
+            calibration::calibrate(&self.parts(), &self.kernels, &self.loaded, data, &mut state);
+        self.trainer.state = state;
+        if scaled? {
+            bind(&mut self.trainer.state)?;
             self.trainer.rows.forget();
         }
+        Ok(())
+    }
+
+    fn learn(&mut self, data: &dyn Batches, steps: u64) -> Result<f64, LearnerError> {
+        self.begin(data)?;
         if self.search.is_some() {
             return self.searched(data, steps);
         }
@@ -440,6 +459,7 @@ impl Learner for Gradient {
     }
 
     fn profile(&mut self, data: &dyn Batches) -> Result<Vec<StepTiming>, LearnerError> {
+        self.begin(data)?;
         self.ready(1)?;
         self.trainer.profile(data, &self.pace)
     }

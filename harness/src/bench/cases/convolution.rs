@@ -2,18 +2,11 @@
 //! own few channels, kernels of 3 × 3 with the channels of larger networks, one
 //! of each other kind, and images with zeros.
 
-use super::PADDED;
 use speck_engine::op::{Case, Draw};
 use speck_engine::ops::Window;
 use speck_engine::{DType, Graph, GraphError, NodeId};
 
 const VALUE: Draw = Draw::Uniform(-1.0, 1.0);
-const PLAIN: Window = Window { padding: [0, 0], ..PADDED };
-const FIVE: Window = Window { padding: [2, 2], ..PADDED };
-const STRIDED: Window = Window { stride: [2, 2], ..PADDED };
-const DILATED: Window = Window { padding: [2, 2], dilation: [2, 2], ..PADDED };
-const GROUPED: Window = Window { groups: 4, ..PADDED };
-const DEPTHWISE: Window = Window { groups: 64, ..PADDED };
 
 /// A convolution, by the shapes of its image, weight and result.
 struct Size {
@@ -26,93 +19,81 @@ struct Size {
 
 type Build = fn(&Graph, &[NodeId]) -> Result<NodeId, GraphError>;
 
-/// The op of each pass. A window is a constant, because what builds a case is
-/// a plain function; sizes that a gradient has to be told are its operands', or
-/// follow from them.
-macro_rules! builds {
-    ($window:expr, $kernel:expr, $upscale:expr) => {
-        [
-            |g, x| g.conv2d(x[0], x[1], $window),
-            |g, x| {
-                let size = [2, 3].map(|axis| g.shape(x[0])[axis] * $upscale);
-                g.conv2d_input_gradient(x[0], x[1], $window, size)
-            },
-            |g, x| g.conv2d_weight_gradient(x[0], x[1], $window, [$kernel; 2]),
-        ]
-    };
-}
-
-/// A size of kernel 3 × 3 that keeps the image's size.
-const fn three(name: &'static str, batch: usize, [i, o]: [usize; 2], size: usize) -> Size {
+/// A size of any window: `KERNEL`², padded so that at stride 1 the image keeps its
+/// size. What the window is made of are constants, because what builds a case is a
+/// plain function; sizes that a gradient has to be told are its operands', or follow
+/// from them.
+const fn sized<
+    const KERNEL: usize,
+    const STRIDE: usize,
+    const DILATION: usize,
+    const GROUPS: usize,
+>(
+    name: &'static str,
+    batch: usize,
+    [i, o]: [usize; 2],
+    size: usize,
+) -> Size {
     Size {
         name,
         image: [batch, i, size, size],
-        weight: [o, i, 3, 3],
-        output: [batch, o, size, size],
-        build: builds!(PADDED, 3, 1),
+        weight: [o, i / GROUPS, KERNEL, KERNEL],
+        output: [batch, o, size / STRIDE, size / STRIDE],
+        build: [
+            |g, x| g.conv2d(x[0], x[1], window::<KERNEL, STRIDE, DILATION, GROUPS>()),
+            |g, x| {
+                let size = [2, 3].map(|axis| g.shape(x[0])[axis] * STRIDE);
+                let window = window::<KERNEL, STRIDE, DILATION, GROUPS>();
+                g.conv2d_input_gradient(x[0], x[1], window, size)
+            },
+            |g, x| {
+                let window = window::<KERNEL, STRIDE, DILATION, GROUPS>();
+                g.conv2d_weight_gradient(x[0], x[1], window, [KERNEL; 2])
+            },
+        ],
     }
+}
+
+fn window<const KERNEL: usize, const STRIDE: usize, const DILATION: usize, const GROUPS: usize>()
+-> Window {
+    let padding = [DILATION * (KERNEL - 1) / 2; 2];
+    Window { stride: [STRIDE; 2], padding, dilation: [DILATION; 2], groups: GROUPS }
+}
+
+/// A size of kernel 3 × 3 without dilation.
+const fn three<const STRIDE: usize, const GROUPS: usize>(
+    name: &'static str,
+    batch: usize,
+    channels: [usize; 2],
+    size: usize,
+) -> Size {
+    sized::<3, STRIDE, 1, GROUPS>(name, batch, channels, size)
 }
 
 const SIZES: [Size; 17] = [
     // The CNN's first two blocks.
-    three("3→8 at 64×64", 64, [3, 8], 64),
-    three("8→16 at 32×32", 64, [8, 16], 32),
-    three("32→32 at 64×64", 4, [32, 32], 64),
-    three("32→32 at 32×32", 16, [32, 32], 32),
-    three("32→32 at 16×16", 16, [32, 32], 16),
-    three("64→64 at 64×64", 4, [64, 64], 64),
-    three("64→64 at 32×32", 16, [64, 64], 32),
-    three("64→64 at 16×16", 16, [64, 64], 16),
-    three("128→128 at 64×64", 4, [128, 128], 64),
-    three("128→128 at 32×32", 16, [128, 128], 32),
-    three("128→128 at 16×16", 16, [128, 128], 16),
-    Size {
-        name: "1×1, 64→64 at 32×32",
-        image: [16, 64, 32, 32],
-        weight: [64, 64, 1, 1],
-        output: [16, 64, 32, 32],
-        build: builds!(PLAIN, 1, 1),
-    },
-    Size {
-        name: "5×5, 32→32 at 32×32",
-        image: [16, 32, 32, 32],
-        weight: [32, 32, 5, 5],
-        output: [16, 32, 32, 32],
-        build: builds!(FIVE, 5, 1),
-    },
-    Size {
-        name: "stride 2, 32→64 at 32×32",
-        image: [16, 32, 32, 32],
-        weight: [64, 32, 3, 3],
-        output: [16, 64, 16, 16],
-        build: builds!(STRIDED, 3, 2),
-    },
-    Size {
-        name: "dilation 2, 32→32 at 32×32",
-        image: [16, 32, 32, 32],
-        weight: [32, 32, 3, 3],
-        output: [16, 32, 32, 32],
-        build: builds!(DILATED, 3, 1),
-    },
-    Size {
-        name: "4 groups, 64→64 at 32×32",
-        image: [16, 64, 32, 32],
-        weight: [64, 16, 3, 3],
-        output: [16, 64, 32, 32],
-        build: builds!(GROUPED, 3, 1),
-    },
-    Size {
-        name: "depthwise, 64 at 32×32",
-        image: [16, 64, 32, 32],
-        weight: [64, 1, 3, 3],
-        output: [16, 64, 32, 32],
-        build: builds!(DEPTHWISE, 3, 1),
-    },
+    three::<1, 1>("3→8 at 64×64", 64, [3, 8], 64),
+    three::<1, 1>("8→16 at 32×32", 64, [8, 16], 32),
+    three::<1, 1>("32→32 at 64×64", 4, [32, 32], 64),
+    three::<1, 1>("32→32 at 32×32", 16, [32, 32], 32),
+    three::<1, 1>("32→32 at 16×16", 16, [32, 32], 16),
+    three::<1, 1>("64→64 at 64×64", 4, [64, 64], 64),
+    three::<1, 1>("64→64 at 32×32", 16, [64, 64], 32),
+    three::<1, 1>("64→64 at 16×16", 16, [64, 64], 16),
+    three::<1, 1>("128→128 at 64×64", 4, [128, 128], 64),
+    three::<1, 1>("128→128 at 32×32", 16, [128, 128], 32),
+    three::<1, 1>("128→128 at 16×16", 16, [128, 128], 16),
+    sized::<1, 1, 1, 1>("1×1, 64→64 at 32×32", 16, [64, 64], 32),
+    sized::<5, 1, 1, 1>("5×5, 32→32 at 32×32", 16, [32, 32], 32),
+    three::<2, 1>("stride 2, 32→64 at 32×32", 16, [32, 64], 32),
+    sized::<3, 1, 2, 1>("dilation 2, 32→32 at 32×32", 16, [32, 32], 32),
+    three::<1, 4>("4 groups, 64→64 at 32×32", 16, [64, 64], 32),
+    three::<1, 64>("depthwise, 64 at 32×32", 16, [64, 64], 32),
 ];
 
 /// The shape whose image, or cotangent, holds zeros as after a ReLU, and the
 /// shares of zeros: where it pays to skip them.
-const SPARSE: Size = three("", 16, [64, 64], 32);
+const SPARSE: Size = three::<1, 1>("", 16, [64, 64], 32);
 const ZEROS: [(&str, f64); 3] = [
     ("64→64 at 32×32, 50 % zeros", 0.5),
     ("64→64 at 32×32, 70 % zeros", 0.7),

@@ -10,6 +10,7 @@ mod ledger;
 pub(super) mod maps;
 pub(super) mod meta;
 pub(super) mod overview;
+pub(super) mod regimens;
 pub(super) mod runs;
 pub(super) mod samples;
 pub(super) mod terminal;

@@ -166,7 +166,7 @@ fn numbers(experiment: &Experiment) -> Markup {
         estimate
     };
     type Column<'a> = (&'a str, Unit, &'a dyn Fn(&Group) -> Estimate);
-    let columns: [Column<'_>; 7] = [
+    let columns: [Column<'_>; 8] = [
         ("loss at first", Unit::Plain, &|group| loss_at(group, |curve| curve.first())),
         ("loss at the end", Unit::Plain, &|group| loss_at(group, |curve| curve.last())),
         ("parameters", Unit::Steps, &|group| group.artefact_number("model", "parameters")),
@@ -174,6 +174,7 @@ fn numbers(experiment: &Experiment) -> Markup {
             scaled(group, "model", "flops_per_step", 1e-6)
         }),
         ("steps", Unit::Steps, &|group| group.artefact_number("timing", "steps")),
+        ("best after steps", Unit::Steps, &|group| group.artefact_number("timing", "best_step")),
         ("time of the steps, s", Unit::Plain, &|group| group.artefact_number("timing", "seconds")),
         ("time a step, ms", Unit::Plain, &|group| {
             group.artefact_number("timing", "milliseconds_per_step")

@@ -120,6 +120,10 @@ fn every_regimen_resumes_to_the_same_bits_wherever_it_was_cut() {
                 assert!(state(&mut resumed) == *wanted, "{kind}, cut after {cut}");
             }
         }
+        // Back from a later stretch to an earlier one, as patience goes back.
+        whole.restore(states[2].clone()).unwrap();
+        whole.learn(&Unused, 1).unwrap();
+        assert!(state(&mut whole) == states[3], "{kind}, back to 2");
         // In one piece, as far as nothing was settled in between.
         let mut piece = Course::new(&run, &making()).unwrap();
         assert!(piece.learn(&Unused, 12).unwrap().is_finite(), "{kind}");
@@ -151,6 +155,39 @@ fn forgetting_keeps_early_layers_and_draws_later_ones_anew() {
         }
     }
     assert_eq!(course.learner.steps(), 0, "a new optimizer");
+}
+
+#[test]
+fn new_layers_begin_as_in_a_new_network() {
+    for regimen in ["born_again", "llf"] {
+        let mut run = run(BARE, &format!("kind = \"{regimen}\"\ngenerations = 2"));
+        let own = run.learner.1.iter().filter(|(key, _)| *key != "initialization");
+        let mut given: Vec<_> = own.map(|(k, v)| (k.to_owned(), v.clone())).collect();
+        given.push(("initialization".to_owned(), Value::Text("lsuv".to_owned())));
+        let dimensions = speck_learners::find("gradient").unwrap().dimensions;
+        run.learner.1 = speck_models::settings::resolve(dimensions, &given).unwrap();
+        let mut course = Course::new(&run, &making()).unwrap();
+        let drawn = state(&mut course);
+        course.begin(&Unused).unwrap();
+        let begun = state(&mut course);
+        let scaled = |old: &[f32], new: &[f32]| {
+            let length = |all: &[f32]| all.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>();
+            (length(new) / length(old)).sqrt()
+        };
+        // Of a later layer, the weight that is scaled most.
+        let all = layers(&run).unwrap();
+        let later = all[1..].iter().flat_map(|layer| &layer.slots);
+        let weights = later.filter(|slot| slot.ends_with(".weight"));
+        let ways = weights.map(|slot| (slot, scaled(&values(&drawn, slot), &values(&begun, slot))));
+        let most = ways.max_by(|a, b| a.1.ln().abs().total_cmp(&b.1.ln().abs()));
+        let (last, wanted) = most.unwrap();
+        assert!(wanted.ln().abs() > 0.2, "{last}: {wanted}");
+        course.learn(&Unused, 6).unwrap();
+        course.proceed().unwrap();
+        // Orthogonal weights are of one length, whatever was drawn.
+        let new = scaled(&values(&drawn, last), &values(&state(&mut course), last));
+        assert!((new / wanted - 1.0).abs() < 0.5, "{regimen}: {new}, at first {wanted}");
+    }
 }
 
 #[test]
@@ -236,4 +273,51 @@ fn each_task_of_a_batch_has_a_colour_of_its_own() {
     assert!(one.positions.iter().all(|at| *at >= 0));
     assert_eq!(batch(3), one);
     assert_ne!(batch(4).colours, one.colours);
+}
+
+#[test]
+fn every_regimen_is_the_same_on_a_gpu() {
+    use speck_engine::kernels::gpu::{Gpu, GpuError};
+    let gpu = match Gpu::open(0, false) {
+        Ok(gpu) => gpu,
+        Err(GpuError::None) if std::env::var_os("SPECK_REQUIRE_GPU").is_none() => {
+            println!("skipped: {} regimens, for there is no GPU", regimens::ALL.len());
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    for regimen in regimens::ALL {
+        let few = match regimen.dimensions.iter().any(|d| d.name == "generations") {
+            true => "generations = 2\n",
+            false => "",
+        };
+        let small = "kind = \"mlp\"\nhidden = [6, 5]";
+        let run = run(small, &format!("kind = \"{}\"\n{few}", regimen.name));
+        for mode in [Mode::Dense, Mode::Structured] {
+            let [mut cpu, mut other] = [None, Some(gpu.clone())].map(|gpu| {
+                let making = Making { kernels: Choice::default().on(gpu), mode };
+                Course::new(&run, &making).unwrap()
+            });
+            let before = state(&mut cpu);
+            for _ in 0..4 {
+                let [wanted, found] = [&mut cpu, &mut other].map(|c| c.learn(&Unused, 3).unwrap());
+                assert!((found - wanted).abs() <= 1e-4 * wanted.abs(), "{}", regimen.name);
+            }
+            let (wanted, found) = (state(&mut cpu), state(&mut other));
+            assert_eq!(wanted.len(), found.len(), "{}", regimen.name);
+            for ((name, a), (_, b)) in wanted.iter().zip(&found) {
+                let [a, b] = [a, b].map(Tensor::to_f64);
+                let length = |all: &mut dyn Iterator<Item = f64>| all.map(|x| x * x).sum::<f64>();
+                // What was not there at first has come all the way.
+                let start =
+                    before.iter().find(|(slot, t)| slot == name && t.to_f64().len() == a.len());
+                let start = start.map_or_else(|| vec![0.0; a.len()], |(_, tensor)| tensor.to_f64());
+                let way = length(&mut a.iter().zip(&start).map(|(a, start)| a - start)).sqrt();
+                let away = length(&mut a.iter().zip(&b).map(|(a, b)| a - b)).sqrt();
+                let least = 1e-6 * length(&mut a.iter().copied()).sqrt();
+                let context = format!("{} {mode:?} {name}: {away:e} of {way:e}", regimen.name);
+                assert!(away <= 2e-3 * way + least, "{context}");
+            }
+        }
+    }
 }

@@ -133,18 +133,7 @@ impl correlate::Tile for Pairs {
 
     unsafe fn correlate(job: &correlate::TileJob) {
         // SAFETY: the caller's promise, for each number of rows.
-        unsafe {
-            match job.rows {
-                1 => correlate_rows::<1>(job),
-                2 => correlate_rows::<2>(job),
-                3 => correlate_rows::<3>(job),
-                4 => correlate_rows::<4>(job),
-                5 => correlate_rows::<5>(job),
-                6 => correlate_rows::<6>(job),
-                7 => correlate_rows::<7>(job),
-                _ => correlate_rows::<8>(job),
-            }
-        }
+        unsafe { for_count!(ROWS = job.rows, [1 2 3 4 5 6 7 or 8] => correlate_rows::<ROWS>(job)) }
     }
 }
 
@@ -155,14 +144,7 @@ impl reduce::Tile for Pairs {
 
     unsafe fn reduce(job: &reduce::TileJob) {
         // SAFETY: the caller's promise, for each number of rows.
-        unsafe {
-            match job.rows {
-                1 => reduce_rows::<1>(job),
-                2 => reduce_rows::<2>(job),
-                3 => reduce_rows::<3>(job),
-                _ => reduce_rows::<4>(job),
-            }
-        }
+        unsafe { for_count!(ROWS = job.rows, [1 2 3 or 4] => reduce_rows::<ROWS>(job)) }
     }
 }
 
@@ -183,16 +165,7 @@ unsafe fn load(from: *const f32) -> __m512bh {
 unsafe fn correlate_rows<const R: usize>(job: &correlate::TileJob) {
     // SAFETY: the caller's promise, for each number of vectors.
     unsafe {
-        match job.vectors.len() {
-            1 => correlate_tile::<R, 1>(job),
-            2 => correlate_tile::<R, 2>(job),
-            3 => correlate_tile::<R, 3>(job),
-            4 => correlate_tile::<R, 4>(job),
-            5 => correlate_tile::<R, 5>(job),
-            6 => correlate_tile::<R, 6>(job),
-            7 => correlate_tile::<R, 7>(job),
-            _ => correlate_tile::<R, 8>(job),
-        }
+        for_count!(COUNT = job.vectors.len(), [1 2 3 4 5 6 7 or 8] => correlate_tile::<R, COUNT>(job))
     }
 }
 
@@ -237,14 +210,7 @@ unsafe fn correlate_tile<const R: usize, const V: usize>(job: &correlate::TileJo
 unsafe fn reduce_rows<const R: usize>(job: &reduce::TileJob) {
     // SAFETY: the caller's promise, for each number of offsets.
     unsafe {
-        match job.offsets.len() {
-            1 => reduce_tile::<R, 1>(job),
-            2 => reduce_tile::<R, 2>(job),
-            3 => reduce_tile::<R, 3>(job),
-            4 => reduce_tile::<R, 4>(job),
-            5 => reduce_tile::<R, 5>(job),
-            _ => reduce_tile::<R, 6>(job),
-        }
+        for_count!(COUNT = job.offsets.len(), [1 2 3 4 5 or 6] => reduce_tile::<R, COUNT>(job))
     }
 }
 

@@ -28,9 +28,8 @@
 //! What is read once, as by the last three, should not be written out first: that
 //! costs what `PAIRS` loses to f32 where it interleaves, and more where widened.
 
-use super::super::avx512::{Avx512, last_mask};
-use super::super::packed::{self, PackJob, Tile, TileJob};
-use super::widened::{self, Wide};
+use super::super::avx512::{Avx512, Stored, last_mask, pack};
+use super::super::packed::{self, Ask, PackJob, Tile, TileJob};
 use super::{MatmulShape, Routine, Storage, Taker};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use crate::storage::pair;
@@ -39,13 +38,105 @@ use std::array::from_fn;
 use std::ops::Range;
 
 /// The routine that widens.
-pub(super) const WIDENED: Routine<f32> = widened::routine::<Avx512>();
+pub(super) const WIDENED: Routine<f32> =
+    Routine { run: run_widened, scratch: scratch_widened, report: Some(report_widened) };
 /// The routine that multiplies pairs of bf16, and widens f16.
 pub(super) const PAIRS: Routine<f32> =
     Routine { run: run_pairs, scratch: scratch_pairs, report: Some(report_pairs) };
 
-impl Wide for Avx512 {
-    const NAME: &'static str = "avx512";
+/// The tile of `avx512`, on panels of values that were stored in 16 bits.
+struct Widened<const BF16: bool>;
+
+impl<const BF16: bool> Stored for Widened<BF16> {
+    type Value = u16;
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+    #[inline]
+    unsafe fn all(from: *const u16) -> __m512 {
+        // SAFETY: the caller's promise.
+        widened::<BF16>(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+    #[inline]
+    unsafe fn some(mask: __mmask16, from: *const u16) -> __m512 {
+        // SAFETY: the caller's promise.
+        widened::<BF16>(unsafe { _mm256_maskz_loadu_epi16(mask, from.cast()) })
+    }
+}
+
+/// Sixteen stored values as floats.
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+#[inline]
+fn widened<const BF16: bool>(bits: __m256i) -> __m512 {
+    match BF16 {
+        true => _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits))),
+        false => _mm512_cvtph_ps(bits),
+    }
+}
+
+impl<const BF16: bool> Tile for Widened<BF16> {
+    type Value = u16;
+    const IN_PLACE: bool = false;
+    const LANES: usize = Avx512::LANES;
+    const ROWS: usize = Avx512::ROWS;
+
+    unsafe fn multiply(job: &TileJob) {
+        // SAFETY: the caller's promise.
+        unsafe { Avx512::multiply(job) }
+    }
+
+    unsafe fn multiply_and_ask(job: &TileJob, ask: &mut Ask) {
+        // SAFETY: the caller's promise.
+        unsafe { Avx512::multiply_and_ask(job, ask) }
+    }
+
+    unsafe fn pack(job: &PackJob<u16>) {
+        // SAFETY: the caller's promise.
+        unsafe { pack::<Self>(job) }
+    }
+}
+
+/// Both formats lie the same.
+fn scratch_widened(shape: &MatmulShape) -> usize {
+    packed::scratch::<Widened<false>>(shape)
+}
+
+/// # Safety
+/// The processor has AVX-512 F, DQ, BW and VL.
+unsafe fn run_widened(
+    shape: &MatmulShape,
+    storage: Storage,
+    a: &[u16],
+    b: &[u16],
+    out: &mut [f32],
+    scratch: &mut [f32],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match storage {
+            Storage::F16 => packed::run::<Widened<false>>(shape, a, b, out, scratch),
+            Storage::Bf16 => packed::run::<Widened<true>>(shape, a, b, out, scratch),
+        }
+    }
+}
+
+/// # Safety
+/// As [`run_widened`], and as [`super::super::Routine::report`] says.
+unsafe fn report_widened(
+    shape: &MatmulShape,
+    storage: Storage,
+    a: &[u16],
+    b: &[u16],
+    out: *mut f32,
+    scratch: &mut [f32],
+    taker: &dyn Taker,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match storage {
+            Storage::F16 => packed::report::<Widened<false>>(shape, a, b, out, scratch, taker),
+            Storage::Bf16 => packed::report::<Widened<true>>(shape, a, b, out, scratch, taker),
+        }
+    }
 }
 
 /// Where the pairs of an operand come from.
@@ -139,7 +230,7 @@ fn scratch_pairs(shape: &MatmulShape) -> usize {
         [0, 1].map(|b| packed::scratch::<Pairs>(&paired(shape, [strides[0][a], strides[1][b]])))
     });
     let most = plans.iter().flatten().max().copied().unwrap_or(0);
-    (copies + most).max(widened::scratch::<Avx512>(shape))
+    (copies + most).max(scratch_widened(shape))
 }
 
 /// # Safety
@@ -180,7 +271,7 @@ unsafe fn report_pairs(
 ) {
     if storage == Storage::F16 || shape.elements() == 0 {
         // SAFETY: the caller's promise.
-        return unsafe { widened::report::<Avx512>(shape, storage, a, b, out, scratch, taker) };
+        return unsafe { report_widened(shape, storage, a, b, out, scratch, taker) };
     }
     shape.check_operands(a, b);
     let [pairing_a, pairing_b] = Pairing::of(shape);
@@ -207,6 +298,7 @@ unsafe fn report_pairs(
 struct Pairs;
 
 impl Tile for Pairs {
+    type Value = f32;
     const LANES: usize = 16;
     const ROWS: usize = 14;
 

@@ -7,12 +7,12 @@
 //! the f32 product on what was stored: a few roundings of `Σ |a| |b|`.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod scalar;
 #[cfg(test)]
 mod tests;
-#[cfg(target_arch = "x86_64")]
-mod widened;
 
 pub use crate::storage::Storage;
 
@@ -61,7 +61,7 @@ pub static MATMUL_HALF: Kernel<MatmulHalf> = Kernel {
         #[cfg(target_arch = "x86_64")]
         Variant { name: "avx512", isa: Isa::Avx512, run: avx512::WIDENED },
         #[cfg(target_arch = "x86_64")]
-        Variant { name: "avx2", isa: Isa::Avx2F16c, run: widened::routine::<super::Avx2>() },
+        Variant { name: "avx2", isa: Isa::Avx2F16c, run: avx2::WIDENED },
         Variant { name: "scalar", isa: Isa::Portable, run: scalar::routine() },
     ],
     f64: &[Variant { name: "scalar", isa: Isa::Portable, run: scalar::routine() }],

@@ -6,7 +6,7 @@ use speck_models::Dimension;
 
 pub(super) const ENTRY: InitializerEntry = InitializerEntry {
     name: "lsuv",
-    summary: "orthogonal; then, layer by layer, w ← w / √variance of what comes out of the layer for the first batch, until that is within lsuv_tolerance of 1. It is done when training begins: weights that were taken over from other training stay as they are",
+    summary: "orthogonal; then, layer by layer, w ← w / √variance of what comes out of the layer for the first batch, until that is within lsuv_tolerance of 1. It is done before the first step and the measurement before it: weights from files or taken over from other training stay as they are",
     source: "Mishkin and Matas, \"All you need is a good init\", 2016, algorithm 1; Tol = 0.1 and T = 10 there",
     dimensions: &[
         Dimension::float("lsuv_tolerance", "how far from 1 a variance may be", (1e-6, 1.0), 0.1),

@@ -152,8 +152,84 @@ fn byol(site: &Site<'_>) -> Result<NodeId, GraphError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::sited;
     use super::*;
     use speck_engine::{DType, Options, Program, State, TensorType};
+    use speck_models::settings::Value;
+
+    /// Views of screens with these settings, in some steps.
+    fn seen(given: &[(&str, Value)], shape: &[usize], screens: &[f64]) -> Vec<[Vec<f64>; 2]> {
+        let graph = Graph::new(DType::F64);
+        let ty = TensorType::new(DType::F64, shape);
+        let image = graph.constant(Tensor::new(&ty, screens)).unwrap();
+        sited(&graph, given, image, |site| {
+            graph.output("one", view(site).unwrap()).unwrap();
+            graph.output("two", view(site).unwrap()).unwrap();
+        });
+        let mut program = Program::compile(&graph, &Options::default()).unwrap();
+        let mut state = State::initialise(&graph, 0);
+        let steps = (0..30).map(|step| {
+            state.set("step", Tensor::from_i32(&[], vec![step])).unwrap();
+            program.run(&mut state).unwrap();
+            ["one", "two"].map(|name| program.values::<f64>(name).unwrap().to_vec())
+        });
+        steps.collect()
+    }
+
+    #[test]
+    fn a_view_is_the_screen_moved_scaled_and_with_noise() {
+        let (samples, channels, edge, most, scale) = (4, 2, 7, 2_i64, 0.5);
+        let shape = [samples, channels, edge, edge];
+        let plane = channels * edge * edge;
+        let screens: Vec<f64> =
+            (0..samples * plane).map(|at| 2.0 + ((at * 7 + 3) as f64).sin()).collect();
+        let given = |noise: f64| {
+            [
+                ("pretext", Value::Text("simclr".to_owned())),
+                ("view_shift", Value::Int(most)),
+                ("view_scale", Value::Float(scale)),
+                ("view_noise", Value::Float(noise)),
+            ]
+        };
+        let from = |at: usize, by: i64| (at as i64 - by).clamp(0, edge as i64 - 1) as usize;
+        let still = seen(&given(0.0), &shape, &screens);
+        let (mut shifts, mut factors) = (std::collections::BTreeSet::new(), Vec::new());
+        for views in &still {
+            assert_ne!(views[0], views[1], "two views, not one");
+            for (at, view) in views.iter().flat_map(|all| all.chunks(plane).enumerate()) {
+                let screen = &screens[at * plane..(at + 1) * plane];
+                // factor · screen[row - down, column - right], for one way of them.
+                let fits = |down: i64, right: i64| -> Option<(i64, i64, f64)> {
+                    let moved = |at: usize| {
+                        let (column, row) = (from(at % edge, right), from(at / edge % edge, down));
+                        screen[(at / edge / edge * edge + row) * edge + column]
+                    };
+                    let factor = view[0] / moved(0);
+                    let same = |at| (view[at] - factor * moved(at)).abs() < 1e-12;
+                    (0..plane).all(same).then_some((down, right, factor))
+                };
+                let ways = (-most..=most).flat_map(|down| (-most..=most).map(move |r| (down, r)));
+                let mut found = ways.filter_map(|(down, right)| fits(down, right));
+                let (down, right, factor) = found.next().expect("a screen moved and scaled");
+                assert!((1.0 - scale..=1.0 + scale).contains(&factor), "{factor}");
+                shifts.insert((down, right));
+                factors.push(factor);
+            }
+        }
+        assert_eq!(shifts.len(), 25, "every way is taken");
+        let mean = factors.iter().sum::<f64>() / factors.len() as f64;
+        let spread = factors.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / factors.len() as f64;
+        assert!((mean - 1.0).abs() < 0.06 && (spread - scale * scale / 3.0).abs() < 0.02);
+        // The noise comes last: what it is put on is the same as without. Draws behind it
+        // are others, so this holds for the first view only.
+        let noisy = seen(&given(0.1), &shape, &screens);
+        let pairs = noisy.iter().zip(&still);
+        let pairs = pairs.flat_map(|(noisy, still)| noisy[0].iter().zip(&still[0]));
+        let noise: Vec<f64> = pairs.map(|(noisy, still)| noisy - still).collect();
+        let mean = noise.iter().sum::<f64>() / noise.len() as f64;
+        let spread = (noise.iter().map(|x| x * x).sum::<f64>() / noise.len() as f64).sqrt();
+        assert!(mean.abs() < 3e-3 && (spread - 0.1).abs() < 3e-3, "{mean} {spread}");
+    }
 
     #[test]
     fn nt_xent_is_the_papers_formula() {

@@ -50,9 +50,13 @@ fn rotation(site: &Site<'_>) -> Result<NodeId, GraphError> {
 }
 
 fn shift(site: &Site<'_>) -> Result<NodeId, GraphError> {
-    let graph = site.graph;
-    let (samples, most) = (site.samples(), site.settings.usize("most_shift"));
-    let by = [site.shifts(most)?, site.shifts(most)?];
+    let most = site.settings.usize("most_shift");
+    shift_by(site, most, [site.shifts(most)?, site.shifts(most)?])
+}
+
+/// The loss of screens that are moved down and right by so many pixels.
+fn shift_by(site: &Site<'_>, most: usize, by: [NodeId; 2]) -> Result<NodeId, GraphError> {
+    let (graph, samples) = (site.graph, site.samples());
     let moved = site.shifted(site.image, by)?;
     let features = site.features(graph.concat(&[site.image, moved], 0)?)?;
     let before = graph.narrow(features, 0, 0, 1, samples)?;
@@ -66,4 +70,61 @@ fn shift(site: &Site<'_>) -> Result<NodeId, GraphError> {
         sum = graph.add(sum, graph.cross_entropy(logits, class, &ClassLoss::default())?)?;
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sited;
+    use super::*;
+    use speck_engine::{Graph, Options, Program, State, TensorType};
+
+    #[test]
+    fn a_shift_is_asked_for_by_rows_and_columns() {
+        const EDGE: usize = 64;
+        let (samples, most, pixels) = (3, 2, 3 * EDGE * EDGE);
+        let graph = Graph::new(DType::F64);
+        let ty = TensorType::new(DType::F64, &[samples, 3, EDGE, EDGE]);
+        let noise = |at: usize| ((at * 13 + 5) as f64).sin();
+        let screens: Vec<f64> = (0..samples * pixels).map(noise).collect();
+        let image = graph.constant(Tensor::new(&ty, &screens)).unwrap();
+        let by = [[2.0, 0.0, -1.0], [-2.0, 1.0, 0.0]];
+        let list = TensorType::new(DType::F64, &[samples]);
+        let nodes = by.map(|by| graph.constant(Tensor::new(&list, &by)).unwrap());
+        sited(&graph, &[], image, |site| {
+            graph.output("loss", shift_by(site, most, nodes).unwrap()).unwrap();
+        });
+        let mut program = Program::compile(&graph, &Options::default()).unwrap();
+        let mut state = State::initialise(&graph, 3);
+        program.run(&mut state).unwrap();
+        let found = program.values::<f64>("loss").unwrap()[0];
+        // y = W x + b.
+        let linear = |name: &str, x: &[f64]| -> Vec<f64> {
+            let slot = |end: &str| state.get(&format!("{name}.{end}")).unwrap().to_f64();
+            let (weight, bias) = (slot("weight"), slot("bias"));
+            let rows = weight.chunks(x.len()).zip(bias);
+            rows.map(|(row, bias)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>())
+                .collect()
+        };
+        let mut wanted = 0.0;
+        for (sample, screen) in screens.chunks(pixels).enumerate() {
+            // A pixel comes from where it was, one beyond the edge from the edge.
+            let from = |at: usize, by: f64| (at as f64 - by).clamp(0.0, (EDGE - 1) as f64) as usize;
+            let moved: Vec<f64> = (0..pixels)
+                .map(|at| {
+                    let (column, row, plane) = (at % EDGE, at / EDGE % EDGE, at / EDGE / EDGE);
+                    let (row, column) = (from(row, by[0][sample]), from(column, by[1][sample]));
+                    screen[(plane * EDGE + row) * EDGE + column]
+                })
+                .collect();
+            let both = [linear("head", screen), linear("head", &moved)].concat();
+            for (name, by) in [("rows", by[0][sample]), ("columns", by[1][sample])] {
+                let logits = linear(&format!("{}pretext/{name}", crate::PRIVATE), &both);
+                assert_eq!(logits.len(), 2 * most + 1);
+                let sum: f64 = logits.iter().map(|x| x.exp()).sum();
+                let class = (by + most as f64) as usize;
+                wanted -= (logits[class].exp() / sum).ln() / samples as f64;
+            }
+        }
+        assert!((found - wanted).abs() < 1e-9 * wanted, "{found} not {wanted}");
+    }
 }

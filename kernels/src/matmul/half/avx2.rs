@@ -1,26 +1,16 @@
-//! Both operands turned into f32, and multiplied as such.
+//! AVX2: both operands turned into f32, and multiplied as such. AVX-512 widens where it
+//! packs; here there are no loads of 16 bits under a mask.
 
-use super::super::packed::{self, Tile};
+use super::super::Avx2;
+use super::super::packed;
 use super::{MatmulShape, Routine, Storage, Taker};
 use crate::parallel::{GRAIN, Shared, for_parts};
 use crate::storage::Widen;
 use crate::variant::Signature;
 use std::ops::Range;
 
-/// An instruction set in which products are computed and operands widened.
-pub(super) trait Wide: Tile {
-    /// The name of its variants.
-    const NAME: &'static str;
-}
-
-impl Wide for super::super::Avx2 {
-    const NAME: &'static str = "avx2";
-}
-
 /// The routine.
-pub(super) const fn routine<T: Wide>() -> Routine<f32> {
-    Routine { run: run::<T>, scratch: scratch::<T>, report: Some(report::<T>) }
-}
+pub(super) const WIDENED: Routine<f32> = Routine { run, scratch, report: Some(report) };
 
 /// Values of all operands, from the first to the last one.
 fn extents(shape: &MatmulShape) -> [usize; 2] {
@@ -28,13 +18,13 @@ fn extents(shape: &MatmulShape) -> [usize; 2] {
     [last * shape.a_stride + shape.m * shape.k, last * shape.b_stride + shape.k * shape.n]
 }
 
-pub(super) fn scratch<T: Wide>(shape: &MatmulShape) -> usize {
-    extents(shape).iter().sum::<usize>() + packed::scratch::<T>(shape)
+fn scratch(shape: &MatmulShape) -> usize {
+    extents(shape).iter().sum::<usize>() + packed::scratch::<Avx2>(shape)
 }
 
 /// # Safety
-/// The processor has the instruction set of `T`.
-unsafe fn run<T: Wide>(
+/// The processor has the instruction set of [`Avx2`].
+unsafe fn run(
     shape: &MatmulShape,
     storage: Storage,
     a: &[u16],
@@ -45,21 +35,13 @@ unsafe fn run<T: Wide>(
     assert_eq!(out.len(), shape.elements(), "length of the product");
     // SAFETY: the caller's promise.
     unsafe {
-        report::<T>(
-            shape,
-            storage,
-            a,
-            b,
-            out.as_mut_ptr(),
-            scratch,
-            &|_: Range<usize>, _: *mut u8| {},
-        )
+        report(shape, storage, a, b, out.as_mut_ptr(), scratch, &|_: Range<usize>, _: *mut u8| {})
     }
 }
 
 /// # Safety
 /// As [`run`], and as [`super::super::Routine::report`] says.
-pub(super) unsafe fn report<T: Wide>(
+unsafe fn report(
     shape: &MatmulShape,
     storage: Storage,
     a: &[u16],
@@ -76,7 +58,7 @@ pub(super) unsafe fn report<T: Wide>(
     };
     let (wide_a, scratch) = scratch.split_at_mut(a.len());
     let (wide_b, scratch) = scratch.split_at_mut(b.len());
-    let widen: <Widen as Signature>::Run<f32> = storage.widen_as(T::NAME);
+    let widen: <Widen as Signature>::Run<f32> = storage.widen_as("avx2");
     for (from, to) in [(a, &mut *wide_a), (b, &mut *wide_b)] {
         let to = Shared::new(to);
         for_parts(from.len(), GRAIN, |range| {
@@ -87,5 +69,5 @@ pub(super) unsafe fn report<T: Wide>(
         });
     }
     // SAFETY: the caller's promise.
-    unsafe { packed::report::<T>(shape, wide_a, wide_b, out, scratch, taker) }
+    unsafe { packed::report::<Avx2>(shape, wide_a, wide_b, out, scratch, taker) }
 }
