@@ -2,8 +2,8 @@
 //
 // Lists say which rows and columns of an image rectangles read; what is not in the
 // image is beyond the border. Layouts are channels last. One invocation a value of the
-// rectangles, or, for the adjoint, one a value of the images, which goes through the
-// lists for what has read it, so that it adds in a fixed order. CPU twin:
+// rectangles, or, for the adjoint, one a value of the images, which finds in lists of
+// readers what has read it, so that it adds in a fixed order. CPU twin:
 // `window/scalar.rs`.
 
 struct Params {
@@ -22,7 +22,8 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-// The rows, kernel_height for each row of rectangles, then the columns.
+// The rows, kernel_height for each row of rectangles, then the columns. For the adjoint
+// where the readers of each row begin, the last's end, and the readers; then of columns.
 @group(0) @binding(2) var<storage, read> reads: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
@@ -53,20 +54,17 @@ fn gathered(i: u32) -> f32 {
     let column = i / params.channels % params.width;
     let row = i / params.channels / params.width % params.height;
     let image = i / params.channels / params.width / params.height;
-    let rows = params.down * params.kernel_height;
+    let row_readers = params.height + 1u;
+    let columns = row_readers + params.down * params.kernel_height;
+    let column_readers = columns + params.width + 1u;
     var sum = 0.0;
-    for (var r = 0u; r < rows; r += 1u) {
-        if reads[r] != row {
-            continue;
-        }
-        for (var c = 0u; c < params.across * params.kernel_width; c += 1u) {
-            if reads[rows + c] != column {
-                continue;
-            }
-            let rectangle = (image * params.down + r / params.kernel_height) * params.across
-                + c / params.kernel_width;
-            let place = (rectangle * params.kernel_height + r % params.kernel_height)
-                * params.kernel_width + c % params.kernel_width;
+    for (var own = reads[row]; own < reads[row + 1u]; own += 1u) {
+        let r = reads[row_readers + own];
+        let down = (image * params.down + r / params.kernel_height) * params.across;
+        for (var other = reads[columns + column]; other < reads[columns + column + 1u]; other += 1u) {
+            let c = reads[column_readers + other];
+            let place = ((down + c / params.kernel_width) * params.kernel_height
+                + r % params.kernel_height) * params.kernel_width + c % params.kernel_width;
             sum += x[place * params.channels + channel];
         }
     }

@@ -2,15 +2,16 @@
 // were missed.
 //
 // A row has up to three parts, the weight and what the rule keeps of it, side by side.
-// One invocation an element of a row: it adds up its gradient over the places of
-// windows on its position, which is never written out, and makes a step; or it makes
-// all the steps that its row has missed, each with a gradient of zero, in registers.
-// Rows under no window are left alone unless all are due. The numbers of each step
-// come from `row_numbers.wgsl`. CPU twins: `rows/scalar.rs`, `rows/rule.rs`.
+// A workgroup has the rows of a position: its invocations go over their elements, each
+// adds up an element's gradient over the places of windows on the position, which is
+// never written out, and makes a step; or makes all the steps that the row has missed,
+// each with a gradient of zero, in registers. Positions under no window are left alone
+// unless all are due: a whole workgroup ends at once. One invocation an element, which
+// looked for itself, took ten times as long on a software driver (12288 rows of 128,
+// a fortieth of them under a window). The numbers of each step come from
+// `row_numbers.wgsl`. CPU twins: `rows/scalar.rs`, `rows/rule.rs`.
 
 struct Params {
-    // Elements of part 0 of all rows.
-    count: u32,
     positions: u32,
     channels: u32,
     outputs: u32,
@@ -78,27 +79,11 @@ fn step(values: vec3<f32>, g: f32, own: vec3<f32>) -> vec3<f32> {
     }
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
-    if i >= params.count {
-        return;
-    }
-    let output = i % params.outputs;
-    let row = i / params.outputs;
-    let position = row / params.channels;
-    let channel = row % params.channels;
-    let first = index[position];
-    let last = index[position + 1u];
-    if first == last && due[0] == 0u {
-        return;
-    }
+fn change(position: u32, element: u32, first: u32, last: u32, parts: u32, missed: u32) {
+    let output = element % params.outputs;
+    let channel = element / params.outputs;
+    let row = position * params.channels + channel;
     let at = row * params.stride + output;
-    let parts = params.stride / params.outputs;
     var values = vec3<f32>(y[at], 0.0, 0.0);
     if parts > 1u {
         values.y = y[at + params.outputs];
@@ -107,11 +92,8 @@ fn main(
         values.z = y[at + 2u * params.outputs];
     }
     if CATCH_UP {
-        let made = outputs[0];
-        var missed = made - min(made, u32(max(bitcast<i32>(windows[position]), 0)));
-        missed = min(missed, HISTORY);
-        for (; missed > 0u; missed -= 1u) {
-            let own = 3u * (missed - 1u);
+        for (var left = missed; left > 0u; left -= 1u) {
+            let own = 3u * (left - 1u);
             values = step(values, 0.0, vec3<f32>(numbers[own], numbers[own + 1u], numbers[own + 2u]));
         }
     } else {
@@ -131,5 +113,32 @@ fn main(
     }
     if parts > 2u {
         y[at + 2u * params.outputs] = values.z;
+    }
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let position = group.y * groups.x + group.x;
+    if position >= params.positions {
+        return;
+    }
+    let first = index[position];
+    let last = index[position + 1u];
+    if first == last && due[0] == 0u {
+        return;
+    }
+    var missed = 0u;
+    if CATCH_UP {
+        let made = outputs[0];
+        missed = made - min(made, u32(max(bitcast<i32>(windows[position]), 0)));
+        missed = min(missed, HISTORY);
+    }
+    let parts = params.stride / params.outputs;
+    for (var element = lane; element < params.channels * params.outputs; element += 64u) {
+        change(position, element, first, last, parts, missed);
     }
 }

@@ -1,10 +1,11 @@
 """Holds a run on a GPU against runs on the processor and against itself.
 
     python tests/devices.py [--speck PATH] [--experiment experiments/device.toml]
-                            [--device gpu] [--folder FOLDER]
+                            [--device gpu] [--seeds 3] [--folder FOLDER]
 
-Runs the experiment on the processor, twice on the device, and twice more killed in the
-middle: once resumed on the device, once on the processor. Checks that
+Runs the experiment on the processor, there with so many seeds whatever the file says,
+twice on the device, and twice more killed in the middle: once resumed on the device, once
+on the processor. Checks that
 
 - all that the device stores, scores and curves, has the same bits both times;
 - so has the run that was killed and resumed on the device;
@@ -17,6 +18,7 @@ Needs nothing but Python. With a software driver (Mesa's llvmpipe) it takes minu
 import argparse
 import collections
 import pathlib
+import re
 import shutil
 import signal
 import sqlite3
@@ -32,14 +34,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 FLOOR = 0.02
 
 
-def command(options, device, folder):
+def command(options, device, folder, experiment=None):
     every = ["--checkpoint-every", "0"]
-    return [options.speck, "run", options.experiment, "--device", device, "--quiet", "--jobs", "1", "--runs", folder, *every]
+    return [options.speck, "run", experiment or options.experiment, "--device", device, "--quiet", "--jobs", "1", "--runs", folder, *every]
 
 
-def run(options, device, folder):
+def run(options, device, folder, experiment=None):
     start = time.monotonic()
-    done = subprocess.run(command(options, device, folder), capture_output=True, text=True)
+    done = subprocess.run(command(options, device, folder, experiment), capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{device}: {done.stderr}")
     print(f"{folder.name}: {time.monotonic() - start:.0f} s", flush=True)
@@ -57,6 +59,17 @@ def killed(options, folder, seconds):
         print(f"{folder.name}: killed after {seconds:.0f} s", flush=True)
         return True
     return False
+
+
+def seeded(options, folder):
+    """The experiment with other seeds, under its own name."""
+    text = pathlib.Path(options.experiment).read_text()
+    seeds = f"seeds = {list(range(options.seeds))}"
+    text, found = re.subn(r"(?m)^seeds *=.*$", seeds, text)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / pathlib.Path(options.experiment).name
+    path.write_text(text if found else f"{seeds}\n{text}")
+    return str(path)
 
 
 def stored(folder, name):
@@ -89,7 +102,7 @@ def beside(cpu, device):
     wrong = []
     worst = 0.0
     for what, (own, found) in groups.items():
-        if len(own) != len(found):
+        if not own or not found:
             wrong.append(f"{what}: {len(own)} and {len(found)} values")
             continue
         spread = max(own) - min(own) + FLOOR * max(1.0, abs(statistics.mean(own)))
@@ -106,6 +119,7 @@ def main():
     parser.add_argument("--speck", default=str(HERE / "../target/release/speck"))
     parser.add_argument("--experiment", default=str(HERE / "../experiments/device.toml"))
     parser.add_argument("--device", default="gpu")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folder", type=pathlib.Path)
     options = parser.parse_args()
     name = pathlib.Path(options.experiment).stem
@@ -118,7 +132,7 @@ def main():
         print(f"{what}: {'the same' if not found else f'{len(found)} differ'}", flush=True)
         wrong.extend(f"{what}: {line}" for line in found)
 
-    run(options, "cpu", cpu)
+    run(options, "cpu", cpu, seeded(options, folder / "seeds"))
     took = run(options, options.device, first)
     run(options, options.device, second)
     check("twice on the device", same(stored(first, name), stored(second, name)))

@@ -171,7 +171,7 @@ def main():
         best = min((middles[name] for name in middles if name not in own), default=float("nan"))
         ratios = {name: best / middles[name] for name in own}
         cells = [f"{middles[name]:.2f}" if name in middles else "" for name in names]
-        told = ", ".join(f"{ratio:.1f}" for ratio in ratios.values())
+        told = ", ".join(f"{ratio:.1f}" for ratio in ratios.values() if ratio == ratio)
         print(f"| {work} | " + " | ".join(cells) + f" | {told} |", flush=True)
         results.append({"work": work, "ms": middles, "ratios": ratios})
         if options.device != "cpu" and work in WANTED_OF and "torch" in middles:

@@ -243,6 +243,16 @@ pub trait Op: Debug + Send + Sync + 'static {
         Err("it has no kernel for the GPU".to_owned())
     }
 
+    /// How the output falls into parts along its first dimension, each computed by the
+    /// same op from parts of inputs: for each input whether it falls into the same parts
+    /// along its own first dimension, or is read whole. `None` where that cannot be.
+    /// Values too large for a GPU to bind are computed so.
+    fn cut(&self, inputs: &[&TensorType], output: &TensorType) -> Option<Vec<bool>> {
+        let rows = output.shape.first().filter(|_| self.is_pointwise())?;
+        let cut = |ty: &&TensorType| ty.rank() == output.rank() && ty.shape[0] == *rows;
+        Some(inputs.iter().map(cut).collect())
+    }
+
     /// Whether it takes these inputs where some are stored in 16 bits. The others
     /// compute in the graph's type, and take what is stored through `widen`.
     fn takes_stored(&self, inputs: &[&TensorType]) -> bool {

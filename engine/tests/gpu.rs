@@ -225,6 +225,135 @@ fn runs_that_nobody_looks_at_are_submitted_together_each_with_its_inputs() {
     assert_eq!(made.bind_groups, before.bind_groups, "bind groups");
 }
 
+/// A GPU that binds so many bytes at most.
+fn small(most: u64) -> Option<Arc<Gpu>> {
+    gpu(false).map(|_| Gpu::open_binding(0, true, most).expect("the same GPU again"))
+}
+
+/// Rows of values of which one is larger than a binding, and ops that fall into parts.
+fn large() -> Graph {
+    let graph = Graph::new(DType::F32);
+    let build = || {
+        let x = graph.input("x", DType::F32, &[100, 30])?;
+        let row = graph.input("row", DType::F32, &[30])?;
+        let weight = graph.input("weight", DType::F32, &[30, 20])?;
+        let batch = graph.input("batch", DType::F32, &[70, 4, 5])?;
+        let p = graph.state("p", &[100, 30], Initial::Uniform { bound: 1.0 })?;
+        let y = graph.add(graph.relu(graph.scale(x, 2.0)?)?, row)?;
+        graph.update(p, graph.add(p, graph.mul(y, y)?)?)?;
+        graph.output("y", y)?;
+        graph.output("exp", graph.exp(graph.mul(x, p)?)?)?;
+        let product = graph.matmul(y, weight)?;
+        graph.output("product", product)?;
+        graph.output("sum", graph.sum(product, &[1])?)?;
+        graph.output("softmax", graph.softmax(y, 1)?)?;
+        graph.output("squares", graph.matmul_with(batch, batch, false, true)?)
+    };
+    build().expect("the graph");
+    graph
+}
+
+#[test]
+fn values_too_large_to_be_bound_are_computed_in_parts() {
+    // Of x 64 rows are a part, then 32; a sum of rows of `product` takes 64 of them, for
+    // bindings begin at every 256th byte; `batch` is cut in the last case only.
+    for most in [1 << 13, 6000, 5200] {
+        let Some(gpu) = small(most) else {
+            println!("skipped: values too large to be bound, for there is no GPU");
+            return;
+        };
+        let graph = large();
+        let [(cpu, whole), (found, parts)] = [None, Some(gpu)].map(|device| {
+            let kernels = Choice::default().on(device);
+            let options = Options { kernels, poison: true, ..Options::default() };
+            let mut program = Program::compile(&graph, &options).expect("a program");
+            let mut state = State::initialise(&graph, 1);
+            for (k, name) in ["x", "row", "weight", "batch"].into_iter().enumerate() {
+                let values = program.input_mut::<f32>(name).expect("an input").iter_mut();
+                let number = |i: usize| ((i * 37 + k * 11) % 101) as f32 / 50.0 - 1.0;
+                values.enumerate().for_each(|(i, value)| *value = number(i));
+            }
+            program.run(&mut state).expect("a run");
+            program.run(&mut state).expect("a run");
+            let names = ["y", "exp", "product", "sum", "softmax", "squares"];
+            let mut all: Vec<_> = names
+                .iter()
+                .map(|name| program.output(name).expect("an output").to_f64())
+                .collect();
+            all.push(state.get("p").expect("a slot").to_f64());
+            (all, program.steps())
+        });
+        assert!(parts > 0 && whole > 0);
+        for (number, (cpu, found)) in cpu.iter().zip(&found).enumerate() {
+            assert_eq!(cpu.len(), found.len());
+            for (at, (a, b)) in cpu.iter().zip(found).enumerate() {
+                let near = (a - b).abs() <= 1e-5 * a.abs().max(1.0);
+                assert!(near, "{most} bytes, output {number} at {at}: {b} instead of {a}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_cut_is_refused_before_the_run_by_its_name() {
+    let Some(gpu) = small(4096) else {
+        println!("skipped: what is too large, for there is no GPU");
+        return;
+    };
+    let compile = |build: &dyn Fn(&Graph) -> Result<(), speck_engine::GraphError>| {
+        let graph = Graph::new(DType::F32);
+        graph.scoped("layer", |graph| build(graph)).expect("the graph");
+        let kernels = Choice::default().on(Some(gpu.clone()));
+        let options = Options { kernels, ..Options::default() };
+        Program::compile(&graph, &options).err().expect("a refusal").to_string()
+    };
+    let found = compile(&|graph| {
+        let x = graph.input("x", DType::F32, &[64, 65])?;
+        graph.output("y", graph.permute(x, &[1, 0])?)
+    });
+    assert!(found.contains("`permute` of `layer`") && found.contains("16640 bytes"), "{found}");
+    // One row of it is too much.
+    let found = compile(&|graph| {
+        let x = graph.input("x", DType::F32, &[3, 2000])?;
+        graph.output("y", graph.softmax(x, 1)?)
+    });
+    assert!(found.contains("`softmax` of `layer`"), "{found}");
+    // What every row needs is too much.
+    let found = compile(&|graph| {
+        let x = graph.input("x", DType::F32, &[8, 64])?;
+        let weight = graph.input("weight", DType::F32, &[64, 64])?;
+        graph.output("y", graph.matmul(x, weight)?)
+    });
+    assert!(found.contains("`matmul` of `layer`"), "{found}");
+    // What nothing reads is held to what a buffer holds.
+    let most = gpu.limits().buffer as usize;
+    let found = compile(&|graph| {
+        graph.input("unread", DType::F32, &[most / 4 + 1])?;
+        graph.output("y", graph.input("x", DType::F32, &[1])?)
+    });
+    assert!(found.contains("`input`") && found.contains("buffers of"), "{found}");
+}
+
+#[test]
+fn a_lost_device_is_an_error_of_the_step_and_of_what_only_it_had() {
+    let Some(gpu) = gpu(false) else {
+        println!("skipped: losing a device, for there is no GPU");
+        return;
+    };
+    let kernels = Choice::default().on(Some(gpu.clone()));
+    let mut training = Training::new(&Options { kernels, ..Options::default() });
+    training.step(0).expect("a step");
+    gpu.lose_after(1);
+    training.step(1).expect("a step");
+    let error = training.step(2).expect_err("a lost device").to_string();
+    assert!(error.contains("failed") && error.contains("checkpoint"), "{error}");
+    assert!(training.step(3).is_err(), "it stays lost");
+    assert!(training.state.fetch().is_err(), "its values are gone");
+    // Another one is not touched by that.
+    let (losses, _) = train(Choice::default().on(self::gpu(false)));
+    assert!(losses.iter().all(|loss| loss.is_finite()));
+}
+
 #[test]
 fn what_the_state_holds_goes_to_the_gpu_and_back() {
     let Some(gpu) = gpu(false) else {

@@ -122,6 +122,9 @@ impl Op for IndexSelect {
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         true
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        Some(vec![self.axis != 0, self.axis == 0])
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let shape = gathering(inputs[0], inputs[1].shape[0], self.axis);
         movement::gpu::gathered(&shape, true, if self.or_zero { 0.0 } else { f32::NAN })

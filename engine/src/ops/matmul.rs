@@ -237,6 +237,14 @@ impl Op for Matmul {
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         self.sums.is_some()
     }
+    fn cut(&self, inputs: &[&TensorType], output: &TensorType) -> Option<Vec<bool>> {
+        // Products of a batch, or rows of a matrix; its columns are rows of none.
+        match output.rank() {
+            2 => (!self.transpose_a).then(|| vec![true, false]),
+            rank => Some(inputs.iter().map(|ty| ty.rank() == rank).collect()),
+        }
+    }
+
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let (shape, _) = self.shape(inputs[0], inputs[1])?;
         let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];

@@ -101,6 +101,10 @@ impl Op for Reduced {
         })
     }
 
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (!self.axes.contains(&0)).then(|| vec![true])
+    }
+
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let dims: Vec<_> = (0..inputs[0].rank())
             .map(|axis| Dim { size: inputs[0].shape[axis], reduced: self.axes.contains(&axis) })
@@ -179,6 +183,10 @@ impl Op for Normalized {
                 unsafe { run(outer, length, inner, x, call.into_output()) };
             }))
         })
+    }
+
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
     }
 
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {

@@ -9,6 +9,7 @@
 //! device; the state fetches a slot when somebody reads it.
 
 use super::chain::{Chains, Unit};
+use super::cut::{Cut, Part, cut};
 use super::placement::{Roots, Updates};
 use super::print::Listing;
 use super::{CompileError, Options, Port, Program, RunError, Runs};
@@ -45,6 +46,16 @@ struct Step {
     scratch: Vec<usize>,
     /// The buffers of the calls' tables.
     tables: Vec<Buffer>,
+    /// The parts that the calls fall into; none where all work on whole values.
+    parts: Vec<Part>,
+}
+
+/// What computes a unit: calls, what they read and what they give.
+struct Made {
+    calls: Calls,
+    inputs: Vec<usize>,
+    results: Vec<usize>,
+    parts: Vec<Part>,
 }
 
 /// A compiled graph on a GPU.
@@ -52,6 +63,8 @@ pub(super) struct Executor {
     gpu: Arc<Gpu>,
     steps: Vec<Step>,
     places: Vec<Option<Place>>,
+    /// Bytes of each node's value.
+    bytes: Vec<usize>,
     shared: Vec<Buffer>,
     given: HashMap<usize, Buffer>,
     /// Input tensors, and whether they changed since the last run.
@@ -116,14 +129,19 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(inner: &'a Inner, roots: &'a Roots, options: &'a Options) -> Self {
+    fn new(inner: &'a Inner, roots: &'a Roots, options: &'a Options, most: usize) -> Self {
         let nodes = &inner.nodes;
         let chains = Chains::new(inner, roots);
         // Nodes that stay by themselves: all, or those of chains that turn out to need
         // more buffers than there are, for a new value found no place in its slot.
         let grouping = !options.without.iter().any(|name| name == passes::GROUPS);
-        let mut apart: HashSet<usize> =
-            if grouping { HashSet::new() } else { (0..nodes.len()).collect() };
+        // And those on values too large to be bound as a whole.
+        let large = |index: &usize| {
+            let node = &nodes[*index];
+            let types = node.inputs.iter().map(|id| &nodes[id.index()].ty).chain([&node.ty]);
+            !grouping || types.map(TensorType::bytes).any(|bytes| bytes > most)
+        };
+        let mut apart: HashSet<usize> = (0..nodes.len()).filter(large).collect();
         let (units, updates) = loop {
             let units = chains.units(&apart);
             let mut unit_of = vec![None; nodes.len()];
@@ -180,12 +198,8 @@ impl<'a> Planner<'a> {
         (0..self.inner.states.len()).filter(changes).collect()
     }
 
-    /// What computes a unit: calls, what they read and what they give.
-    fn unit(
-        &self,
-        unit: &Unit,
-        gpu: &Gpu,
-    ) -> Result<(Calls, Vec<usize>, Vec<usize>), CompileError> {
+    /// What computes a unit.
+    fn unit(&self, unit: &Unit, gpu: &Gpu) -> Result<Made, CompileError> {
         let index = unit[0];
         if unit.len() > 1
             && let Some(chain) = self.chains.calls(unit, &self.updates.in_slot)
@@ -193,10 +207,13 @@ impl<'a> Planner<'a> {
             for index in unit {
                 self.check(*index, &[], gpu)?;
             }
-            return chain.map_err(|message| self.refused(index, message));
+            let chain = chain.map_err(|message| self.refused(index, message))?;
+            let (calls, inputs, results) = chain;
+            return Ok(Made { calls, inputs, results, parts: Vec::new() });
         }
         let inputs = self.nodes[index].inputs.iter().map(|id| id.index()).collect();
-        Ok((self.calls(index, gpu)?, inputs, vec![index]))
+        let Cut { calls, parts } = self.calls(index, gpu)?;
+        Ok(Made { calls, inputs, results: vec![index], parts })
     }
 
     fn refused(&self, index: usize, message: String) -> CompileError {
@@ -204,49 +221,77 @@ impl<'a> Planner<'a> {
         CompileError::Gpu { op: node.op.info().name, path: node.path.to_string(), message }
     }
 
-    /// Whether a node's values and `scratch` can be bound.
-    fn check(&self, index: usize, scratch: &[usize], gpu: &Gpu) -> Result<(), CompileError> {
+    /// The values that a node reads and makes.
+    fn types(&self, index: usize) -> impl Iterator<Item = &TensorType> {
         let node = &self.nodes[index];
-        let types = node.inputs.iter().map(|id| &self.nodes[id.index()].ty).chain([&node.ty]);
-        let most = gpu.limits().binding;
-        for bytes in types.map(TensorType::bytes).chain(scratch.iter().copied()) {
-            if bytes as u64 > most {
-                let name = gpu.name();
-                let message = format!(
-                    "a value of {bytes} bytes, but `{name}` binds {most} at most; a smaller batch \
-                     may fit"
-                );
-                return Err(self.refused(index, message));
-            }
-        }
-        Ok(())
+        node.inputs.iter().map(|id| &self.nodes[id.index()].ty).chain([&node.ty])
     }
 
-    fn calls(&self, index: usize, gpu: &Gpu) -> Result<Calls, CompileError> {
+    /// Whether a node's values and `scratch` can be bound.
+    fn check(&self, index: usize, scratch: &[usize], gpu: &Gpu) -> Result<(), CompileError> {
+        let bytes = self.types(index).map(TensorType::bytes).chain(scratch.iter().copied());
+        let (name, most) = (gpu.name(), gpu.limits().binding);
+        match bytes.max().filter(|bytes| *bytes as u64 > most) {
+            None => Ok(()),
+            Some(bytes) => Err(self.refused(
+                index,
+                format!(
+                    "a value of {bytes} bytes, but `{name}` binds {most} at most and this cannot be \
+                     cut; a smaller batch may fit"
+                ),
+            )),
+        }
+    }
+
+    /// Whether there can be a buffer for a value that is given.
+    fn check_given(&self, index: usize, gpu: &Gpu) -> Result<(), CompileError> {
+        let (bytes, most) = (self.nodes[index].ty.bytes(), gpu.limits().buffer);
+        if bytes as u64 <= most {
+            return Ok(());
+        }
+        let name = gpu.name();
+        let message = format!("a value of {bytes} bytes, but buffers of `{name}` have {most}");
+        Err(self.refused(index, message))
+    }
+
+    fn calls(&self, index: usize, gpu: &Gpu) -> Result<Cut, CompileError> {
         let node = &self.nodes[index];
         let types: Vec<_> = node.inputs.iter().map(|id| &self.nodes[id.index()].ty).collect();
         let refuse = |message: String| self.refused(index, message);
-        let f64s = |ty: &&TensorType| ty.dtype == crate::DType::F64;
-        if types.iter().copied().chain([&node.ty]).any(|ty| f64s(&ty)) {
+        if self.types(index).any(|ty| ty.dtype == crate::DType::F64) {
             return Err(refuse("GPUs compute in f32, not f64".to_owned()));
         }
-        let mut all = types.iter().copied().chain([&node.ty]);
-        if let Some(ty) = all.find(|ty| ty.dtype.storage().is_some())
+        if let Some(ty) = self.types(index).find(|ty| ty.dtype.storage().is_some())
             && !node.op.shades_stored()
         {
             let dtype = ty.dtype;
             return Err(refuse(format!("its shaders take f32; {dtype} only on the CPU")));
         }
         let limits = gpu.limits();
-        let calls = node.op.shade(&types, &node.ty).map_err(&refuse)?;
-        let calls = calls.choose(&limits, self.kernels)?;
-        for call in &calls.calls {
-            if !limits.run(call.shader.needs) {
-                return Err(refuse(format!("the device cannot run `{}`", call.shader.name)));
+        let shade = |types: &[&TensorType], output: &TensorType| {
+            let calls = node.op.shade(types, output).map_err(&refuse)?;
+            let calls = calls.choose(&limits, self.kernels)?;
+            for call in &calls.calls {
+                if !limits.run(call.shader.needs) {
+                    return Err(refuse(format!("the device cannot run `{}`", call.shader.name)));
+                }
             }
+            let scratch = calls.scratch.iter().max().copied().unwrap_or(0);
+            if scratch as u64 > limits.binding {
+                self.check(index, &calls.scratch, gpu)?;
+            }
+            Ok(calls)
+        };
+        if self.types(index).all(|ty| ty.bytes() as u64 <= limits.binding) {
+            return Ok(Cut { calls: shade(&types, &node.ty)?, parts: Vec::new() });
         }
-        self.check(index, &calls.scratch, gpu)?;
-        Ok(calls)
+        let own = self.types(index).map(TensorType::bytes);
+        let in_buffers = own.max().is_none_or(|bytes| bytes as u64 <= limits.buffer);
+        let most = usize::try_from(limits.binding).unwrap_or(usize::MAX);
+        match cut(node, &types, most, shade)?.filter(|_| in_buffers) {
+            Some(cut) => Ok(cut),
+            None => Err(self.check(index, &[], gpu).err().unwrap_or_else(|| refuse(String::new()))),
+        }
     }
 }
 
@@ -264,7 +309,8 @@ pub(super) fn compile(
     // Which op is an alias or works in place is the same on every device; a part of a
     // value would be bound from where a binding may not begin.
     let roots = Roots::new(nodes, &options.kernels, false)?;
-    let planner = Planner::new(&inner, &roots, options);
+    let most = usize::try_from(gpu.limits().binding).unwrap_or(usize::MAX);
+    let planner = Planner::new(&inner, &roots, options, most);
 
     let mut pool = Pool::default();
     let given_place = |(index, node): (usize, &Node)| match node.op.source() {
@@ -276,7 +322,7 @@ pub(super) fn compile(
     let mut steps = Vec::new();
     let mut labels = vec![String::new(); nodes.len()];
     for (number, unit) in planner.units.iter().enumerate() {
-        let (calls, inputs, results) = planner.unit(unit, gpu)?;
+        let Made { calls, inputs, results, parts } = planner.unit(unit, gpu)?;
         let names: Vec<_> = calls.calls.iter().map(|call| call.shader.name).collect();
         for index in unit {
             labels[*index] = nodes[*index].op.info().name.to_owned();
@@ -309,7 +355,7 @@ pub(super) fn compile(
                 pool.free.push(buffer);
             }
         }
-        steps.push(Step { inputs, results, calls, scratch, tables });
+        steps.push(Step { inputs, results, calls, scratch, tables, parts });
     }
     for index in 0..nodes.len() {
         places[index] = places[index].or(places[roots.root[index]]);
@@ -321,6 +367,9 @@ pub(super) fn compile(
     let mut inputs = Vec::new();
     let mut ports = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
+        if node.op.source().is_some() {
+            planner.check_given(index, gpu)?;
+        }
         match node.op.source() {
             Some(Source::Input(name)) => {
                 given.insert(index, make(node.ty.bytes())?);
@@ -346,6 +395,10 @@ pub(super) fn compile(
         words += ty.bytes().max(8).div_ceil(8);
         outputs.push((id.index(), ty));
     }
+    if let Some((_, id)) = inner.outputs.iter().find(|_| words as u64 * 8 > gpu.limits().buffer) {
+        let message = format!("all outputs have {} bytes, more than a buffer", words * 8);
+        return Err(planner.refused(id.index(), message));
+    }
     let bytes = pool.bytes.iter().sum();
     let describe = |place: &Option<Place>| match place {
         Some(Place::Shared(buffer)) => format!("buffer {buffer}"),
@@ -359,6 +412,7 @@ pub(super) fn compile(
         gpu: Arc::clone(gpu),
         steps,
         places,
+        bytes: nodes.iter().map(|node| node.ty.bytes()).collect(),
         shared,
         given,
         inputs,
@@ -461,13 +515,26 @@ impl Executor {
         };
         let mut steps = Vec::new();
         for step in &self.steps {
+            let mut parts = step.parts.iter().flat_map(|part| (0..part.calls).map(move |_| part));
             for call in &step.calls.calls {
-                let buffer = |operand: &Operand| match operand {
-                    Operand::Input(number) => place(step.inputs[*number]),
-                    Operand::Output => place(step.results[0]),
-                    Operand::Result(number) => place(step.results[*number]),
-                    Operand::Scratch(number) => self.shared[step.scratch[*number]].clone(),
-                    Operand::Table(number) => step.tables[*number].clone(),
+                let part = parts.next();
+                // A buffer may be larger than the value, and than what can be bound.
+                let whole = |node: usize| place(node).piece(0, self.bytes[node]);
+                let piece =
+                    |node: usize, (begin, bytes): (usize, usize)| place(node).piece(begin, bytes);
+                let buffer = |operand: &Operand| match (operand, part) {
+                    (Operand::Input(number), None) => whole(step.inputs[*number]),
+                    (Operand::Input(number), Some(part)) => {
+                        piece(step.inputs[*number], part.inputs[*number])
+                    }
+                    (Operand::Output, None) => whole(step.results[0]),
+                    (Operand::Output, Some(part)) => piece(step.results[0], part.output),
+                    (Operand::Result(number), _) => whole(step.results[*number]),
+                    (Operand::Scratch(number), _) => {
+                        let bytes = step.calls.scratch[*number];
+                        self.shared[step.scratch[*number]].piece(0, bytes)
+                    }
+                    (Operand::Table(number), _) => step.tables[*number].clone(),
                 };
                 let operands = call.operands.iter().map(buffer).collect();
                 steps.push(PlanStep::Call(call.clone(), operands));

@@ -4,6 +4,7 @@ mod arena;
 mod chain;
 mod compile;
 mod cpu;
+mod cut;
 mod gpu;
 mod group;
 mod head;

@@ -209,8 +209,10 @@ impl Subject {
         background: Background,
         storage: &'static str,
     ) -> Result<Self, WorkError> {
-        let (mut learner, source) = work.learner(kernels, mode, background, storage)?;
-        learner.learn(&source, 2)?;
+        let (mut learner, source) = work.learner(kernels.clone(), mode, background, storage)?;
+        // The first makes programs, pipelines and pages; the second shows what is left.
+        let software = kernels.gpu().is_some_and(|gpu| gpu.is_software());
+        learner.learn(&source, if software { 1 } else { 2 })?;
         let (times, device) = (Vec::new(), Vec::new());
         Ok(Subject { work, mode, storage, learner, source, times, device })
     }

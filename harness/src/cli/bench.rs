@@ -402,7 +402,16 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
                 "device ms"
             ))?;
         }
+        // Steps of a work may take a minute each on a program on the processor.
+        let software = kernels.gpu().is_some_and(|gpu| gpu.is_software());
+        let fewest = if software { 1 } else { FEWEST };
+        if let Some(gpu) = kernels.gpu() {
+            complain(&super::device::announcement(gpu));
+        }
         for work in chosen {
+            if kernels.gpu().is_some() {
+                complain(&format!("{} …", work.name));
+            }
             let failed = |error: bench::steps::WorkError| usage(error.to_string());
             let (mode, background) = (arguments.mode.into(), arguments.background);
             let subject = |storage: &Storage| {
@@ -411,14 +420,14 @@ fn steps(arguments: &StepsArguments) -> Result<(), RunError> {
             let subjects = arguments.storage.iter().map(subject);
             let mut subjects: Vec<_> = subjects.collect::<Result<_, _>>().map_err(failed)?;
             let wanted = |subject: &Subject| {
-                subject.timed().0 < arguments.seconds || subject.timed().1 < FEWEST
+                subject.timed().0 < arguments.seconds || subject.timed().1 < fewest
             };
             while subjects.iter().any(wanted) {
                 subjects.iter_mut().try_for_each(Subject::step).map_err(failed)?;
             }
             for subject in &mut subjects {
                 if kernels.gpu().is_some() {
-                    (0..FEWEST).try_for_each(|_| subject.step_on_device()).map_err(failed)?;
+                    (0..fewest).try_for_each(|_| subject.step_on_device()).map_err(failed)?;
                 }
                 let timing = subject.timing(&peaks);
                 match arguments.json {

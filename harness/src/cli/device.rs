@@ -54,6 +54,12 @@ impl Device {
     }
 }
 
+/// What is said before work on a GPU begins: nothing else moves for a while.
+pub(super) fn announcement(gpu: &Gpu) -> String {
+    let kind = if gpu.is_software() { ", a program on the processor, which is slow" } else { "" };
+    format!("on `{}`{kind}; shaders are translated when they are first used", gpu.name())
+}
+
 /// Name and description of each device.
 pub(super) fn all() -> Vec<(String, String)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

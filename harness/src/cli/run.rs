@@ -1,7 +1,7 @@
 //! `speck run` and `speck report`.
 
 use super::device::Device;
-use super::{Mode, say};
+use super::{Mode, complain, say};
 use crate::config::Experiment;
 use crate::run::{Display, RunOptions, run as run_experiment, store_path};
 use crate::{RunError, registries, report};
@@ -64,6 +64,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), RunError> {
             .iter()
             .map(|run| format!("{}  {}  seed {}\n", run.id(), run.label(), run.seed));
         return say(&lines.collect::<String>());
+    }
+    if let (Some(gpu), false) = (kernels.gpu(), arguments.quiet) {
+        complain(&super::device::announcement(gpu));
     }
     if let Some(out) = &arguments.report {
         report::check(out)?;

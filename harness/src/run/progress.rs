@@ -1,12 +1,14 @@
 //! Progress bars: one for the experiment, one for each run at work.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Whether progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Display {
-    /// Bars if the error stream is a terminal; else one line a finished run.
+    /// Bars if the error stream is a terminal; else one line a finished run, and one now
+    /// and then of how far the others are.
     Shown,
     /// Nothing but warnings.
     Quiet,
@@ -16,7 +18,12 @@ pub(super) struct Progress {
     all: MultiProgress,
     total: ProgressBar,
     display: Display,
+    /// When something was last said where there are no bars.
+    said: Mutex<Instant>,
 }
+
+/// How long nothing is said where there are no bars.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The bar of one run.
 pub(super) struct Bar<'a> {
@@ -36,7 +43,7 @@ impl Progress {
             "{bar:30} {percent:>3}%  {pos} of {len} steps  {elapsed} gone, {eta} left",
         ));
         total.enable_steady_tick(Duration::from_millis(500));
-        Progress { all, total, display }
+        Progress { all, total, display, said: Mutex::new(Instant::now()) }
     }
 
     pub fn start(&self, label: &str, steps: u64) -> Bar<'_> {
@@ -62,10 +69,28 @@ impl Bar<'_> {
     pub fn advance(&self, steps: u64) {
         self.bar.inc(steps);
         self.progress.total.inc(steps);
+        self.say();
     }
 
     pub fn message(&self, text: &str) {
         self.bar.set_message(text.to_owned());
+        self.say();
+    }
+
+    /// Says how far the run is, where there are no bars and nothing was said for a while.
+    fn say(&self) {
+        let Progress { all, display, said, .. } = self.progress;
+        if *display == Display::Quiet || !all.is_hidden() {
+            return;
+        }
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() >= SILENCE {
+            *said = Instant::now();
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            let (label, phase) = (&self.label, self.bar.message());
+            let space = if phase.is_empty() { "" } else { "  " };
+            self.progress.print(&format!("{label}: {done} of {all} steps{space}{phase}"));
+        }
     }
 
     pub fn warn(&self, text: &str) {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct Buffer {
     pub(super) gpu: Arc<Gpu>,
     pub(super) buffer: wgpu::Buffer,
+    /// Beginning and length of what is bound of it.
+    bound: (u64, u64),
 }
 
 impl fmt::Debug for Buffer {
@@ -18,6 +20,24 @@ impl fmt::Debug for Buffer {
 }
 
 impl Buffer {
+    pub(super) fn new(gpu: Arc<Gpu>, buffer: wgpu::Buffer) -> Self {
+        let bound = (0, buffer.size());
+        Buffer { gpu, buffer, bound }
+    }
+
+    /// The same memory, of which calls see a piece only: `bytes` from `begin` on, where a
+    /// binding may begin. Reading and writing from the host know nothing of it.
+    pub fn piece(&self, begin: usize, bytes: usize) -> Buffer {
+        let bytes = padded(bytes).min(self.buffer.size().saturating_sub(begin as u64));
+        Buffer { bound: (begin as u64, bytes), ..self.clone() }
+    }
+
+    pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
+        let (offset, size) = self.bound;
+        let size = std::num::NonZeroU64::new(size);
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &self.buffer, offset, size })
+    }
+
     /// Whether it is on this device.
     pub fn is_on(&self, gpu: &Arc<Gpu>) -> bool {
         Arc::ptr_eq(&self.gpu, gpu)

@@ -24,10 +24,16 @@ pub enum GpuError {
     #[error("the GPU `{0}` cannot be opened: {1}")]
     Closed(String, String),
     /// The device went away or reported an error.
-    #[error("the GPU `{0}` failed: {1}")]
+    #[error(
+        "the GPU `{0}` failed: {1}\na run goes on from its last checkpoint, there or with `--device \
+         cpu`"
+    )]
     Failed(String, String),
     /// There is not enough memory.
-    #[error("the GPU `{0}` is out of memory: {1}")]
+    #[error(
+        "the GPU `{0}` is out of memory: {1}\na smaller batch or fewer `--jobs` may fit; a run goes on \
+         from its last checkpoint, there or with `--device cpu`"
+    )]
     Memory(String, String),
 }
 
@@ -122,6 +128,8 @@ pub struct Gpu {
     pipelines: Mutex<HashMap<Key, Arc<Pipeline>>>,
     cache: Option<Cache>,
     counters: Counters,
+    /// The submission before which it is lost.
+    end: AtomicU64,
     waiting: Mutex<Waiting>,
     failure: Arc<Mutex<Option<GpuError>>>,
 }
@@ -174,6 +182,15 @@ impl Gpu {
     /// # Errors
     /// No such adapter, or it cannot be opened.
     pub fn open(number: usize, least: bool) -> Result<Arc<Gpu>, GpuError> {
+        Gpu::open_binding(number, least, u64::MAX)
+    }
+
+    /// As [`Gpu::open`], with bindings of no more than `most` bytes. For tests of what
+    /// becomes of larger values.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub fn open_binding(number: usize, least: bool, most: u64) -> Result<Arc<Gpu>, GpuError> {
         let adapters = adapters();
         let adapter = match adapters.get(number) {
             Some(adapter) => adapter,
@@ -192,7 +209,8 @@ impl Gpu {
         } else {
             adapter.features() & wanted
         };
-        let limits = if least { wgpu::Limits::default() } else { adapter.limits() };
+        let mut limits = if least { wgpu::Limits::default() } else { adapter.limits() };
+        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(most);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("speck"),
             required_features: features,
@@ -241,6 +259,7 @@ impl Gpu {
             pipelines: Mutex::default(),
             cache,
             counters: Counters::default(),
+            end: AtomicU64::new(u64::MAX),
             waiting: Mutex::default(),
             failure,
         }))
@@ -356,8 +375,17 @@ impl Gpu {
     }
 
     fn hand_over(&self, commands: wgpu::CommandBuffer) {
-        self.counters.submits.fetch_add(1, Ordering::Relaxed);
+        if self.counters.submits.fetch_add(1, Ordering::Relaxed) == self.end.load(Ordering::Relaxed)
+        {
+            self.device.destroy();
+        }
         self.queue.submit([commands]);
+    }
+
+    /// Loses the device after so many more submissions. For tests of what becomes of a
+    /// run then.
+    pub fn lose_after(&self, submissions: u64) {
+        self.end.store(self.counts().submits + submissions, Ordering::Relaxed);
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -406,9 +434,9 @@ impl Gpu {
     /// More than the device can have in a buffer, or no memory left.
     pub fn buffer(self: &Arc<Self>, bytes: usize) -> Result<Buffer, GpuError> {
         let bytes = padded(bytes);
-        if bytes > self.limits.buffer || bytes > self.limits.binding {
-            let most = self.limits.buffer.min(self.limits.binding);
-            let message = format!("a value of {bytes} bytes; {most} are the most it can bind");
+        if bytes > self.limits.buffer {
+            let most = self.limits.buffer;
+            let message = format!("a value of {bytes} bytes; {most} are the most in one buffer");
             return Err(GpuError::Memory(self.name.clone(), message));
         }
         self.counters.buffers.fetch_add(1, Ordering::Relaxed);
@@ -421,7 +449,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         self.check()?;
-        Ok(Buffer { gpu: Arc::clone(self), buffer })
+        Ok(Buffer::new(Arc::clone(self), buffer))
     }
 
     /// A buffer from which the host reads.

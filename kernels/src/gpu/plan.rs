@@ -107,7 +107,7 @@ impl Plan {
                         }),
                     }];
                     for (buffer, binding) in buffers.iter().zip(1..) {
-                        let resource = buffer.buffer.as_entire_binding();
+                        let resource = buffer.binding();
                         entries.push(wgpu::BindGroupEntry { binding, resource });
                     }
                     let group = gpu.bind(&pipeline, &entries);

@@ -4,7 +4,7 @@ use super::rule::Rule;
 use super::{Classes, HISTORY, Rows};
 use crate::gpu::{
     Call, Calls, Operand, flag, linear, row_counters, row_index, row_linear, row_numbers, row_sum,
-    row_update, size, unless_empty,
+    row_update, size, spread, unless_empty,
 };
 use crate::movement::gpu::filled;
 
@@ -187,7 +187,6 @@ fn changed(
     let (kind, params, numbers) = rule_params(rule);
     let count = rows.elements() / rows.parts.max(1);
     let params = row_update::Params {
-        count: size(count)?,
         positions: size(rows.positions())?,
         channels: size(rows.windows.channels)?,
         outputs: size(rows.outputs)?,
@@ -202,7 +201,7 @@ fn changed(
     let [windows, outputs, sums, index, due] = operands;
     let all = [windows, outputs, sums, index, due, scratch, classes, Operand::Output];
     let own = unless_empty(count, || {
-        let groups = linear(&row_update::SHADER, count)?;
+        let groups = spread(rows.positions())?;
         let call = Call::new(&row_update::SHADER, &params, &all, groups);
         Ok(call
             .with(&[(row_update::RULE, f64::from(kind)), (row_update::CATCH_UP, flag(catch_up))]))

@@ -171,6 +171,27 @@ pub fn picks(picks: &Picks, adjoint: bool) -> Result<Calls, String> {
         let call = Call::new(shader, &params, &operands, linear(shader, count)?);
         Ok(call.with(&[(pick_shader::ADJOINT, flag(adjoint))]))
     })?;
-    calls.tables.push([&picks.reads[0][..], &picks.reads[1][..]].concat());
+    let [rows, columns] = &picks.reads;
+    let [height, width] = picks.image;
+    calls.tables.push(match adjoint {
+        true => [readers(rows, height), readers(columns, width)].concat(),
+        false => [&rows[..], &columns[..]].concat(),
+    });
     Ok(calls)
+}
+
+/// Of each of `size` rows or columns, where the list of those that read it begins, the
+/// last list's end, and the lists.
+fn readers(reads: &[u32], size: usize) -> Vec<u32> {
+    let mut begins = vec![0];
+    let mut lists = Vec::new();
+    for own in 0..size {
+        let of = (0u32..).zip(reads).filter(|(_, read)| **read as usize == own);
+        lists.extend(of.map(|(place, _)| place));
+        begins.push(lists.len() as u32);
+    }
+    // Reads beyond the border are in no list; the room for them stays.
+    lists.resize(reads.len(), 0);
+    begins.extend(lists);
+    begins
 }
