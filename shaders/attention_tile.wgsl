@@ -10,7 +10,9 @@
 // scaled by e^(old - new) (Milakov and Gimelshein's online softmax), so that FORWARD goes
 // through the keys once. QUERIES does so twice: for the largest, the sum and Σ p·dp, which
 // it leaves for `attention_keys_tile.wgsl`, and for the gradient of the query. Rows of up
-// to 32 components, any number of keys. CPU twin: `attention/scalar.rs`.
+// to 32 components, any number of keys. On a software driver (llvmpipe, a two-core AVX-512
+// server), which has no banks and no lines to share, 256 attentions of 64 rows of 32 take
+// 203 ms instead of 235. CPU twin: `attention/scalar.rs`.
 
 struct Params {
     queries: u32,

@@ -16,7 +16,11 @@
 // vectors is followed by a gap, so that lanes that copy along the sum write different
 // banks. What is beyond the edges is zero. The sum runs along k in order; where y has
 // few tiles and k is long, workgroups in z take `share` steps each and `reduce.wgsl`
-// adds their results. CPU twin: `matmul/scalar.rs`.
+// adds their results.
+//
+// On a software driver (llvmpipe, a two-core AVX-512 server) vectors and wider rows made
+// of 9.2 ms 4.3 for 256×256×256, with a tile of 32 rows and the sum in parts of 52 ms 17
+// for 32×3072×512. CPU twin: `matmul/scalar.rs`.
 
 struct Params {
     m: u32,

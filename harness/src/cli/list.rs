@@ -267,7 +267,6 @@ fn shaders_listing(text: &mut String, width: usize) -> Vec<Value> {
             };
             let said = match when {
                 When::Always => "",
-                When::Hardware => " (by itself on a device of its own only)",
                 When::Asked => " (where asked for only: rounds more)",
             };
             names.push(format!("{}{said}", shader.name));

@@ -19,10 +19,8 @@ use crate::variant::KernelError;
 /// When a variant is taken without being asked for, where a device can run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Always.
+    /// Always, at shapes that suit it.
     Always,
-    /// On a device of its own, not on a program on the processor.
-    Hardware,
     /// Never: it rounds more than the plain one.
     Asked,
 }
@@ -45,7 +43,7 @@ pub static FAMILIES: &[Family] = &[
     Family {
         kernel: "matmul",
         plain: &matmul::SHADER,
-        others: &[(&matmul_wide::SHADER, When::Hardware), (&matmul_half::SHADER, When::Asked)],
+        others: &[(&matmul_wide::SHADER, When::Always), (&matmul_half::SHADER, When::Asked)],
     },
     Family {
         kernel: "conv2d",
@@ -141,7 +139,6 @@ impl Calls {
             let when = family.others.iter().find(|(shader, _)| shader.name == own.shader.name);
             let suits = match when.map(|(_, when)| when) {
                 Some(When::Always) => true,
-                Some(When::Hardware) => !limits.software,
                 Some(When::Asked) | None => false,
             };
             suits && own.suits && own.shader.refused(limits).is_none()
@@ -213,12 +210,16 @@ mod tests {
     }
 
     #[test]
-    fn a_device_of_its_own_and_a_program_get_what_suits_them() {
+    fn a_variant_is_taken_where_it_suits_and_where_it_is_asked_for() {
         let none = Choice::default();
-        assert!(!taken(LIMITS, &none));
-        assert!(taken(Limits { software: false, ..LIMITS }, &none));
+        assert!(taken(LIMITS, &none));
         assert!(taken(LIMITS, &none.clone().shaded("matmul_wide")));
-        assert!(!taken(Limits { software: false, ..LIMITS }, &none.shaded(PLAIN)));
+        assert!(!taken(LIMITS, &none.clone().shaded(PLAIN)));
+        let mut unsuited = calls();
+        unsuited.variants.iter_mut().for_each(|own| own.suits = false);
+        assert!(unsuited.clone().choose(&LIMITS, &none).expect("calls").scratch.is_empty());
+        let asked = none.shaded("matmul_wide");
+        assert!(!unsuited.choose(&LIMITS, &asked).expect("calls").scratch.is_empty());
     }
 
     #[test]
@@ -229,6 +230,6 @@ mod tests {
         assert!(taken(Limits { f16: true, ..LIMITS }, &choice));
         assert!(!taken(LIMITS, &Choice::default().shaded("matmul_half")));
         let other = Choice::parse("conv2d:plain").expect("a choice");
-        assert!(taken(Limits { software: false, ..LIMITS }, &other));
+        assert!(taken(LIMITS, &other));
     }
 }
