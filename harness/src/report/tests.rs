@@ -293,7 +293,7 @@ fn the_parts_of_a_regimen_are_shown() {
         "later-layer forgetting",
         "2 parts.",
         "generations = 2",
-        "parts: generation 1 from step 0, generation 2 from step 1 000",
+        "parts: generation 1 from step 0, generation 2 from step 1",
         "<th scope=\"row\">generation 2</th>",
         "new weights of head, new moments",
         "rate 0.003 → 0.001",

@@ -43,7 +43,7 @@ pub(crate) fn section(experiment: &Experiment) -> Option<Section> {
         lead: html! { p {
             "How each training was divided. Line: performance on fresh random screens of the "
             "run's own data, mean over seeds; band: from the lowest to the highest seed; dotted: "
-            "where one part ends and the next begins. The table beside says how a part began, how "
+            "where one part ends and the next begins. The table below it says how a part began, how "
             "its settings differ from those of the run, and what was reached at the last "
             "measurement in it."
         } },
