@@ -73,14 +73,14 @@ def seeded(options, folder):
 
 
 def stored(folder, name):
-    """(model, seed, …) → value, of scores and of curves."""
+    """(model and learner, seed, …) → value, of scores and of curves."""
     database = sqlite3.connect(f"file:{folder / name}.sqlite?mode=ro", uri=True)
     scores = database.execute(
-        "select model, seed, 'score', phase, battery, cell, metric, value from scores join runs on runs.id = run"
+        "select label, seed, 'score', phase, battery, cell, metric, value from scores join runs on runs.id = run"
     )
     rows = {tuple(row[:-1]): row[-1] for row in scores}
     curves = database.execute(
-        "select model, seed, 'curve', phase, series, '', step, value from curves join runs on runs.id = run"
+        "select label, seed, 'curve', phase, series, '', step, value from curves join runs on runs.id = run"
     )
     rows |= {tuple(row[:-1]): row[-1] for row in curves}
     return rows
