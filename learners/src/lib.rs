@@ -164,6 +164,17 @@ pub trait Learner: Send {
     /// None that [`Learner::learn`] would not have.
     fn state(&mut self) -> Result<&State, LearnerError>;
 
+    /// What has been learned, for others to adopt: the state, with the
+    /// network's tensors as [`Learner::predict`] takes them. Where weights are averaged
+    /// those are the means.
+    ///
+    /// # Errors
+    /// As [`Learner::state`].
+    fn learned(&mut self) -> Result<Vec<(String, Tensor)>, LearnerError> {
+        let state = self.state()?.iter();
+        Ok(state.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect())
+    }
+
     /// Replaces slots of the state by saved ones, to go on where they were saved.
     ///
     /// # Errors

@@ -248,3 +248,32 @@ fn tensors_are_loaded_by_pattern_and_the_rest_is_initialized() {
     std::fs::write(&torn, b"no tensors").unwrap();
     assert!(refused(&format!("*: {}", torn.display())).contains("torn.safetensors: "));
 }
+
+#[test]
+fn what_was_learned_with_means_predicts_with_them() {
+    let average = |start| {
+        [
+            ("rate", Value::Float(0.05)),
+            ("average", text("ema")),
+            ("average_decay", Value::Float(0.9)),
+            ("average_start", Value::Int(start)),
+        ]
+    };
+    let mut batch = SpeckBatch::new(SHAPE);
+    Specks.fill(77, &mut batch);
+    let predicted = |learner: &mut dyn Learner| {
+        let mut brightness = vec![0.0; SHAPE.samples * 128];
+        learner.predict(&batch, &mut brightness).unwrap();
+        brightness
+    };
+    for (start, begun) in [(2, true), (20, false)] {
+        let mut averaging = learner(&[4], &average(start), DType::F64, Mode::Dense).unwrap();
+        averaging.learn(&Specks, 6).unwrap();
+        let wanted = predicted(&mut *averaging);
+        let mut heir = learner(&[4], &[], DType::F64, Mode::Dense).unwrap();
+        heir.adopt(&averaging.learned().unwrap()).unwrap();
+        assert_eq!(predicted(&mut *heir), wanted);
+        heir.adopt(&state(&mut *averaging)).unwrap();
+        assert_eq!(predicted(&mut *heir) != wanted, begun, "the last weights");
+    }
+}

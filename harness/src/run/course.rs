@@ -315,6 +315,10 @@ impl Learner for Course {
         Ok(&self.state)
     }
 
+    fn learned(&mut self) -> Result<Vec<(String, Tensor)>, LearnerError> {
+        self.learner.learned()
+    }
+
     fn restore(&mut self, mut saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {
         let missing = || StateError::Missing(COUNT.to_owned());
         let count = saved.iter().position(|(name, _)| name == COUNT).ok_or_else(missing)?;

@@ -173,7 +173,7 @@ impl<'a> Job<'a> {
             if !self.wanted(store)?.is_empty() {
                 self.train_again(store, bar)?;
             }
-            return Ok(weights);
+            return self.learned(weights);
         }
         bar.message(TRAIN);
         let data = DataSettings::new(&self.run.data)?;
@@ -191,7 +191,18 @@ impl<'a> Job<'a> {
         if !self.wanted(store)?.is_empty() {
             self.train_again(store, bar)?;
         }
-        weights(&mut *learner)
+        Ok(learner.learned()?)
+    }
+
+    /// What a finished training has learned, of all its slots.
+    fn learned(&self, slots: Weights) -> Result<Weights, RunError> {
+        if !slots.iter().any(|(name, _)| speck_learners::gradient::is_mean(name)) {
+            return Ok(slots);
+        }
+        let shape = DataSettings::new(&self.run.data)?.shape(self.batch(&self.run.learner.1));
+        let mut learner = self.pupil(shape)?;
+        learner.restore(slots)?;
+        Ok(learner.learned()?)
     }
 
     /// What the regimen made of the training, where that is more than one stretch.
@@ -414,11 +425,6 @@ fn diagnostic_phase(config: &EntryConfig) -> String {
 
 pub(super) fn steps(settings: &Settings) -> u64 {
     settings.usize("steps") as u64
-}
-
-fn weights(learner: &mut dyn Learner) -> Result<Weights, RunError> {
-    let state = learner.state()?.iter();
-    Ok(state.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect())
 }
 
 fn guard(store: &Mutex<Store>) -> MutexGuard<'_, Store> {

@@ -194,9 +194,9 @@ impl Job<'_> {
 
 /// The network of a learner: what is not private.
 fn weights(learner: &mut dyn Learner) -> Result<Weights, RunError> {
-    let state = learner.state()?.iter();
-    let shown = state.filter(|(name, _)| !name.starts_with(speck_learners::PRIVATE));
-    Ok(shown.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect())
+    let mut slots = learner.learned()?;
+    slots.retain(|(name, _)| !name.starts_with(speck_learners::PRIVATE));
+    Ok(slots)
 }
 
 /// Keeps the networks at the points it looks at, the start left out.

@@ -416,6 +416,12 @@ impl Gradient {
     }
 }
 
+/// Whether a slot of a state holds averaged weights: its learner predicts with those, see
+/// [`Learner::learned`].
+pub fn is_mean(slot: &str) -> bool {
+    Training::is_mean(slot)
+}
+
 /// Training that is bound to where it began begins with the weights as they are now.
 fn bind(state: &mut State) -> Result<(), StateError> {
     let bound = |name: &str| -> Option<(String, String)> {
@@ -487,6 +493,16 @@ impl Learner for Gradient {
 
     fn state(&mut self) -> Result<&State, LearnerError> {
         self.trainer.state()
+    }
+
+    fn learned(&mut self) -> Result<Vec<(String, Tensor)>, LearnerError> {
+        let averaged = self.pace.training.averaged(self.steps());
+        let state = self.trainer.state()?;
+        let slot = |(name, tensor): (&str, &Tensor)| {
+            let mean = state.get(&Training::averaged_slot(name)).filter(|_| averaged);
+            (name.to_owned(), mean.unwrap_or(tensor).clone())
+        };
+        Ok(state.iter().map(slot).collect())
     }
 
     fn restore(&mut self, saved: Vec<(String, Tensor)>) -> Result<(), LearnerError> {

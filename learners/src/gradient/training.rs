@@ -219,6 +219,11 @@ impl Training {
         moment("average", name)
     }
 
+    /// Whether a slot holds averaged weights.
+    pub fn is_mean(slot: &str) -> bool {
+        slot.starts_with(&Self::averaged_slot(""))
+    }
+
     /// The values that a parameter starts with, if not the model's own.
     pub fn initial(&self, name: &str, shape: &[usize], seed: u64) -> Option<Vec<f64>> {
         self.group_of(name).initializer.values(&Weights { name, shape, seed })
