@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::format::setting;
 use serde_json::Value;
 
 use super::plots::COLOURS;
@@ -206,16 +207,12 @@ impl Run {
     /// not or either is not known.
     pub fn changes(&self, path: &str, settings: Option<&Value>) -> Option<String> {
         let own = self.config.pointer(path)?.as_object()?;
-        let plain = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
         let changed: Vec<String> = settings?
             .as_object()?
             .iter()
             .filter_map(|(key, value)| Some((key, own.get(key)?, value)))
             .filter(|(_, before, after)| before != after)
-            .map(|(key, before, after)| format!("{key} {} → {}", plain(before), plain(after)))
+            .map(|(key, before, after)| format!("{key} {} → {}", setting(before), setting(after)))
             .collect();
         (!changed.is_empty()).then(|| changed.join(", "))
     }

@@ -1,6 +1,7 @@
-//! Numbers as text.
+//! Numbers and settings as text.
 
 use crate::metrics;
+use serde_json::Value;
 
 /// How a metric is written and which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +137,11 @@ pub(super) fn thousands(value: f64) -> String {
 /// A real minus sign.
 fn signed(text: String) -> String {
     text.replace('-', "−")
+}
+
+/// A setting as an experiment file has it, texts without their quotes.
+pub(super) fn setting(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

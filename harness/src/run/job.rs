@@ -105,6 +105,11 @@ impl<'a> Job<'a> {
         Making { kernels: self.options.kernels.clone(), mode: self.options.mode }
     }
 
+    /// The shape of the run's own batches.
+    fn shape(&self) -> Result<BatchShape, RunError> {
+        Ok(DataSettings::new(&self.run.data)?.shape(self.batch(&self.run.learner.1)))
+    }
+
     /// The learner that is trained: as the run's regimen wants it.
     fn pupil(&self, shape: BatchShape) -> Result<Box<dyn Learner>, RunError> {
         course::pupil(self.run, shape, &self.making(), None)
@@ -199,8 +204,7 @@ impl<'a> Job<'a> {
         if !slots.iter().any(|(name, _)| speck_learners::gradient::is_mean(name)) {
             return Ok(slots);
         }
-        let shape = DataSettings::new(&self.run.data)?.shape(self.batch(&self.run.learner.1));
-        let mut learner = self.pupil(shape)?;
+        let mut learner = self.pupil(self.shape()?)?;
         learner.restore(slots)?;
         Ok(learner.learned()?)
     }
@@ -343,9 +347,7 @@ impl<'a> Job<'a> {
 
     /// A learner of the run's kind with the trained weights, for measuring.
     pub(super) fn revived(&self, trained: &Weights) -> Result<Box<dyn Learner>, RunError> {
-        let data = DataSettings::new(&self.run.data)?;
-        let shape = data.shape(self.batch(&self.run.learner.1));
-        let mut learner = self.learner(&self.run.learner.1, shape)?;
+        let mut learner = self.learner(&self.run.learner.1, self.shape()?)?;
         learner.adopt(trained)?;
         Ok(learner)
     }

@@ -7,7 +7,7 @@ use crate::diagnostics::{self, Diagnostic, Drawn, Figure};
 use crate::report::cells::{Shade, value_cell};
 use crate::report::curves::bundle;
 use crate::report::data::{Experiment, Group, Phase, without_hash};
-use crate::report::format::{Unit, percent, thousands};
+use crate::report::format::{Unit, percent, setting, thousands};
 use crate::report::page::{Section, drawing, figure, legend, model, scrolling, source, swatch};
 use crate::report::plots::{Frame, Line, Scale, Series, line_chart, short_number};
 
@@ -62,9 +62,8 @@ fn settings(groups: &[&Group], phase: &str) -> String {
     let Some(Value::Object(settings)) = description.and_then(|text| text.get("settings")) else {
         return String::new();
     };
-    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let all: Vec<_> =
-        settings.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect();
+        settings.iter().map(|(key, value)| format!("{key} {}", setting(value))).collect();
     format!("With {}.", all.join(", "))
 }
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::report::cells::{Shade, cases, gain_cell, value_cell};
 use crate::report::data::{Experiment, Group, Run, ordered_union};
-use crate::report::format::Unit;
+use crate::report::format::{Unit, setting};
 use crate::report::page::{Section, model, run_links, scrolling, source};
 use crate::report::statistics::{Estimate, Observation, mean};
 
@@ -195,8 +195,7 @@ fn trained_on(group: &Group, cell: &str) -> bool {
     let (dimension, value) = parts(cell);
     let config = group.runs.first().map(|run| &run.config);
     let own = config.and_then(|config| config.get("data")?.get(dimension));
-    let text = own.map(|own| own.as_str().map_or_else(|| own.to_string(), str::to_string));
-    text.as_deref() == Some(value)
+    own.map(setting).as_deref() == Some(value)
 }
 
 /// One gain, with what it is the difference of.

@@ -8,7 +8,7 @@ use crate::regimens;
 use crate::report::cells::{Shade, value_cell};
 use crate::report::curves::bundle;
 use crate::report::data::{Experiment, Group, Phase, Run};
-use crate::report::format::{Unit, thousands};
+use crate::report::format::{Unit, setting, thousands};
 use crate::report::page::{
     Section, count, drawing, figure, model, run_links, scrolling, source, swatch,
 };
@@ -88,9 +88,7 @@ fn regimen(group: &Group, value: &Value, stretches: &[Stretch]) -> Markup {
     let settings: Vec<String> = settings
         .into_iter()
         .flatten()
-        .map(|(key, value)| {
-            format!("{key} = {}", value.as_str().map_or(value.to_string(), str::to_owned))
-        })
+        .map(|(key, value)| format!("{key} = {}", setting(value)))
         .collect();
     html! {
         h3 { (swatch(group.number)) (group.name) }
@@ -157,7 +155,6 @@ fn table(group: &Group, stretches: &[Stretch], series: &str, label: &str) -> Mar
             Some((Some(value).filter(|value| value.is_finite()), 1))
         })
     };
-    let plain = |step: f64| thousands(step);
     scrolling(&html! {
         table.stacked {
             thead { tr {
@@ -171,8 +168,8 @@ fn table(group: &Group, stretches: &[Stretch], series: &str, label: &str) -> Mar
             } }
             tbody { @for stretch in stretches { tr {
                 th scope="row" { (stretch.name) }
-                td.v { (plain(stretch.from)) }
-                td.v { (plain(stretch.steps)) }
+                td.v { (thousands(stretch.from)) }
+                td.v { (thousands(stretch.steps)) }
                 (value_cell(&at_end(stretch, series), Unit::Fraction, Shade::Good))
                 (value_cell(&at_end(stretch, "loss"), Unit::Plain, Shade::None))
                 td { (stretch.begins.as_deref().unwrap_or("–")) }
