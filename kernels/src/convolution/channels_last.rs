@@ -46,8 +46,8 @@ pub(super) unsafe fn fill<V: Vector>(band: &Band, image: &[f32], to: &mut [f32])
     assert!(band.padded.is_multiple_of(V::LANES));
     let inside = |y: isize| y.clamp(0, height as isize) as usize;
     let (start, end) = (inside(band.first), inside(band.first + band.rows as isize));
-    // Rows of the band that the image has.
-    let first = (start as isize - band.first).min(band.rows as isize) as usize;
+    // Rows of the band that the image has; none of one that begins below it.
+    let first = (start as isize - band.first).clamp(0, band.rows as isize) as usize;
     let last = first + (end - start);
     to[..first * row].fill(0.0);
     to[last * row..band.rows * row].fill(0.0);

@@ -239,6 +239,18 @@ fn kernels_that_do_not_fit_give_nothing() {
     check(&ConvShape { input: [0, 0], padding: [2, 2], ..square(2, [2, 3], 5, 3) });
 }
 
+/// Paddings beyond the kernel: bands of rows that begin below the image.
+#[test]
+fn variants_agree_on_rows_of_nothing_but_padding() {
+    for (kernel, padding) in [([1, 3], [3, 1]), ([3, 1], [7, 0]), ([2, 2], [3, 1])] {
+        for channels in [[3, 8], [16, 16]] {
+            let shape = ConvShape { kernel, padding, ..square(2, channels, 70, 3) };
+            check(&shape);
+            check(&ConvShape { input: [9, 200], ..shape });
+        }
+    }
+}
+
 /// Widths around whole vectors, and channels around whole tiles.
 #[test]
 fn variants_agree_at_tile_edges() {
