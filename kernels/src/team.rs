@@ -131,24 +131,7 @@ fn taken(helpers: usize) -> Option<&'static Team> {
     if teams.iter().map(|team| team.helpers).sum::<usize>() + helpers >= most {
         return None;
     }
-    let team: &'static Team = Box::leak(Box::new(Team {
-        helpers,
-        taken: AtomicBool::new(true),
-        open: AtomicU64::new(0),
-        run: AtomicPtr::new(std::ptr::null_mut()),
-        data: AtomicPtr::new(std::ptr::null_mut()),
-        done: AtomicUsize::new(0),
-        panic: Mutex::new(None),
-        asleep: AtomicUsize::new(0),
-        threads: Mutex::new(Vec::new()),
-    }));
-    for number in 0..helpers {
-        let thread = thread::Builder::new().name(format!("helper {number}"));
-        // Fewer helpers than wanted do as well.
-        if let Ok(handle) = thread.spawn(|| team.help()) {
-            lock(&team.threads).push(handle.thread().clone());
-        }
-    }
+    let team = Team::start(helpers);
     teams.push(team);
     Some(team)
 }
@@ -170,6 +153,29 @@ pub(crate) fn shared<F: Fn(usize) + Sync>(parts: usize, body: &F) -> bool {
 }
 
 impl Team {
+    /// A team that is taken. Its helpers live as long as the process.
+    fn start(helpers: usize) -> &'static Team {
+        let team: &'static Team = Box::leak(Box::new(Team {
+            helpers,
+            taken: AtomicBool::new(true),
+            open: AtomicU64::new(0),
+            run: AtomicPtr::new(std::ptr::null_mut()),
+            data: AtomicPtr::new(std::ptr::null_mut()),
+            done: AtomicUsize::new(0),
+            panic: Mutex::new(None),
+            asleep: AtomicUsize::new(0),
+            threads: Mutex::new(Vec::new()),
+        }));
+        for number in 0..helpers {
+            let thread = thread::Builder::new().name(format!("helper {number}"));
+            // Fewer helpers than wanted do as well.
+            if let Ok(handle) = thread.spawn(|| team.help()) {
+                lock(&team.threads).push(handle.thread().clone());
+            }
+        }
+        team
+    }
+
     fn share<F: Fn(usize) + Sync>(&self, units: usize, body: &F) {
         let old = Open::of(self.open.load(Ordering::Relaxed));
         self.run.store(call::<F> as Run as *mut (), Ordering::Relaxed);
@@ -306,28 +312,9 @@ mod tests {
         pool.expect("a pool of threads").install(|| with_helpers(&work));
     }
 
-    /// A team that is no one else's.
-    fn team() -> &'static Team {
-        let team: &'static Team = Box::leak(Box::new(Team {
-            helpers: 2,
-            taken: AtomicBool::new(true),
-            open: AtomicU64::new(0),
-            run: AtomicPtr::new(std::ptr::null_mut()),
-            data: AtomicPtr::new(std::ptr::null_mut()),
-            done: AtomicUsize::new(0),
-            panic: Mutex::new(None),
-            asleep: AtomicUsize::new(0),
-            threads: Mutex::new(Vec::new()),
-        }));
-        for _ in 0..2 {
-            thread::spawn(|| team.help());
-        }
-        team
-    }
-
     #[test]
     fn every_part_is_done_once_call_after_call() {
-        let team = team();
+        let team = Team::start(2);
         OWN.set(Some(team));
         for round in 0..3000 {
             let parts = [0, 1, 2, 3, 7, 100, UNITS, UNITS + 1, 70_000][round % 9];
@@ -346,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_part_reaches_the_caller_when_all_others_are_over() {
-        let team = team();
+        let team = Team::start(2);
         for bad in [0, 5, 19] {
             let body = |part: usize| {
                 thread::sleep(Duration::from_micros(50));

@@ -71,6 +71,9 @@ impl Op for Argmax {
             }))
         })
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let (outer, length, inner) = inputs[0].around(self.axis);
         reduce::gpu::argmax_calls(outer, length, inner)

@@ -138,6 +138,9 @@ impl Op for Attention {
             }))
         })
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        Some(vec![true; 3])
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         speck_kernels::attention::gpu::forward(&self.shape(inputs)?)
     }

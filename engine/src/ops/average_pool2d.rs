@@ -186,6 +186,9 @@ impl Op for AveragePool2d {
             }))
         })
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        Some(vec![true])
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         pooling::gpu::average(&self.shape(inputs[0])?)
     }
@@ -243,6 +246,9 @@ impl Op for AveragePool2dGradient {
                 unsafe { run(&pool, c, call.into_output()) };
             }))
         })
+    }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        Some(vec![true])
     }
     fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         pooling::gpu::average_gradient(&self.pool.shape(output)?)

@@ -133,6 +133,9 @@ impl Op for Concat {
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         true
     }
+    fn cut(&self, inputs: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true; inputs.len()])
+    }
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let strides = contiguous_strides(&output.shape);
         let mut start = 0;

@@ -305,6 +305,9 @@ impl Op for Conv2d {
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         self.sums.is_some()
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        Some(vec![true, false])
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let shape = self.window.shape(&inputs[0].shape, &inputs[1].shape)?;
         super::shaded(inputs, convolution::gpu::calls(convolution::gpu::FORWARD, &shape)?)
@@ -379,6 +382,9 @@ impl Op for InputGradient {
     }
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         self.sums.is_some()
+    }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        Some(vec![true, false])
     }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let calls =

@@ -75,6 +75,9 @@ impl Op for CumulativeSum {
             }))
         })
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let (outer, length, inner) = inputs[0].around(self.axis);
         scan::gpu::cumulative_sum(&Scanning { outer, length, inner, reverse: self.reverse })

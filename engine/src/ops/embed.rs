@@ -114,6 +114,9 @@ impl Op for Embed {
             }))
         })
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
+    }
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let mut strides = contiguous_strides(&output.shape);
         let offset = self.start * strides[self.axis] as usize;

@@ -88,6 +88,9 @@ impl Op for Gather {
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         true
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true, true])
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         let shape = gathering(inputs[0], inputs[1], self.axis);
         movement::gpu::gathered(&shape, false, f32::NAN)

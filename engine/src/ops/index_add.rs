@@ -94,6 +94,9 @@ impl Op for IndexAdd {
             }))
         })
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true, false])
+    }
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let shape = super::index_select::gathering(output, inputs[1].shape[0], self.axis);
         movement::gpu::scattered(&shape, true, false)

@@ -193,6 +193,9 @@ impl Op for MaxPool2dIndices {
             }))
         })
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        Some(vec![true])
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         pooling::gpu::max_indices(&pool_shape(inputs[0], &self.0)?)
     }

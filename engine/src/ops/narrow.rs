@@ -81,6 +81,9 @@ impl Op for Narrow {
         strides[self.axis] *= self.step as isize;
         read_strided(output, strides, offset, choice)
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true])
+    }
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let mut strides = contiguous_strides(&inputs[0].shape);
         let offset = self.start * strides[self.axis] as usize;

@@ -227,6 +227,13 @@ impl Op for Norm {
             }))
         })
     }
+    fn cut(&self, inputs: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        let rows = match self.over {
+            Over::Last(dimensions) => inputs[0].rank() > dimensions,
+            Over::Groups(_) => true,
+        };
+        rows.then(|| (0..inputs.len()).map(|number| number == 0).collect())
+    }
     fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
         norm::gpu::forward(&self.shape(inputs[0])?)
     }

@@ -111,6 +111,9 @@ impl Op for Permute {
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         true
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axes.first() == Some(&0)).then(|| vec![true])
+    }
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let own = contiguous_strides(&inputs[0].shape);
         let strides: Vec<_> = self.axes.iter().map(|axis| own[*axis]).collect();

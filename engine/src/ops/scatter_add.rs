@@ -99,6 +99,9 @@ impl Op for ScatterAdd {
             }))
         })
     }
+    fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
+        (self.axis != 0).then(|| vec![true, true])
+    }
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let shape = gathering(output, inputs[1], self.axis);
         movement::gpu::scattered(&shape, false, false)
