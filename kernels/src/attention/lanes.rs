@@ -299,7 +299,9 @@ unsafe fn weigh<V: Lanes>(
             kept = Exp::lanes(V::splat(*largest - highest)).first();
         }
         *largest = highest;
-        let (factor, highest) = (V::splat(factor), V::splat(highest));
+        // Where all so far are -∞ their weights are 0, not exp(-∞ + ∞).
+        let base = if highest == f32::NEG_INFINITY { 0.0 } else { highest };
+        let (factor, highest) = (V::splat(factor), V::splat(base));
         let mut at = 0;
         while at + V::WIDTH <= met {
             let weight = Exp::lanes(V::load(x.add(at)).mul(factor).sub(highest));
