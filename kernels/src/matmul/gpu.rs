@@ -2,8 +2,8 @@
 
 use super::MatmulShape;
 use crate::gpu::{
-    Call, Calls, MOST_GROUPS, Operand, Split, Variant, flag, matmul, matmul_half, matmul_thin,
-    matmul_wide, size, spread, tile_rows, unless_empty,
+    Call, Calls, MOST_GROUPS, Operand, Split, Variant, flag, matmul, matmul_half, matmul_subgroup,
+    matmul_thin, matmul_wide, size, spread, tile_rows, unless_empty,
 };
 use crate::reduce::gpu::lanes;
 
@@ -39,6 +39,12 @@ pub fn product(shape: &MatmulShape, scale: f32, operands: [Operand; 3]) -> Resul
     wide.calls.insert(0, call);
     let shader = &matmul_wide::SHADER;
     calls.variants.push(Variant { shader, calls: wide, suits: tiles * shape.batch >= MANY });
+    let tile = [matmul_subgroup::ROWS, matmul_subgroup::COLUMNS].map(|size| size as usize);
+    let (mut handed, mut call, _) = tiled(shape, scale, operands, tile)?;
+    call.shader = &matmul_subgroup::SHADER;
+    handed.calls.insert(0, call);
+    let shader = &matmul_subgroup::SHADER;
+    calls.variants.push(Variant { shader, calls: handed, suits: true });
     calls.variants.push(Variant { shader: &matmul_half::SHADER, calls: halves, suits: true });
     Ok(calls)
 }
