@@ -27,7 +27,7 @@ if [[ $which == asan || $which == both ]]; then (
     export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/asan
     cargo test "${quick[@]}" --locked --target "$host" -p speck-kernels --lib --test fuzz
     cargo test "${quick[@]}" --locked --target "$host" -p speck-engine \
-        --test registry --test rules --test structure
+        --test registry --test rules --test programs --test structure
 ) fi
 
 if [[ $which == valgrind || $which == both ]]; then
