@@ -11,7 +11,11 @@
 //
 // An invocation counts itself by subgroup and place in it, for a device need not number
 // invocations so. What is beyond the edges is zero. The sum runs along k in order, in
-// parts as there. CPU twin: `matmul/scalar.rs`.
+// parts as there.
+//
+// On a software driver (llvmpipe, a two-core AVX-512 server), whose subgroups are of eight,
+// 256×256×256 took 1.1 times what it takes in `matmul.wgsl`: what barriers cost there is
+// spent on fetching B anew. So it is taken where it is asked for. CPU twin: `matmul/scalar.rs`.
 
 struct Params {
     m: u32,
