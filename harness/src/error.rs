@@ -81,9 +81,10 @@ impl RunError {
             | RunError::Usage(_) => 2,
             RunError::ConformanceFile(_) => 2,
             RunError::Learner(LearnerError::Setting(_) | LearnerError::Graph(_)) => 2,
-            // A forced kernel that this machine cannot run, a model too large for it.
+            // A forced kernel that this machine cannot run, a model too large for it or for
+            // its GPU.
             RunError::Learner(LearnerError::Compile(
-                CompileError::Kernel(_) | CompileError::Memory(_),
+                CompileError::Kernel(_) | CompileError::Memory(_) | CompileError::Gpu { .. },
             )) => 2,
             RunError::Store(error) if error.is_bad_input() => 2,
             RunError::Report(ReportError::Store(error)) if error.is_bad_input() => 2,
