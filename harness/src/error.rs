@@ -92,3 +92,18 @@ impl RunError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_for_a_machine_or_its_gpu_is_bad_input() {
+        let code = |error| RunError::Learner(LearnerError::Compile(error)).exit_code();
+        let (path, message) = ("layer".to_owned(), "too large".to_owned());
+        assert_eq!(code(CompileError::Memory(1)), 2);
+        assert_eq!(code(CompileError::Gpu { op: "matmul", path, message }), 2);
+        // A device that fails while a program is made is not.
+        assert_eq!(code(CompileError::Device(GpuError::None)), 1);
+    }
+}
