@@ -6,7 +6,9 @@ use crate::reduce::gpu::joined;
 
 /// Workgroups that keep a large GPU busy: a weight gradient has a few tiles only, so
 /// its sum is cut until there are as many.
-const BUSY: usize = 256;
+pub(crate) const BUSY_GROUPS: usize = 256;
+/// Invocations that do, where each works for itself.
+pub(crate) const BUSY_LANES: usize = 1 << 16;
 /// The longest part of a sum for which cutting does not pay.
 const SHORTEST: usize = 256;
 
@@ -27,7 +29,7 @@ impl Split {
     /// A sum of `length` terms in a product of `tiles` tiles, cut if it is long and
     /// they are few.
     pub fn new(length: usize, step: usize, tiles: usize) -> Self {
-        let wanted = BUSY.div_ceil(tiles.max(1)).min(length.div_ceil(SHORTEST)).max(1);
+        let wanted = BUSY_GROUPS.div_ceil(tiles.max(1)).min(length.div_ceil(SHORTEST)).max(1);
         let share = length.div_ceil(wanted).next_multiple_of(step).max(step);
         // Rounding may leave nothing for the last ones.
         Split { parts: length.div_ceil(share).max(1), share }
@@ -80,7 +82,7 @@ mod tests {
                 assert!(share > 0 && share % 16 == 0, "{length} {tiles}");
                 assert!(parts * share >= length, "{length} {tiles}");
                 assert!(parts == 1 || (parts - 1) * share < length, "{length} {tiles}");
-                assert!(tiles < BUSY || parts == 1, "{length} {tiles}");
+                assert!(tiles < BUSY_GROUPS || parts == 1, "{length} {tiles}");
             }
             assert_eq!(Split::none(length, 16).parts, 1);
             assert!(Split::none(length, 16).share >= length);

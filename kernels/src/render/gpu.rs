@@ -1,7 +1,7 @@
 //! Drawing on a GPU.
 
 use super::RenderShape;
-use crate::gpu::{Call, Calls, Operand, linear, render, size, unless_empty};
+use crate::gpu::{Call, Calls, Operand, linear, render, signed, size, unless_empty};
 
 pub use render::{RENDER, TARGETS, UNRENDER};
 
@@ -18,15 +18,14 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
         _ => samples * (height + width),
     };
     unless_empty(count, || {
-        let number = |value: usize| i32::try_from(value).map_err(|_| format!("a size of {value}"));
         let params = render::Params {
             count: size(count)?,
             specks: size(specks)?,
             backgrounds: size(shape.backgrounds)?,
             channels: size(channels)?,
-            height: number(height)?,
-            width: number(width)?,
-            size: number(shape.size)?,
+            height: signed(height)?,
+            width: signed(width)?,
+            size: signed(shape.size)?,
         };
         let [x, background] = match pass {
             RENDER => [1, 2],
