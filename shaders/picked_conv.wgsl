@@ -130,6 +130,7 @@ fn main(
         }
         workgroupBarrier();
     }
+    let begin = group.z * params.m * params.n;
     for (var r = 0u; r < 4u; r += 1u) {
         let own = row + own_row + r * down;
         for (var c = 0u; c < 4u; c += 1u) {
@@ -138,11 +139,11 @@ fn main(
                 continue;
             }
             if PASS == FORWARD {
-                y[own * params.n + at] = sums[r][c];
+                y[begin + own * params.n + at] = sums[r][c];
             } else {
                 let weight = (at * params.channels + own % params.channels) * params.taps;
                 let result = weight + own / params.channels;
-                y[group.z * params.m * params.n + result] = sums[r][c];
+                y[begin + result] = sums[r][c];
             }
         }
     }

@@ -275,6 +275,9 @@ impl<'a> Planner<'a> {
                 if !limits.run(call.shader.needs) {
                     return Err(refuse(format!("the device cannot run `{}`", call.shader.name)));
                 }
+                if let Some(reason) = call.too_long(&limits) {
+                    return Err(refuse(reason));
+                }
             }
             let scratch = calls.scratch.iter().max().copied().unwrap_or(0);
             if scratch as u64 > limits.binding {

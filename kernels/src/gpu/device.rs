@@ -2,7 +2,7 @@
 
 use super::buffer::Buffer;
 use super::cache::Cache;
-use super::call::Call;
+use super::call::{Call, MOST_ROUNDS};
 use super::shader::Needs;
 use std::collections::HashMap;
 use std::fmt;
@@ -71,6 +71,11 @@ impl Limits {
     /// Whether a shader that needs this can be run.
     pub fn run(&self, needs: Needs) -> bool {
         (self.subgroups || !needs.subgroups) && (self.f16 || !needs.f16)
+    }
+
+    /// The rounds that an invocation can make in all its loops.
+    pub fn rounds(&self) -> usize {
+        if self.software { MOST_ROUNDS } else { usize::MAX }
     }
 }
 

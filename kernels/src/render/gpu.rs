@@ -1,7 +1,7 @@
 //! Drawing on a GPU.
 
 use super::RenderShape;
-use crate::gpu::{Call, Calls, Operand, linear, render, size, unless_empty};
+use crate::gpu::{Call, Calls, Operand, in_turn, linear, render, size};
 
 pub use render::{RENDER, TARGETS, UNRENDER};
 
@@ -17,8 +17,15 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
         UNRENDER => samples * specks * channels,
         _ => samples * (height + width),
     };
-    unless_empty(count, || {
-        let number = |value: usize| i32::try_from(value).map_err(|_| format!("a size of {value}"));
+    let mut calls = Calls::default();
+    if count == 0 {
+        return Ok(calls);
+    }
+    let number = |value: usize| i32::try_from(value).map_err(|_| format!("a size of {value}"));
+    // A pixel asks all specks; a speck all of its pixels, some of its rows in a dispatch.
+    let row = shape.size * (specks + 2) + 2;
+    let (rows, each) = if pass == UNRENDER { (shape.size, row) } else { (0, 0) };
+    for [first, last] in in_turn(rows, each) {
         let params = render::Params {
             count: size(count)?,
             specks: size(specks)?,
@@ -27,6 +34,8 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
             height: number(height)?,
             width: number(width)?,
             size: number(shape.size)?,
+            first: number(first)?,
+            last: number(last)?,
         };
         let [x, background] = match pass {
             RENDER => [1, 2],
@@ -37,6 +46,8 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
             [Operand::Input(0), Operand::Input(x), Operand::Input(background), Operand::Output];
         let groups = linear(&render::SHADER, count)?;
         let call = Call::new(&render::SHADER, &params, &operands, groups);
-        Ok(call.with(&[(render::PASS, f64::from(pass))]))
-    })
+        let call = call.looping((last - first) * each + specks + 2);
+        calls.calls.push(call.with(&[(render::PASS, f64::from(pass))]));
+    }
+    Ok(calls)
 }
