@@ -16,7 +16,7 @@
 // the weights, where neighbouring lanes go along the sum to read neighbouring pixels,
 // columns are looked up in workgroup memory. The sum of the weight gradient runs over all
 // positions of all samples; there workgroups in z share a tile, each writes its part, and
-// `reduce.wgsl` adds the parts in order.
+// `reduce.wgsl` adds the parts in order. Other sums are cut where they are very long.
 //
 // On a software driver (llvmpipe, a two-core AVX-512 server) tiles of 32 rows, vectors and
 // places taken apart once made of 72 ms 16 for 3×3 from 32 to 32 channels on 16 samples of

@@ -8,8 +8,9 @@
 // its channels begin. The tiling is that of `matmul.wgsl`: ROWS × 4096 / ROWS of the
 // result a workgroup, 4×4 an invocation from one vector of each operand a step; the left
 // operand is gathered as it is copied to workgroup memory. Channels lie together, so along
-// them neighbouring lanes read neighbours. The long sum of the weight gradient is split among workgroups,
-// whose parts `reduce.wgsl` adds in order. CPU twin: `picked/scalar.rs`.
+// them neighbouring lanes read neighbours. The long sum of the weight gradient is split
+// among workgroups, whose parts `reduce.wgsl` adds in order; so is a very long one of
+// FORWARD. CPU twin: `picked/scalar.rs`.
 
 struct Params {
     // Rows and columns of the result, length of the sum.

@@ -8,9 +8,10 @@ use speck_engine::check::shaders::{self, Report};
 use speck_engine::check::variants::check_on;
 use speck_engine::kernels::Choice;
 use speck_engine::kernels::gpu::{ALL, FAMILIES, Gpu, GpuError};
+use speck_engine::kernels::rows::{Classes, rule::Rule};
 use speck_engine::op::{Case, Draw};
 use speck_engine::ops::{AveragePool2d, PicksShape, TileShape, Window};
-use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State};
+use speck_engine::{DType, Graph, GraphError, NodeId, Options, Program, State, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -80,8 +81,11 @@ fn long() -> Vec<(&'static str, Case)> {
     };
     vec![
         values("cumulative_sum", &[&[2, MANY]], |g, x| g.cumulative_sum(x[0], 1, true)),
-        case("argmax", &[(&[2, MANY], Draw::Distinct)], |g, x| g.argmax(x[0], 1)),
-        case("argmax", &[(&[MANY, 3], Draw::Distinct)], |g, x| g.argmax(x[0], 0)),
+        // The largest ones stand at the end.
+        values("argmax", &[&[MANY]], |g, x| g.argmax(g.add(g.iota(MANY)?, x[0])?, 0)),
+        values("argmax", &[&[MANY, 3]], |g, x| {
+            g.argmax(g.add(g.reshape(g.iota(MANY)?, &[MANY, 1])?, x[0])?, 0)
+        }),
         // Cut, though with half the rounds: this is the square of the length.
         case("argsort", &[(&[33_001], Draw::Distinct)], |g, x| g.argsort(x[0], 0, false, 33_001)),
         values("softmax", &[&[MANY, 2]], |g, x| g.softmax(x[0], 0)),
@@ -129,6 +133,32 @@ fn long() -> Vec<(&'static str, Case)> {
         case("render_windows", &[(&[1, 80, 2], Draw::Index(9)), (&[1, 80, 1], VALUE)], |g, x| {
             g.render_windows(x[0], x[1], 5)
         }),
+        // A sample with many windows, and many windows on one place.
+        case(
+            "row_linear",
+            &[(&[1, 64, 8, 8, 16], VALUE), (&[6_400, 1, 2], VALUE), (&[1, 64, 2], Draw::Index(12))],
+            |g, x| g.row_linear(x[0], x[1], g.row_index(x[2], [8, 8], [20, 20])?, [20, 20]),
+        ),
+        case(
+            "row_update",
+            &[
+                (&[8, 3, 3_600], VALUE),
+                (&[300, 2, 2, 1, 2], VALUE),
+                (&[300, 3_600], VALUE),
+                (&[1, 2, 3_600], VALUE),
+                (&[300, 2, 2], Draw::Index(1)),
+            ],
+            |g, x| {
+                let integer = |value| g.constant(Tensor::from_i32(&[], vec![value]));
+                let rule = Rule::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.01 };
+                let classes = Classes { of: [0; 4].as_slice().into(), count: 1 };
+                let index = g.row_index(x[4], [2, 1], [2, 2])?;
+                let counters = [index, integer(0)?, integer(7)?];
+                let parts = [x[1], x[2], x[3]];
+                let rows = g.square(x[0])?;
+                g.row_update(rows, parts, counters, g.scalar(0.01)?, [2, 2], &classes, rule)
+            },
+        ),
         values("attention", &[&[1, 20, 32], &[1, 4_200, 32], &[1, 4_200, 32]], |g, x| {
             g.attention(x[0], x[1], x[2], 0.5, false)
         }),
@@ -226,8 +256,8 @@ fn angles() -> Vec<f32> {
         let near = (f64::from(n) * std::f64::consts::FRAC_PI_2) as f32;
         all.extend([near, near.next_up(), near.next_down()]);
     }
-    // Around the places where the reduction changes, and the number of 32 bits that comes
-    // next to a multiple of π/2: 2.56e-9 away from it.
+    // Around the places where the reduction changes, and the number that comes next to a
+    // multiple of π/2 of all: 1.6e-9 away from it.
     all.extend([255.999_98, 256.0, 256.000_03, 65_536.0, 16_367_173.0 * 2f32.powi(72)]);
     let mut bits = 1u32;
     for _ in 0..60_000 {
