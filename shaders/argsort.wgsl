@@ -3,8 +3,9 @@
 // x is [outer, length, inner], y [outer, count, inner]. One invocation an element
 // counts how many come before it, which is its place: no exchange among invocations,
 // as many comparisons as the square of the length, which for the lab's axes (128) is
-// less than a sort's barriers cost. The order is the CPU's: -0 equals 0, NaN is
-// largest, equals keep theirs. CPU twin: `sort/scalar.rs`.
+// less than a sort's barriers cost. Very long axes are compared with in several
+// dispatches, and the places so far wait in `ranks`. The order is the CPU's: -0 equals 0,
+// NaN is largest, equals keep theirs. CPU twin: `sort/scalar.rs`.
 
 struct Params {
     elements: u32,
@@ -12,11 +13,16 @@ struct Params {
     inner: u32,
     count: u32,
     descending: u32,
+    // What this dispatch compares with.
+    first: u32,
+    last: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<i32>;
+// The places of all elements, where there are several dispatches.
+@group(0) @binding(3) var<storage, read_write> ranks: array<u32>;
 
 fn is_nan(v: f32) -> bool {
     return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
@@ -43,7 +49,10 @@ fn main(
     let base = outer * params.length * params.inner + i % params.inner;
     let value = x[i];
     var rank = 0u;
-    for (var l = 0u; l < params.length; l += 1u) {
+    if params.first > 0u {
+        rank = ranks[i];
+    }
+    for (var l = params.first; l < params.last; l += 1u) {
         let other = x[base + l * params.inner];
         var before = smaller(other, value);
         var after = smaller(value, other);
@@ -56,7 +65,9 @@ fn main(
             rank += 1u;
         }
     }
-    if rank < params.count {
+    if params.last < params.length {
+        ranks[i] = rank;
+    } else if rank < params.count {
         y[(outer * params.count + rank) * params.inner + i % params.inner] = i32(own);
     }
 }

@@ -52,8 +52,20 @@ fn row_at(which: u32, batch: u32, row: u32) -> u32 {
         + row * place.w;
 }
 
-fn exponential(given: f32) -> f32 {
-    let within = max(given, -104.0);
+fn is_nan(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn larger(a: f32, b: f32) -> f32 {
+    return select(b, a, a > b || is_nan(a));
+}
+
+// e^v for v ≤ 0; see `unary.wgsl`.
+fn exponential(v: f32) -> f32 {
+    if is_nan(v) {
+        return v;
+    }
+    let within = max(v, -104.0);
     let n = round(within * 1.44269504);
     var r = fma(-n, 0.693147182, within);
     r = fma(-n, -1.9046542e-9, r);
@@ -109,13 +121,13 @@ fn main(
         }
         score *= params.scale;
         scores[key] = score;
-        most = max(most, score);
+        most = larger(most, score);
     }
     joined[lane] = most;
     for (var half = LANES / 2u; half > 0u; half = half / 2u) {
         workgroupBarrier();
         if lane < half {
-            joined[lane] = max(joined[lane], joined[lane + half]);
+            joined[lane] = larger(joined[lane], joined[lane + half]);
         }
     }
     workgroupBarrier();

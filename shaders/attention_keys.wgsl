@@ -40,8 +40,16 @@ fn row_at(which: u32, batch: u32, row: u32) -> u32 {
         + row * place.w;
 }
 
-fn exponential(given: f32) -> f32 {
-    let within = max(given, -104.0);
+fn is_nan(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// e^v for v ≤ 0; see `unary.wgsl`.
+fn exponential(v: f32) -> f32 {
+    if is_nan(v) {
+        return v;
+    }
+    let within = max(v, -104.0);
     let n = round(within * 1.44269504);
     var r = fma(-n, 0.693147182, within);
     r = fma(-n, -1.9046542e-9, r);

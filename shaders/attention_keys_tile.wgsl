@@ -5,8 +5,9 @@
 // 16 keys and is read by neighbours. Four lanes share a key: each makes the weight p and
 // the gradient ds of the score of four of the 16 queries, from what `attention_tile.wgsl`
 // noted of these, and then every fourth component of both results. Queries come in order,
-// and no two workgroups write one element. Rows of up to 32 components. CPU twin:
-// `attention/scalar.rs`.
+// and no two workgroups write one element. Rows of up to 32 components. Thousands of
+// queries are gone through in several dispatches, each of which adds to what is there; see
+// `attention_tile.wgsl`. CPU twin: `attention/scalar.rs`.
 
 struct Params {
     queries: u32,
@@ -18,6 +19,9 @@ struct Params {
     // Workgroups in all.
     count: u32,
     heads: u32,
+    // The queries of this dispatch.
+    first: u32,
+    last: u32,
     // Of queries, keys, values, cotangents, and gradients of keys and values; see
     // `attention.wgsl`.
     places: array<vec4<u32>, 6>,
@@ -49,8 +53,16 @@ fn row_at(which: u32, batch: u32, row: u32) -> u32 {
         + row * place.w;
 }
 
-fn exponential(given: f32) -> f32 {
-    let within = max(given, -104.0);
+fn is_nan(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// e^v for v ≤ 0; see `unary.wgsl`.
+fn exponential(v: f32) -> f32 {
+    if is_nan(v) {
+        return v;
+    }
+    let within = max(v, -104.0);
     let n = round(within * 1.44269504);
     var r = fma(-n, 0.693147182, within);
     r = fma(-n, -1.9046542e-9, r);
@@ -62,6 +74,14 @@ fn exponential(given: f32) -> f32 {
     let half = i32(n) / 2;
     let rest = i32(n) - half;
     return value * bitcast<f32>(u32(half + 127) << 23u) * bitcast<f32>(u32(rest + 127) << 23u);
+}
+
+// What a component of a query and its cotangent adds to those of a key and its value; of
+// queries that do not meet the key it is not looked at.
+fn one_of_queries(at: u32, component: u32, meets: bool, sums: vec2<f32>) -> vec2<f32> {
+    let q_value = select(0.0, some_q[component], meets);
+    let c_value = select(0.0, some_c[component], meets);
+    return vec2<f32>(fma(gradients[at], q_value, sums.x), fma(weights[at], c_value, sums.y));
 }
 
 @compute @workgroup_size(64)
@@ -98,8 +118,22 @@ fn main(
     let at = own * (TILE + 1u);
     var of_key: array<f32, 8>;
     var of_value: array<f32, 8>;
-    // The tile's first key is the first that any of these queries meets.
-    for (var block = select(0u, first, params.causal != 0u); block < params.queries; block += TILE) {
+    if params.first > 0u && key < params.keys {
+        for (var j = 0u; j < 8u; j += 1u) {
+            let component = part + 4u * j;
+            if component < params.size {
+                of_key[j] = y[row_at(4u, batch, key) + component];
+            }
+            if component < params.value {
+                of_value[j] = y[row_at(5u, batch, key) + component];
+            }
+        }
+    }
+    // The tile's first key is the first that any of these queries meets; this one is met
+    // from there on.
+    let begin = max(params.first, select(0u, first, params.causal != 0u));
+    let met_from = select(0u, key, params.causal != 0u);
+    for (var block = begin; block < params.last; block += TILE) {
         workgroupBarrier();
         for (var i = lane; i < TILE * MOST_SIZE; i += 64u) {
             let row = block + i / MOST_SIZE;
@@ -124,12 +158,21 @@ fn main(
             let meets = params.causal == 0u || key <= query;
             if query < params.queries && meets {
                 var score = 0.0;
-                for (var i = 0u; i < params.size; i += 1u) {
-                    score = fma(some_q[other * row_step + i], own_k[own * row_step + i], score);
+                let a = other * row_step;
+                let b = own * row_step;
+                // Zero from the size on.
+                for (var i = 0u; i < params.size; i += 4u) {
+                    score = fma(some_q[a + i], own_k[b + i], score);
+                    score = fma(some_q[a + i + 1u], own_k[b + i + 1u], score);
+                    score = fma(some_q[a + i + 2u], own_k[b + i + 2u], score);
+                    score = fma(some_q[a + i + 3u], own_k[b + i + 3u], score);
                 }
                 var dp = 0.0;
-                for (var i = 0u; i < params.value; i += 1u) {
-                    dp = fma(some_c[other * row_step + i], own_v[own * row_step + i], dp);
+                for (var i = 0u; i < params.value; i += 4u) {
+                    dp = fma(some_c[a + i], own_v[b + i], dp);
+                    dp = fma(some_c[a + i + 1u], own_v[b + i + 1u], dp);
+                    dp = fma(some_c[a + i + 2u], own_v[b + i + 2u], dp);
+                    dp = fma(some_c[a + i + 3u], own_v[b + i + 3u], dp);
                 }
                 let noted = 3u * (batch * params.queries + query);
                 weight = exponential(score * params.scale - notes[noted]) / notes[noted + 1u];
@@ -140,11 +183,20 @@ fn main(
         }
         workgroupBarrier();
         for (var j = 0u; j < 8u; j += 1u) {
-            for (var other = 0u; other < TILE; other += 1u) {
+            var results = vec2<f32>(of_key[j], of_value[j]);
+            for (var other = 0u; other < TILE; other += 4u) {
                 let component = other * row_step + part + 4u * j;
-                of_key[j] = fma(gradients[at + other], some_q[component], of_key[j]);
-                of_value[j] = fma(weights[at + other], some_c[component], of_value[j]);
+                let query = block + other;
+                results = one_of_queries(at + other, component, query >= met_from, results);
+                results =
+                    one_of_queries(at + other + 1u, component + row_step, query + 1u >= met_from, results);
+                results = one_of_queries(
+                    at + other + 2u, component + 2u * row_step, query + 2u >= met_from, results);
+                results = one_of_queries(
+                    at + other + 3u, component + 3u * row_step, query + 3u >= met_from, results);
             }
+            of_key[j] = results.x;
+            of_value[j] = results.y;
         }
     }
     if key < params.keys {

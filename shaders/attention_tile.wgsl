@@ -10,7 +10,10 @@
 // scaled by e^(old - new) (Milakov and Gimelshein's online softmax), so that FORWARD goes
 // through the keys once. QUERIES does so twice: for the largest, the sum and Σ p·dp, which
 // it leaves for `attention_keys_tile.wgsl`, and for the gradient of the query. Rows of up
-// to 32 components, any number of keys. On a software driver (llvmpipe, a two-core AVX-512
+// to 32 components, any number of keys: since Mesa's software driver ends loops after
+// 65 535 rounds of all of them in an invocation, four products are made in a round, and
+// where there are thousands of keys a dispatch goes through some of them and leaves what
+// it has come to in `notes` and `y`. On a software driver (llvmpipe, a two-core AVX-512
 // server), which has no banks and no lines to share, 256 attentions of 64 rows of 32 take
 // 203 ms instead of 235. CPU twin: `attention/scalar.rs`.
 
@@ -27,6 +30,11 @@ struct Params {
     count: u32,
     // Attentions whose rows lie between each other.
     heads: u32,
+    // The keys of this dispatch, and for QUERIES which walks it makes: 1 the first, 2 the
+    // second, 3 both.
+    first: u32,
+    last: u32,
+    walks: u32,
     // Of queries, keys, values, outputs (or their cotangents), and gradients of
     // queries: the first element, and the steps from sample to sample, from head to
     // head and from row to row.
@@ -40,7 +48,7 @@ struct Params {
 // The cotangent of the output for QUERIES; else q once more.
 @group(0) @binding(4) var<storage, read> c: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
-// Three numbers a query for QUERIES; else not used.
+// Three numbers a query for QUERIES, and between dispatches.
 @group(0) @binding(6) var<storage, read_write> notes: array<f32>;
 
 const FORWARD = 0u;
@@ -65,8 +73,20 @@ fn row_at(which: u32, batch: u32, row: u32) -> u32 {
         + row * place.w;
 }
 
-fn exponential(given: f32) -> f32 {
-    let within = max(given, -104.0);
+fn is_nan(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn larger(a: f32, b: f32) -> f32 {
+    return select(b, a, a > b || is_nan(a));
+}
+
+// e^v for v ≤ 0; see `unary.wgsl`.
+fn exponential(v: f32) -> f32 {
+    if is_nan(v) {
+        return v;
+    }
+    let within = max(v, -104.0);
     let n = round(within * 1.44269504);
     var r = fma(-n, 0.693147182, within);
     r = fma(-n, -1.9046542e-9, r);
@@ -102,8 +122,14 @@ fn fetch(batch: u32, first: u32, lane: u32) {
 // The score of a query of the tile and a key of those fetched.
 fn score_of(own: u32, key: u32) -> f32 {
     var score = 0.0;
-    for (var i = 0u; i < params.size; i += 1u) {
-        score = fma(own_q[own * (MOST_SIZE + 1u) + i], some_k[key * (MOST_SIZE + 1u) + i], score);
+    let a = own * (MOST_SIZE + 1u);
+    let b = key * (MOST_SIZE + 1u);
+    // Zero from the size on.
+    for (var i = 0u; i < params.size; i += 4u) {
+        score = fma(own_q[a + i], some_k[b + i], score);
+        score = fma(own_q[a + i + 1u], some_k[b + i + 1u], score);
+        score = fma(own_q[a + i + 2u], some_k[b + i + 2u], score);
+        score = fma(own_q[a + i + 3u], some_k[b + i + 3u], score);
     }
     return score * params.scale;
 }
@@ -111,10 +137,35 @@ fn score_of(own: u32, key: u32) -> f32 {
 // The gradient of its weight.
 fn dp_of(own: u32, key: u32) -> f32 {
     var dp = 0.0;
-    for (var i = 0u; i < params.value; i += 1u) {
-        dp = fma(own_c[own * (MOST_SIZE + 1u) + i], some_v[key * (MOST_SIZE + 1u) + i], dp);
+    let a = own * (MOST_SIZE + 1u);
+    let b = key * (MOST_SIZE + 1u);
+    for (var i = 0u; i < params.value; i += 4u) {
+        dp = fma(own_c[a + i], some_v[b + i], dp);
+        dp = fma(own_c[a + i + 1u], some_v[b + i + 1u], dp);
+        dp = fma(own_c[a + i + 2u], some_v[b + i + 2u], dp);
+        dp = fma(own_c[a + i + 3u], some_v[b + i + 3u], dp);
     }
     return dp;
+}
+
+// The products of four weights or gradients of a query with what the keys have for a
+// component; `met` of these keys are met, and what others have is not looked at.
+fn four_of_values(at: u32, key: u32, component: u32, met: u32, sum: f32) -> f32 {
+    let row = key * (MOST_SIZE + 1u) + component;
+    let step = MOST_SIZE + 1u;
+    var result = fma(weights[at], select(0.0, some_v[row], key < met), sum);
+    result = fma(weights[at + 1u], select(0.0, some_v[row + step], key + 1u < met), result);
+    result = fma(weights[at + 2u], select(0.0, some_v[row + 2u * step], key + 2u < met), result);
+    return fma(weights[at + 3u], select(0.0, some_v[row + 3u * step], key + 3u < met), result);
+}
+
+fn four_of_keys(at: u32, key: u32, component: u32, met: u32, sum: f32) -> f32 {
+    let row = key * (MOST_SIZE + 1u) + component;
+    let step = MOST_SIZE + 1u;
+    var result = fma(scores[at], select(0.0, some_k[row], key < met), sum);
+    result = fma(scores[at + 1u], select(0.0, some_k[row + step], key + 1u < met), result);
+    result = fma(scores[at + 2u], select(0.0, some_k[row + 2u * step], key + 2u < met), result);
+    return fma(scores[at + 3u], select(0.0, some_k[row + 3u * step], key + 3u < met), result);
 }
 
 @compute @workgroup_size(64)
@@ -134,8 +185,9 @@ fn main(
     let part = lane % 4u;
     let query = first + own;
     let met = select(params.keys, min(params.keys, query + 1u), params.causal != 0u);
-    // Keys that any query of the tile meets.
-    let last = select(params.keys, min(params.keys, first + TILE), params.causal != 0u);
+    // Keys that any query of the tile meets in this dispatch.
+    let reached = select(params.keys, min(params.keys, first + TILE), params.causal != 0u);
+    let last = min(reached, params.last);
     for (var i = lane; i < TILE * MOST_SIZE; i += 64u) {
         let row = first + i / MOST_SIZE;
         let component = i % MOST_SIZE;
@@ -157,7 +209,30 @@ fn main(
     var sum = 0.0;
     var mean = 0.0;
     var results: array<f32, 8>;
-    for (var block = 0u; block < last; block += TILE) {
+    let mine = query < params.queries;
+    let noted = 3u * (batch * params.queries + query);
+    let from_y = row_at(select(4u, 3u, PASS == FORWARD), batch, query);
+    let width = select(params.size, params.value, PASS == FORWARD);
+    let ends = params.last >= params.keys;
+    let first_walk = PASS == FORWARD || (params.walks & 1u) != 0u;
+    // What dispatches before this one have come to.
+    if mine && (params.first > 0u || !first_walk) {
+        most = notes[noted];
+        if part == 0u || !first_walk {
+            sum = notes[noted + 1u];
+            mean = notes[noted + 2u];
+        }
+    }
+    if mine && params.first > 0u && (PASS == FORWARD || !first_walk) {
+        for (var j = 0u; j < 8u; j += 1u) {
+            let component = part + 4u * j;
+            if component < width {
+                results[j] = y[from_y + component];
+            }
+        }
+    }
+    let first_end = select(0u, last, first_walk);
+    for (var block = params.first; block < first_end; block += TILE) {
         workgroupBarrier();
         fetch(batch, block, lane);
         workgroupBarrier();
@@ -169,7 +244,7 @@ fn main(
         workgroupBarrier();
         var largest = most;
         for (var key = 0u; key < TILE; key += 1u) {
-            largest = max(largest, scores[at + key]);
+            largest = larger(largest, scores[at + key]);
         }
         // A query that meets no key yet has nothing to scale.
         let scaled = select(exponential(most - largest), 0.0, most == bitcast<f32>(params.lowest));
@@ -179,13 +254,15 @@ fn main(
         for (var t = 0u; t < 4u; t += 1u) {
             let key = part + 4u * t;
             var weight = 0.0;
-            if block + key < met {
+            // Scores of -∞ count for nothing as long as there is no other.
+            if block + key < met && most != bitcast<f32>(params.lowest) {
                 weight = exponential(scores[at + key] - most);
+                if PASS == QUERIES {
+                    mean = fma(weight, dp_of(own, key), mean);
+                }
             }
             sum += weight;
-            if PASS == QUERIES {
-                mean = fma(weight, dp_of(own, key), mean);
-            } else {
+            if PASS == FORWARD {
                 weights[at + key] = weight;
             }
         }
@@ -193,34 +270,46 @@ fn main(
             workgroupBarrier();
             for (var j = 0u; j < 8u; j += 1u) {
                 var result = results[j] * scaled;
-                for (var key = 0u; key < TILE; key += 1u) {
-                    let value = some_v[key * (MOST_SIZE + 1u) + part + 4u * j];
-                    result = fma(weights[at + key], value, result);
+                for (var key = 0u; key < TILE; key += 4u) {
+                    let own_met = max(met, block) - block;
+                    result = four_of_values(at + key, key, part + 4u * j, own_met, result);
                 }
                 results[j] = result;
             }
         }
     }
-    // Of all keys.
-    workgroupBarrier();
-    scores[at + part] = sum;
-    weights[at + part] = mean;
-    workgroupBarrier();
-    sum = scores[at] + scores[at + 1u] + scores[at + 2u] + scores[at + 3u];
-    mean = (weights[at] + weights[at + 1u] + weights[at + 2u] + weights[at + 3u]) / sum;
+    if first_walk {
+        // Of all keys.
+        workgroupBarrier();
+        scores[at + part] = sum;
+        weights[at + part] = mean;
+        workgroupBarrier();
+        sum = scores[at] + scores[at + 1u] + scores[at + 2u] + scores[at + 3u];
+        mean = weights[at] + weights[at + 1u] + weights[at + 2u] + weights[at + 3u];
+        if ends {
+            mean /= sum;
+        }
+        // What FORWARD has in the end, nobody asks for.
+        if mine && part == 0u && (PASS == QUERIES || !ends) {
+            notes[noted] = most;
+            notes[noted + 1u] = sum;
+            notes[noted + 2u] = mean;
+        }
+    }
     if PASS == FORWARD {
-        if query < params.queries {
-            for (var j = 0u; j < 8u; j += 1u) {
-                let component = part + 4u * j;
-                if component < params.value {
-                    let to = row_at(3u, batch, query) + component;
-                    y[to] = select(results[j] / sum, 0.0, met == 0u);
-                }
+        for (var j = 0u; j < 8u; j += 1u) {
+            let component = part + 4u * j;
+            if mine && component < width {
+                let whole = select(results[j] / sum, 0.0, met == 0u);
+                y[from_y + component] = select(results[j], whole, ends);
             }
         }
         return;
     }
-    for (var block = 0u; block < last; block += TILE) {
+    if (params.walks & 2u) == 0u {
+        return;
+    }
+    for (var block = params.first; block < last; block += TILE) {
         workgroupBarrier();
         fetch(batch, block, lane);
         workgroupBarrier();
@@ -235,24 +324,18 @@ fn main(
         }
         workgroupBarrier();
         for (var j = 0u; j < 8u; j += 1u) {
-            for (var key = 0u; key < TILE; key += 1u) {
-                let value = some_k[key * (MOST_SIZE + 1u) + part + 4u * j];
-                results[j] = fma(scores[at + key], value, results[j]);
+            var result = results[j];
+            for (var key = 0u; key < TILE; key += 4u) {
+                let own_met = max(met, block) - block;
+                result = four_of_keys(at + key, key, part + 4u * j, own_met, result);
             }
+            results[j] = result;
         }
     }
-    if query < params.queries {
-        for (var j = 0u; j < 8u; j += 1u) {
-            let component = part + 4u * j;
-            if component < params.size {
-                y[row_at(4u, batch, query) + component] = results[j] * params.scale;
-            }
-        }
-        if part == 0u {
-            let to = 3u * (batch * params.queries + query);
-            notes[to] = most;
-            notes[to + 1u] = sum;
-            notes[to + 2u] = mean;
+    for (var j = 0u; j < 8u; j += 1u) {
+        let component = part + 4u * j;
+        if mine && component < width {
+            y[from_y + component] = select(results[j], results[j] * params.scale, ends);
         }
     }
 }

@@ -164,19 +164,20 @@ fn right_at(place: vec3<i32>, step: vec3<i32>) -> f32 {
     return a[u32(at.x + at.y * i32(IN_WIDTH) + at.z)];
 }
 
-// Where the result at a row and a column is.
+// Where a part's result at a row and a column is.
 fn result_at(block: u32, part: u32, row: u32, column: u32) -> u32 {
+    let begin = part * params.split_stride;
     if PASS == FORWARD {
         let area = OUT_HEIGHT * OUT_WIDTH;
         let plane = (column / area * params.groups + block) * params.out_channels + row;
-        return plane * area + column % area;
+        return begin + plane * area + column % area;
     }
     if PASS == INPUT_GRADIENT {
         let area = IN_HEIGHT * IN_WIDTH;
         let plane = (column / area * params.groups + block) * params.in_channels + row;
-        return plane * area + column % area;
+        return begin + plane * area + column % area;
     }
-    return part * params.split_stride + (block * params.out_channels + row) * params.n + column;
+    return begin + (block * params.out_channels + row) * params.n + column;
 }
 
 @compute @workgroup_size(256)

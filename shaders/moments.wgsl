@@ -27,9 +27,11 @@ override JOINS: bool = false;
 
 var<workgroup> joined: array<f32, 256>;
 
+const LANES = 256u;
+
 fn total_of(lane: u32, own: f32) -> f32 {
     joined[lane] = own;
-    for (var half = 128u; half > 0u; half = half / 2u) {
+    for (var half = LANES / 2u; half > 0u; half = half / 2u) {
         workgroupBarrier();
         if lane < half {
             joined[lane] += joined[lane + half];

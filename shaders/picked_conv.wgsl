@@ -8,8 +8,9 @@
 // its channels begin. The tiling is that of `matmul.wgsl`: ROWS × 4096 / ROWS of the
 // result a workgroup, 4×4 an invocation from one vector of each operand a step; the left
 // operand is gathered as it is copied to workgroup memory. Channels lie together, so along
-// them neighbouring lanes read neighbours. The long sum of the weight gradient is split among workgroups,
-// whose parts `reduce.wgsl` adds in order. CPU twin: `picked/scalar.rs`.
+// them neighbouring lanes read neighbours. The long sum of the weight gradient is split
+// among workgroups, whose parts `reduce.wgsl` adds in order; so is a very long one of
+// FORWARD. CPU twin: `picked/scalar.rs`.
 
 struct Params {
     // Rows and columns of the result, length of the sum.
@@ -130,6 +131,7 @@ fn main(
         }
         workgroupBarrier();
     }
+    let begin = group.z * params.m * params.n;
     for (var r = 0u; r < 4u; r += 1u) {
         let own = row + own_row + r * down;
         for (var c = 0u; c < 4u; c += 1u) {
@@ -138,11 +140,11 @@ fn main(
                 continue;
             }
             if PASS == FORWARD {
-                y[own * params.n + at] = sums[r][c];
+                y[begin + own * params.n + at] = sums[r][c];
             } else {
                 let weight = (at * params.channels + own % params.channels) * params.taps;
                 let result = weight + own / params.channels;
-                y[group.z * params.m * params.n + result] = sums[r][c];
+                y[begin + result] = sums[r][c];
             }
         }
     }

@@ -15,6 +15,10 @@ struct Params {
     height: i32,
     width: i32,
     size: i32,
+    // The rows of the specks that this dispatch of UNRENDER goes over: it adds them to what
+    // is there, unless they are the first.
+    first: i32,
+    last: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -78,10 +82,13 @@ fn unrendered(i: u32) -> f32 {
         return 0.0;
     }
     let screen = vec2<i32>(params.height, params.width);
-    let first = clamp(place, vec2<i32>(0), screen);
-    let last = clamp(place + vec2<i32>(params.size), vec2<i32>(0), screen);
+    let first = clamp(place + vec2<i32>(params.first, 0), vec2<i32>(0), screen);
+    let last = clamp(place + vec2<i32>(params.last, params.size), vec2<i32>(0), screen);
     let plane = u32(params.height * params.width) * (sample * params.channels + channel);
     var sum = 0.0;
+    if params.first > 0 {
+        sum = y[i];
+    }
     for (var row = first.x; row < last.x; row += 1) {
         for (var column = first.y; column < last.y; column += 1) {
             if owner(sample, vec2<i32>(row, column)) == slot % params.specks {

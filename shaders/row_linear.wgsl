@@ -15,6 +15,10 @@ struct Params {
     outputs: u32,
     // Elements from one row to the next.
     stride: u32,
+    // The places that this dispatch of OUTPUTS goes over: it adds them to what is there,
+    // unless they are the first.
+    first: u32,
+    last: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -40,7 +44,10 @@ fn output_of(i: u32) -> f32 {
     let sample = i / params.outputs;
     let output = i % params.outputs;
     var sum = 0.0;
-    for (var own = 0u; own < params.places; own += 1u) {
+    if params.first > 0u {
+        sum = y[i];
+    }
+    for (var own = params.first; own < params.last; own += 1u) {
         let place = sample * params.places + own;
         let position = positions[place];
         if position == NOWHERE {

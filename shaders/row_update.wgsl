@@ -2,7 +2,8 @@
 // were missed.
 //
 // A row has up to three parts, the weight and what the rule keeps of it, side by side.
-// A workgroup has the rows of a position: its invocations go over their elements, each
+// A workgroup has the rows of a position, or where very many windows may lie on one some
+// blocks of their elements (workgroups in z): its invocations go over them, each
 // adds up an element's gradient over the places of windows on the position, which is
 // never written out, and makes a step; or makes all the steps that the row has missed,
 // each with a gradient of zero, in registers. Positions under no window are left alone
@@ -138,7 +139,8 @@ fn main(
         missed = min(missed, HISTORY);
     }
     let parts = params.stride / params.outputs;
-    for (var element = lane; element < params.channels * params.outputs; element += 64u) {
+    let first_own = group.z * 64u + lane;
+    for (var element = first_own; element < params.channels * params.outputs; element += 64u * groups.z) {
         change(position, element, first, last, parts, missed);
     }
 }

@@ -4,7 +4,8 @@
 // x is [outer, picks, inner], y [outer, source, inner]. One invocation an element of
 // y, which goes through all indices: no two invocations write one element, so the
 // order of additions is fixed and no atomics are needed. The price is a read of the
-// index by each; the lab's axes are short. CPU twin: `movement/scalar.rs`.
+// index by each; the lab's axes are short. Very many picks are gone through in several
+// dispatches, each of which begins with what y has. CPU twin: `movement/scalar.rs`.
 
 struct Params {
     count: u32,
@@ -13,6 +14,9 @@ struct Params {
     inner: u32,
     // The bits of -∞.
     lowest: u32,
+    // The picks of this dispatch.
+    first: u32,
+    last: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -42,7 +46,10 @@ fn main(
     let own = row % params.source;
     let outer = row / params.source;
     var total = select(0.0, bitcast<f32>(params.lowest), LARGEST);
-    for (var p = 0u; p < params.picks; p += 1u) {
+    if params.first > 0u {
+        total = y[i];
+    }
+    for (var p = params.first; p < params.last; p += 1u) {
         let place = (outer * params.picks + p) * params.inner + inner;
         var at = place;
         if BY_ROWS {

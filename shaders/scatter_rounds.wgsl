@@ -9,7 +9,8 @@
 // to bring writes its number into the element's slot where it is the least (an atomic
 // minimum: the same whatever the order), and who finds its own number there adds. The
 // chunk is done when no lane has anything left: one round where windows do not overlap, as
-// many as the most picks of one element at worst. On a software driver (llvmpipe, a two-core
+// many as the most picks of one element at worst. Very many picks are gone through in
+// several dispatches, each of which begins with what y has. On a software driver (llvmpipe, a two-core
 // AVX-512 server) 1024 picks to 4096 elements, 512 times, take 79 ms, with `scatter.wgsl`
 // 1943. CPU twin: `movement/scalar.rs`.
 
@@ -19,6 +20,9 @@ struct Params {
     picks: u32,
     // Workgroups along the source.
     tiles: u32,
+    // The picks of this dispatch, from one that 256 divides on.
+    first: u32,
+    last: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -49,17 +53,21 @@ fn main(
     let begin = number % params.tiles * SLOTS;
     let slots = min(SLOTS, params.source - begin);
     for (var slot = lane; slot < SLOTS; slot += 256u) {
-        totals[slot] = 0.0;
+        var total = 0.0;
+        if params.first > 0u && slot < slots {
+            total = y[outer * params.source + begin + slot];
+        }
+        totals[slot] = total;
         atomicStore(&least[slot], NOBODY);
     }
     if lane == 0u {
         atomicStore(&waiting, 0u);
     }
-    for (var chunk = 0u; chunk < params.picks; chunk += 256u) {
+    for (var chunk = params.first; chunk < params.last; chunk += 256u) {
         let pick = chunk + lane;
         var slot = NOBODY;
         var value = 0.0;
-        if pick < params.picks {
+        if pick < params.last {
             // Indices below the tile wrap around and lie beyond it.
             slot = index[outer * params.picks + pick] - begin;
             value = x[outer * params.picks + pick];

@@ -3,8 +3,8 @@
 // x is [outer, length, inner]. A workgroup takes 256 / LANES slices; the lanes of a
 // slice go along it three times: for the largest value, for the sum of e^(x - largest),
 // and to write. Along a contiguous axis neighbouring lanes read neighbours; along
-// another one the slices of a group are neighbours, and LANES is 1. Largest values and
-// sums of lanes are joined in a tree. CPU twin: `softmax/scalar.rs`.
+// another one the slices of a group are neighbours, and LANES is 1 unless the axis is
+// very long. Largest values and sums of lanes are joined in a tree. CPU twin: `softmax/scalar.rs`.
 
 struct Params {
     slices: u32,

@@ -10,8 +10,8 @@
 //
 // One dispatch with all sweeps would be long: 20 sweeps of a matrix of 128 are half a
 // million rounds of the inner loop, more than a driver may allow (Mesa's software driver
-// ends an invocation's loops after 65 535 rounds and goes on with what is there, a
-// window system's watchdog resets the device). So a dispatch makes some sweeps, or of a
+// ends an invocation's loops after 65 535 rounds of all of them together and goes on with
+// what is there, a window system's watchdog resets the device). So a dispatch makes some sweeps, or of a
 // larger matrix some rows of one sweep; what is left of the matrix, and the last sweep that
 // turned anything, wait in `work`.
 

@@ -164,18 +164,94 @@ fn logarithm_of_1_plus(v: f32) -> f32 {
     return log_1_plus(v);
 }
 
-// sin(|v| + turns · 2π). Beyond 65536 the reduction loses precision step by step:
-// at 10^6 the error is some 10^-6.
+// The product of two numbers: its upper and its lower 32 bits.
+fn product(a: u32, b: u32) -> vec2<u32> {
+    let low = vec2<u32>(a & 0xffffu, b & 0xffffu);
+    let high = vec2<u32>(a >> 16u, b >> 16u);
+    let one = high.x * low.y;
+    let other = low.x * high.y;
+    let middle = (low.x * low.y >> 16u) + (one & 0xffffu) + (other & 0xffffu);
+    return vec2<u32>(high.x * high.y + (one >> 16u) + (other >> 16u) + (middle >> 16u), a * b);
+}
+
+// The upper 32 bits of two words shifted to the left by less than 32.
+fn shifted(high: u32, low: u32, bits: u32) -> u32 {
+    return (high << bits) | ((low >> 1u) >> (31u - bits));
+}
+
+// n mod 4 and r, where v = n π/2 + r and |r| ≤ π/4, for a finite v from 256 on.
+//
+// Payne and Hanek's reduction, in whole numbers. v is m · 2^s with a whole m of 24 bits. Of
+// v · 2/π only what is left by 4 counts, so that of the digits of 2/π those above 2^(1 - s)
+// are not needed, for m times them is a multiple of 4; from there on 96 are taken. What
+// lies beyond is less than 2^-70 in the product, of which no f32 comes closer to a whole
+// number than 2^-32 or so.
+fn reduced_from_far(v: f32) -> vec2<f32> {
+    // 2/π, behind 32 digits of zero.
+    var digits = array<u32, 8>(
+        0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu,
+    );
+    let bits = bitcast<u32>(v);
+    let m = (bits & 0x007fffffu) | 0x00800000u;
+    // s + 30, s the exponent less 150; v is positive.
+    let begin = (bits >> 23u) - 120u;
+    let word = begin / 32u;
+    let shift = begin % 32u;
+    let lowest = product(m, shifted(digits[word + 2u], digits[word + 3u], shift));
+    let middle = product(m, shifted(digits[word + 1u], digits[word + 2u], shift));
+    let second = middle.y + lowest.x;
+    let carry = select(0u, 1u, second < middle.y);
+    let top = m * shifted(digits[word], digits[word + 1u], shift) + middle.x + carry;
+    // Two digits in front of the point; rounded to nearest.
+    let n = (top + 0x20000000u) >> 30u;
+    var rest = vec3<u32>(top - (n << 30u), second, lowest.y);
+    let negative = rest.x >= 0x80000000u;
+    if negative {
+        rest = ~rest;
+        rest.z += 1u;
+        rest.y += select(0u, 1u, rest.z == 0u);
+        rest.x += select(0u, 1u, rest.z == 0u && rest.y == 0u);
+    }
+    // 32 digits from the first that is not zero, as two exact numbers.
+    var power = 97u;
+    if rest.x == 0u {
+        rest = vec3<u32>(rest.yz, 0u);
+        power = 65u;
+    }
+    let zeros = countLeadingZeros(rest.x);
+    let leading = shifted(rest.x, rest.y, zeros & 31u);
+    let high = f32(leading & 0xffffff00u);
+    let low = f32(leading & 0xffu);
+    let r = fma(high, 1.57079637, fma(high, -4.371139e-8, low * 1.57079637))
+        * bitcast<f32>((power - zeros) << 23u);
+    return vec2<f32>(f32(n & 3u), select(r, -r, negative));
+}
+
+// The same for v from 0 to 256: n has 8 bits, and the parts of π/2 (Cody and Waite) have 16
+// and fewer, so that their products are exact where fma rounds twice, too.
+fn reduced(v: f32) -> vec2<f32> {
+    let n = round(v * 0.636619747);
+    var r = fma(-n, 1.57080078, v);
+    r = fma(-n, -4.45439946e-6, r);
+    r = fma(-n, -5.56443155e-11, r);
+    return vec2<f32>(n, r);
+}
+
+// sin(|v| + turns · 2π). On the CPU there is one reduction up to 65536, with fused
+// multiply-adds, and beyond that the platform's sine.
 fn sine(v: f32, turns: f32) -> f32 {
     let x = abs(v);
     if is_nan(v) || x == infinity() {
         return not_a_number();
     }
-    let n = round(x * 0.636619747);
-    var r = fma(-n, 1.57079637, x);
-    r = fma(-n, -4.371139e-8, r);
-    r = fma(-n, -1.7151245e-15, r);
-    let turned = fma(n, 0.25, turns);
+    var parts: vec2<f32>;
+    if x < 256.0 {
+        parts = reduced(x);
+    } else {
+        parts = reduced_from_far(x);
+    }
+    let r = parts.y;
+    let turned = fma(parts.x, 0.25, turns);
     let fraction = turned - floor(turned);
     let square = r * r;
     var p = fma(square, -1.9513522e-4, 8.332151e-3);
@@ -249,11 +325,8 @@ fn relu(v: f32) -> f32 {
     return select(v, 0.0, v <= 0.0);
 }
 
-fn sign_of(v: f32) -> f32 {
-    if v > 0.0 {
-        return 1.0;
-    }
-    return select(v, -1.0, v < 0.0);
+fn sign_of(a: f32) -> f32 {
+    return select(select(a, -1.0, a < 0.0), 1.0, a > 0.0);
 }
 
 // Exact where the device's own root is not: one step of Newton on its estimate, with

@@ -25,6 +25,10 @@ struct Params {
     divide_across: i32,
     multiply_across: i32,
     offset_across: i32,
+    // The slots whose windows this dispatch of UNRENDER goes over: it adds them to what is
+    // there, unless they are the first.
+    first: u32,
+    last: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -116,7 +120,10 @@ fn unrendered(i: u32) -> f32 {
     let speck = i / params.channels % params.slots;
     let sample = i / params.channels / params.slots;
     var sum = 0.0;
-    for (var slot = 0u; slot < params.slots; slot += 1u) {
+    if params.first > 0u {
+        sum = bitcast<f32>(y[i]);
+    }
+    for (var slot = params.first; slot < params.last; slot += 1u) {
         let origin = place_of(sample, slot);
         if is_empty(origin) {
             continue;

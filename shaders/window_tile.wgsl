@@ -4,14 +4,15 @@
 // where a window covers it, the tile's own first, the patch's; else the base's, whose
 // rows and columns each stand for several of the map's. TILE: one invocation a value
 // of the tiles. PATCH: one a value of the patch, which asks every tile of its sample
-// whether it read it. BASE: one workgroup a value of the base and a part of the samples;
+// whether it read it. BASE: one workgroup a value of the base and a part of the tiles;
 // its lanes share the rows of all tiles, those of another class are skipped at once, and
 // their sums are added in pairs. SUM: one invocation a value, over the parts. All add in a
 // fixed order. CPU twin: `window/scalar.rs`.
 //
 // One invocation a value of the base, as it was at first, has to go through all places of
 // all tiles where the base is small because it stands for much: 8 screens of 64 × 64 were
-// 90 000 rounds of a loop, of which Mesa's software driver makes 65 535 and no more.
+// 90 000 rounds of loops, of which Mesa's software driver makes 65 535 an invocation and no
+// more. The host makes parts with that in view; each place asks all slots.
 
 struct Params {
     count: u32,
@@ -31,7 +32,7 @@ struct Params {
     base_width: u32,
     // The bits of what lies beyond the border.
     beyond: u32,
-    // Parts that the samples are divided into.
+    // Parts that the tiles of a background are divided into.
     parts: u32,
 }
 
@@ -148,20 +149,19 @@ fn base_gradient(i: u32, part: u32, lane: u32) -> f32 {
     let column = i / params.channels % params.base_width;
     let row = i / params.channels / params.base_width % params.base_height;
     let background = i / params.channels / params.base_width / params.base_height;
-    var first = background;
-    var last = background + 1u;
-    if params.backgrounds == 1u {
-        let each = (params.samples + params.parts - 1u) / params.parts;
-        first = min(part * each, params.samples);
-        last = min(first + each, params.samples);
-    }
+    // Its tiles, those of all samples or of one, by their numbers.
+    let tiles = params.tiles * select(1u, params.samples, params.backgrounds == 1u);
+    let each = (tiles + params.parts - 1u) / params.parts;
+    let first = min(part * each, tiles);
+    let last = min(first + each, tiles);
     let rows = u32(params.tile_height);
-    let all = (last - first) * params.tiles * rows;
+    let all = (last - first) * rows;
     var sum = 0.0;
     for (var at = lane; at < all; at += 64u) {
         let u = i32(at % rows);
-        let tile = at / rows % params.tiles;
-        let sample = first + at / rows / params.tiles;
+        let number = background * tiles + first + at / rows;
+        let tile = number % params.tiles;
+        let sample = number / params.tiles;
         let start = start_of(sample, tile);
         let down = start.x + u;
         if down < 0 || down >= params.map_height || classes[down] != row {

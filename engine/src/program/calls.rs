@@ -85,7 +85,9 @@ impl Planner<'_> {
         let most = usize::try_from(limits.binding).unwrap_or(usize::MAX);
         let shade = |types: &[&TensorType], output: &TensorType| {
             let calls = node.op.shade(types, output).map_err(&refuse)?;
-            Ok::<_, CompileError>(calls.choose(&limits, self.kernels)?)
+            let calls = calls.choose(&limits, self.kernels)?;
+            let reason = calls.calls.iter().find_map(|call| call.too_long(&limits));
+            reason.map_or(Ok(calls), |reason| Err(refuse(reason)))
         };
         let mut largest = self.types(index).map(TensorType::bytes).max().unwrap_or(0);
         if largest <= most {

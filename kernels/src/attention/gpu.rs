@@ -4,7 +4,7 @@ use super::place::Place;
 use super::{AttentionRows, AttentionShape};
 use crate::gpu::{
     Call, Calls, Operand, Variant, attention, attention_keys, attention_keys_tile, attention_tile,
-    size, spread, unless_empty,
+    in_turn, size, spread,
 };
 
 const NOTES: Operand = Operand::Scratch(0);
@@ -56,6 +56,28 @@ fn groups_of(rows: usize, batch: usize, tiled: bool) -> usize {
     rows.div_ceil(together) * batch
 }
 
+/// Rounds of loops for a query or a key that goes through all keys or queries in lanes of
+/// 64, makes so many products of each with one of its rows, and adds up rows of the others.
+fn long_rounds(shape: &AttentionShape, others: usize, products: usize, sums: usize) -> usize {
+    let long = shape.size.max(shape.value);
+    others.div_ceil(64) * (products * (long + 2) + 2) + sums * long.div_ceil(64) * (others + 2) + 64
+}
+
+/// Steps of 16 keys or queries in a tile that a dispatch goes through, as ranges of these;
+/// `each` are the rounds of a step beside those for two products of rows.
+fn tile_turns(
+    shape: &AttentionShape,
+    others: usize,
+    each: usize,
+    products: usize,
+) -> impl Iterator<Item = ([usize; 2], usize)> {
+    let tile = attention_tile::TILE as usize;
+    let each = each + 4 * products * (shape.size.max(shape.value).div_ceil(4) + 2);
+    in_turn(others.div_ceil(tile), each).map(move |[first, last]| {
+        ([first * tile, (last * tile).min(others)], (last - first) * each + 64)
+    })
+}
+
 fn queries(shape: &AttentionShape, pass: u32, c: Operand, tiled: bool) -> Result<Calls, String> {
     let count = groups_of(shape.queries, shape.batch, tiled);
     let own = operands(shape);
@@ -64,7 +86,7 @@ fn queries(shape: &AttentionShape, pass: u32, c: Operand, tiled: bool) -> Result
     let [q, k, v, _] = own.all;
     let all = [q, k, v, c, Operand::Output, NOTES];
     macro_rules! call {
-        ($shader:ident) => {{
+        ($shader:ident, $rounds:expr $(, $name:ident: $value:expr)*) => {{
             let params = $shader::Params {
                 queries: size(shape.queries)?,
                 keys: size(shape.keys)?,
@@ -75,16 +97,35 @@ fn queries(shape: &AttentionShape, pass: u32, c: Operand, tiled: bool) -> Result
                 lowest: f32::NEG_INFINITY.to_bits(),
                 count: size(count)?,
                 heads: size(own.heads)?,
+                $($name: $value,)*
                 places: flat(&places)?,
             };
             let call = Call::new(&$shader::SHADER, &params, &all, spread(count)?);
-            Ok(call.with(&[($shader::PASS, f64::from(pass))]))
+            call.looping($rounds).with(&[($shader::PASS, f64::from(pass))])
         }};
     }
-    let mut calls = unless_empty(count, || match tiled {
-        true => call!(attention_tile),
-        false => call!(attention),
-    })?;
+    let mut calls = Calls::default();
+    if count > 0 && !tiled {
+        let products = if pass == attention::FORWARD { 1 } else { 3 };
+        calls.calls.push(call!(attention, long_rounds(shape, shape.keys, products, 1)));
+    }
+    if count > 0 && tiled {
+        // A step of the first walk and of the second one, or both where keys are few.
+        let mut walks = match pass {
+            attention::FORWARD => vec![(1, 90, 1)],
+            _ => vec![(3, 110, 4)],
+        };
+        if pass != attention::FORWARD && tile_turns(shape, shape.keys, 110, 4).count() > 1 {
+            walks = vec![(1, 40, 2), (2, 70, 2)];
+        }
+        for (walks, each, products) in walks {
+            for ([first, last], rounds) in tile_turns(shape, shape.keys, each, products) {
+                let (first, last) = (size(first)?, size(last)?);
+                let call = call!(attention_tile, rounds, first: first, last: last, walks: walks);
+                calls.calls.push(call);
+            }
+        }
+    }
     calls.scratch.push(4 * 3 * shape.batch * shape.queries);
     Ok(calls)
 }
@@ -97,7 +138,7 @@ fn keys(shape: &AttentionShape, tiled: bool) -> Result<Calls, String> {
     let places = [&read(shape, &own)[..], &[(of_k, 0), (of_v, 0)]].concat();
     let all = [q, k, v, c, NOTES, Operand::Output];
     macro_rules! call {
-        ($shader:ident) => {{
+        ($shader:ident, $rounds:expr $(, $name:ident: $value:expr)*) => {{
             let params = $shader::Params {
                 queries: size(shape.queries)?,
                 keys: size(shape.keys)?,
@@ -107,15 +148,23 @@ fn keys(shape: &AttentionShape, tiled: bool) -> Result<Calls, String> {
                 causal: u32::from(shape.causal),
                 count: size(count)?,
                 heads: size(own.heads)?,
+                $($name: $value,)*
                 places: flat(&places)?,
             };
-            Ok(Call::new(&$shader::SHADER, &params, &all, spread(count)?))
+            Call::new(&$shader::SHADER, &params, &all, spread(count)?).looping($rounds)
         }};
     }
-    unless_empty(count, || match tiled {
-        true => call!(attention_keys_tile),
-        false => call!(attention_keys),
-    })
+    let mut calls = Calls::default();
+    if count > 0 && !tiled {
+        calls.calls.push(call!(attention_keys, long_rounds(shape, shape.queries, 2, 2)));
+    }
+    if count > 0 && tiled {
+        for ([first, last], rounds) in tile_turns(shape, shape.queries, 70, 2) {
+            let (first, last) = (size(first)?, size(last)?);
+            calls.calls.push(call!(attention_keys_tile, rounds, first: first, last: last));
+        }
+    }
+    Ok(calls)
 }
 
 fn gradient(shape: &AttentionShape, tiled: bool) -> Result<Calls, String> {

@@ -35,8 +35,8 @@ pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
     let tiles = n.div_ceil(area / tile);
     let all = m.div_ceil(tile) * tiles;
     let split = match pass {
-        WEIGHT_GRADIENT => Split::new(k, depth, all * groups),
-        _ => Split::none(k, depth),
+        WEIGHT_GRADIENT => Split::new(k, depth, all * groups, groups * m * n),
+        _ => Split::long(k, depth, groups * m * n),
     };
     if all > MOST_GROUPS || groups > MOST_GROUPS {
         return Err(format!("{groups} groups of {all} tiles are too many"));
@@ -71,8 +71,8 @@ pub fn calls(pass: u32, shape: &ConvShape) -> Result<Calls, String> {
     ];
     let operands = [Operand::Input(0), Operand::Input(1), split.target()];
     let dispatch = [all as u32, groups as u32, split.parts as u32];
-    let call = Call::new(&shader::SHADER, &params, &operands, dispatch).with(&overrides);
-    let mut calls = Calls::from(call);
+    let call = Call::new(&shader::SHADER, &params, &operands, dispatch);
+    let mut calls = Calls::from(call.looping(split.rounds(depth)).with(&overrides));
     split.finish(&mut calls, groups * m * n)?;
     let mut half = calls.clone();
     half.calls[0].shader = &convolution_half::SHADER;

@@ -18,6 +18,9 @@ pub fn symmetric_calls(count: usize, n: usize) -> Result<Calls, String> {
     if count * n == 0 {
         return unless_empty(0, || Err(String::new()));
     }
+    // A pair takes a round of its own, and one for every 64 elements of a row and the end
+    // of these.
+    let pair = 2 + n.div_ceil(64);
     let call = |pass: u32, sweeps: [usize; 2], rows: [usize; 2]| -> Result<Call, String> {
         let params = symmetric_eigen::Params {
             count: size(count)?,
@@ -29,11 +32,17 @@ pub fn symmetric_calls(count: usize, n: usize) -> Result<Calls, String> {
         };
         let operands = [Operand::Input(0), Operand::Scratch(0), Operand::Output];
         let call = Call::new(&symmetric_eigen::SHADER, &params, &operands, spread(count)?);
-        Ok(call.with(&[(symmetric_eigen::PASS, f64::from(pass))]))
+        let rounds = match pass {
+            symmetric_eigen::BEGIN => (n * n).div_ceil(64) + 1,
+            symmetric_eigen::END => n.div_ceil(64) * (3 * n + 4) + 1,
+            _ => {
+                let all: usize = (rows[0]..rows[1]).map(|p| (n - 1 - p) * pair + 2).sum();
+                (sweeps[1] - sweeps[0]) * (all + 2)
+            }
+        };
+        Ok(call.looping(rounds).with(&[(symmetric_eigen::PASS, f64::from(pass))]))
     };
     let mut calls = vec![call(symmetric_eigen::BEGIN, [0, 0], [0, 0])?];
-    // A pair takes a round of its own, and one for every 64 elements of a row.
-    let pair = 1 + n.div_ceil(64);
     let rounds =
         |rows: [usize; 2]| -> usize { (rows[0]..rows[1]).map(|p| (n - 1 - p) * pair).sum() };
     let together = (ROUNDS / rounds([0, n]).max(1)).min(SWEEPS);

@@ -1,5 +1,6 @@
 //! Calls of shaders: what a kernel of the GPU side gives to whoever runs it.
 
+use super::device::Limits;
 use super::shader::Shader;
 
 /// The parameters of a shader, as the bytes of its uniform struct.
@@ -38,6 +39,9 @@ pub struct Call {
     pub operands: Vec<Operand>,
     /// Workgroups.
     pub groups: [u32; 3],
+    /// Rounds that an invocation makes in all its loops, at most; about, see
+    /// [`Call::looping`].
+    pub rounds: usize,
 }
 
 /// What computes an op: calls one after another, and the bytes of the buffers that
@@ -64,6 +68,24 @@ pub struct Variant {
     pub calls: Calls,
     /// Whether it pays at this shape: else it must be asked for.
     pub suits: bool,
+}
+
+/// Rounds of loops that a device makes which is a program on the processor (Mesa's
+/// llvmpipe): then the loops of the invocations that it runs together end without a
+/// word, and the results are wrong. There is one count for all loops of an invocation,
+/// inner rounds included, and a loop of r rounds takes r + 1 of it.
+pub const MOST_ROUNDS: usize = 65_535;
+
+/// Rounds that a dispatch makes at most where its work can be cut over several: half of
+/// [`MOST_ROUNDS`], for the estimates are estimates.
+pub(crate) const ROUNDS: usize = 1 << 15;
+
+/// Steps `0..length` in parts for a dispatch each, of which a step takes `each` rounds;
+/// one part, if it has nothing in it, where there are none.
+pub(crate) fn in_turn(length: usize, each: usize) -> impl Iterator<Item = [usize; 2]> {
+    let share = (ROUNDS / each.max(1)).max(1);
+    let parts = length.div_ceil(share).max(1);
+    (0..parts).map(move |part| [part * share, ((part + 1) * share).min(length)])
 }
 
 /// Workgroups in a dimension that every device can dispatch.
@@ -111,7 +133,28 @@ impl Call {
             params: params.bytes(),
             operands: operands.to_vec(),
             groups,
+            rounds: 0,
         }
+    }
+
+    /// With so many rounds of loops in an invocation: those of all its loops whose
+    /// lengths follow from sizes, inner ones as often as they are begun and one more for
+    /// the end of each. Too many are better than too few.
+    pub fn looping(self, rounds: usize) -> Self {
+        Call { rounds, ..self }
+    }
+
+    /// Why a device of these limits would not go through with its loops, if it would not.
+    pub fn too_long(&self, limits: &Limits) -> Option<String> {
+        let most = limits.rounds();
+        (self.rounds > most).then(|| {
+            format!(
+                "an invocation of `{}` would make some {} rounds of its loops, but a driver that is a \
+                 program on the processor ends them after {most}; smaller shapes fit, and the CPU takes \
+                 any",
+                self.shader.name, self.rounds
+            )
+        })
     }
 
     /// With these lines between the shader's marks.
@@ -179,4 +222,22 @@ pub fn unless_empty(
     call: impl FnOnce() -> Result<Call, String>,
 ) -> Result<Calls, String> {
     if count == 0 { Ok(Calls::default()) } else { Ok(call()?.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_in_turn_cover_all_steps_and_are_short() {
+        for length in [0, 1, ROUNDS - 1, ROUNDS, ROUNDS + 1, 10 * ROUNDS + 3] {
+            for each in [0, 1, 3, ROUNDS - 1, ROUNDS + 1] {
+                let parts: Vec<_> = in_turn(length, each).collect();
+                assert_eq!((parts[0][0], parts[parts.len() - 1][1]), (0, length));
+                assert!(parts.windows(2).all(|pair| pair[0][1] == pair[1][0]));
+                let fits = |part: &[usize; 2]| (part[1] - part[0]) * each <= ROUNDS;
+                assert!(parts.iter().all(|part| part[1] - part[0] == 1 || fits(part)));
+            }
+        }
+    }
 }

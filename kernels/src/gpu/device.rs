@@ -2,7 +2,7 @@
 
 use super::buffer::Buffer;
 use super::cache::Cache;
-use super::call::Call;
+use super::call::{Call, MOST_ROUNDS};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,6 +64,13 @@ pub struct Limits {
     pub timestamps: bool,
     /// It is a program on the processor.
     pub software: bool,
+}
+
+impl Limits {
+    /// The rounds that an invocation can make in all its loops.
+    pub fn rounds(&self) -> usize {
+        if self.software { MOST_ROUNDS } else { usize::MAX }
+    }
 }
 
 /// How often the device was asked for something that a steady step must not ask for.

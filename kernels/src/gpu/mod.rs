@@ -19,9 +19,10 @@ mod variants;
 
 pub use buffer::Buffer;
 pub use call::{
-    Call, Calls, MOST_DIMS, MOST_GROUPS, Operand, Parameters, Variant, dims, flag, linear, signed,
-    size, spread, unless_empty,
+    Call, Calls, MOST_DIMS, MOST_GROUPS, MOST_ROUNDS, Operand, Parameters, Variant, dims, flag,
+    linear, signed, size, spread, unless_empty,
 };
+pub(crate) use call::{ROUNDS, in_turn};
 pub use device::{Adapter, Counts, Gpu, GpuError, Limits};
 pub use peak::Peak;
 pub use plan::{Ends, Plan, PlanStep};

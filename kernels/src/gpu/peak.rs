@@ -57,6 +57,7 @@ fn arithmetic(gpu: &Arc<Gpu>) -> Result<f64, GpuError> {
     // A program on the processor has two lanes of eight, not thousands.
     let invocations = if gpu.is_software() { INVOCATIONS >> 8 } else { INVOCATIONS };
     let y = gpu.buffer(4 * invocations)?;
+    let most = if gpu.is_software() { 1 << 14 } else { 1 << 20 };
     let mut rounds = 64;
     loop {
         let params = peak_arithmetic::Params { rounds, factor: 0.999, summand: 0.001 };
@@ -64,7 +65,7 @@ fn arithmetic(gpu: &Arc<Gpu>) -> Result<f64, GpuError> {
         let groups = linear(shader, invocations).unwrap_or([1; 3]);
         let call = Call::new(shader, &params, &[Operand::Output], groups);
         let seconds = fastest(gpu, call, vec![y.clone()])?;
-        if seconds >= LONG || rounds >= 1 << 20 {
+        if seconds >= LONG || rounds >= most {
             let each = 2.0 * 4.0 * f64::from(peak_arithmetic::CHAINS) * f64::from(rounds);
             return Ok(invocations as f64 * each / seconds);
         }

@@ -115,8 +115,15 @@ impl Shader {
 }
 
 impl Calls {
+    /// Whether a device of these limits goes through with all loops.
+    fn ends(&self, limits: &Limits) -> bool {
+        self.calls.iter().all(|call| call.too_long(limits).is_none())
+    }
+
     /// The calls of the shader that is asked for; else those of the first one that the
-    /// device can run and that need not be asked for; else the plain ones.
+    /// device can run and that need not be asked for; else the plain ones. Where the plain
+    /// ones have loops too long for the device, shapes that do not suit another are no
+    /// reason against it.
     ///
     /// # Errors
     /// What is asked for by name cannot run there.
@@ -139,13 +146,15 @@ impl Calls {
                 }),
             };
         }
+        let plain_ends = self.ends(limits);
         let taken = |own: &Variant| {
             let when = family.others.iter().find(|(shader, _)| shader.name == own.shader.name);
             let suits = match when.map(|(_, when)| when) {
                 Some(When::Always) => true,
                 Some(When::Asked) | None => false,
             };
-            suits && own.suits && own.shader.refused(limits).is_none()
+            let suits = suits && (own.suits || !plain_ends);
+            suits && own.shader.refused(limits).is_none() && own.calls.ends(limits)
         };
         Ok(variants.into_iter().find(taken).map_or(self, |own| own.calls))
     }
@@ -154,7 +163,7 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{ALL, Needs};
+    use crate::gpu::{ALL, Call, MOST_ROUNDS, Needs};
 
     const LIMITS: Limits = Limits {
         binding: 1 << 27,
@@ -224,6 +233,31 @@ mod tests {
         assert!(unsuited.clone().choose(&LIMITS, &none).expect("calls").scratch.is_empty());
         let asked = none.shaded("matmul_wide");
         assert!(!unsuited.choose(&LIMITS, &asked).expect("calls").scratch.is_empty());
+    }
+
+    #[test]
+    fn loops_too_long_for_a_program_on_the_processor_are_not_taken_there() {
+        let none = Choice::default();
+        let params = crate::gpu::fill::Params::default();
+        let shader = &crate::gpu::fill::SHADER;
+        let call = |rounds| {
+            Call::new(shader, &params, &[crate::gpu::Operand::Output], [1; 3]).looping(rounds)
+        };
+        assert!(call(MOST_ROUNDS).too_long(&LIMITS).is_none());
+        let long = call(MOST_ROUNDS + 1);
+        let reason = long.too_long(&LIMITS).expect("a reason");
+        assert!(reason.contains("`fill`") && reason.contains("65536 rounds"), "{reason}");
+        assert!(long.too_long(&Limits { software: false, ..LIMITS }).is_none());
+        // A variant that is too long, and one that does not suit where the plain one is.
+        let mut own = calls();
+        own.variants.iter_mut().for_each(|own| own.calls.calls.push(long.clone()));
+        assert!(own.clone().choose(&LIMITS, &none).expect("calls").scratch.is_empty());
+        let hardware = Limits { software: false, ..LIMITS };
+        assert!(!own.choose(&hardware, &none).expect("calls").scratch.is_empty());
+        let mut own = calls();
+        own.variants.iter_mut().for_each(|own| own.suits = false);
+        own.calls.push(long);
+        assert!(!own.choose(&LIMITS, &none).expect("calls").scratch.is_empty());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub fn calls(taps: &Taps, to: bool) -> Result<Calls, String> {
         let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];
         let groups = linear(&largest::SHADER, count)?;
         let call = Call::new(&largest::SHADER, &params, &operands, groups);
+        let call = call.looping(2 * taps.taps + 2);
         Ok(call.with(&[(largest::TO, flag(to))]))
     })
 }

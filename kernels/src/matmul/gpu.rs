@@ -62,9 +62,12 @@ fn tiled(
     if tiles > MOST_GROUPS || shape.batch > MOST_GROUPS {
         return Err(format!("{} products of {tiles} tiles are too many", shape.batch));
     }
+    let depth = matmul::DEPTH as usize;
     let split = match y {
-        Operand::Output => Split::new(shape.k, matmul::DEPTH as usize, tiles * shape.batch),
-        _ => Split::none(shape.k, matmul::DEPTH as usize),
+        Operand::Output => {
+            Split::new(shape.k, depth, tiles * shape.batch, shape.batch * shape.m * shape.n)
+        }
+        _ => Split::none(shape.k, depth),
     };
     let params = matmul::Params {
         m: size(shape.m)?,
@@ -78,7 +81,8 @@ fn tiled(
     };
     let into = if split.parts > 1 { split.target() } else { y };
     let groups = [tiles as u32, shape.batch as u32, split.parts as u32];
-    let call = Call::new(&matmul::SHADER, &params, &[a, b, into], groups).with(&[
+    let call = Call::new(&matmul::SHADER, &params, &[a, b, into], groups);
+    let call = call.looping(split.rounds(depth)).with(&[
         (matmul::TRANSPOSE_A, flag(shape.transpose_a)),
         (matmul::TRANSPOSE_B, flag(shape.transpose_b)),
         (matmul::SCALE, f64::from(scale)),
@@ -140,7 +144,8 @@ fn thin(shape: &MatmulShape, scale: f32, [a, b, y]: [Operand; 3]) -> Result<Call
     let mut calls = unless_empty(batch * m * n, || {
         let all = [operands[0], operands[1], into];
         let call = Call::new(&matmul_thin::SHADER, &params, &all, groups);
-        Ok(call.with(&[
+        let along = share.div_ceil(lanes);
+        Ok(call.looping((along + 12) * (each + 2)).with(&[
             (matmul_thin::FEW, each as f64),
             (matmul_thin::LANES, lanes as f64),
             (matmul_thin::ACROSS, flag(across)),

@@ -2,8 +2,8 @@
 
 use super::{Gathering, Strided};
 use crate::gpu::{
-    Call, Calls, Operand, Variant, copy_strided, dims, fill, flag, gather, linear, scatter,
-    scatter_rounds, size, spread, unless_empty,
+    Call, Calls, Operand, Variant, copy_strided, dims, fill, flag, gather, in_turn, linear,
+    scatter, scatter_rounds, size, spread, unless_empty,
 };
 
 fn copy(layout: &Strided<'_>, operands: [Operand; 2], writes: bool) -> Result<Calls, String> {
@@ -104,32 +104,47 @@ const MANY_PICKS: usize = 128;
 /// Too many elements.
 pub fn scattered(shape: &Gathering, by_rows: bool, largest: bool) -> Result<Calls, String> {
     let count = shape.outer * shape.source * shape.inner;
-    let mut calls = unless_empty(count, || {
+    let mut calls = Calls::default();
+    if count == 0 {
+        return Ok(calls);
+    }
+    let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];
+    for [first, last] in in_turn(shape.picks, 1) {
         let params = scatter::Params {
             count: size(count)?,
             source: size(shape.source)?,
             picks: size(shape.picks)?,
             inner: size(shape.inner)?,
             lowest: f32::NEG_INFINITY.to_bits(),
+            first: size(first)?,
+            last: size(last)?,
         };
-        let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];
         let groups = linear(&scatter::SHADER, count)?;
         let call = Call::new(&scatter::SHADER, &params, &operands, groups);
-        Ok(call.with(&[(scatter::BY_ROWS, flag(by_rows)), (scatter::LARGEST, flag(largest))]))
-    })?;
-    if shape.inner == 1 && !by_rows && !largest && count > 0 {
+        let overrides = [(scatter::BY_ROWS, flag(by_rows)), (scatter::LARGEST, flag(largest))];
+        calls.calls.push(call.looping(last - first + 1).with(&overrides));
+    }
+    if shape.inner == 1 && !by_rows && !largest {
         let shader = &scatter_rounds::SHADER;
         let tiles = shape.source.div_ceil(scatter_rounds::SLOTS as usize);
-        let params = scatter_rounds::Params {
-            outer: size(shape.outer)?,
-            source: size(shape.source)?,
-            picks: size(shape.picks)?,
-            tiles: size(tiles)?,
-        };
-        let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];
-        let call = Call::new(shader, &params, &operands, spread(shape.outer * tiles)?);
+        let mut own = Calls::default();
+        // Of a chunk of picks all may fall on one element, and one more round sees that
+        // none is left.
+        let chunk = 256;
+        for [first, last] in in_turn(shape.picks.div_ceil(chunk), chunk + 2) {
+            let params = scatter_rounds::Params {
+                outer: size(shape.outer)?,
+                source: size(shape.source)?,
+                picks: size(shape.picks)?,
+                tiles: size(tiles)?,
+                first: size(first * chunk)?,
+                last: size((last * chunk).min(shape.picks))?,
+            };
+            let call = Call::new(shader, &params, &operands, spread(shape.outer * tiles)?);
+            own.calls.push(call.looping((last - first) * (chunk + 2) + 16));
+        }
         let suits = shape.picks >= MANY_PICKS;
-        calls.variants.push(Variant { shader, calls: call.into(), suits });
+        calls.variants.push(Variant { shader, calls: own, suits });
     }
     Ok(calls)
 }

@@ -20,6 +20,8 @@ fn statistics(shape: &NormShape, c: Operand, gradient: bool) -> Result<Calls, St
         };
         let operands = [Operand::Input(0), Operand::Input(1), c, Operand::Scratch(0)];
         let call = Call::new(&norm_statistics::SHADER, &params, &operands, spread(shape.rows)?);
+        let walks = if gradient { 3 } else { 2 };
+        let call = call.looping(walks * shape.width.div_ceil(64) + 64);
         Ok(call.with(&[(norm_statistics::GRADIENT, flag(gradient))]))
     })?;
     calls.scratch.push(16 * shape.rows);
@@ -75,6 +77,8 @@ fn weights(shape: &NormShape, c: Operand) -> Result<Calls, String> {
         let [across_groups, down, _] = spread(count.div_ceil(256 / lanes))?;
         let groups = [across_groups, down, size(parts)?];
         let call = Call::new(&norm_weights::SHADER, &params, &operands, groups);
+        let rounds = share.div_ceil(lanes / along) * (shape.run.div_ceil(along) + 2) + 10;
+        let call = call.looping(rounds);
         Ok(call.with(&[
             (norm_weights::LANES, lanes as f64),
             (norm_weights::RUN, along as f64),
@@ -155,6 +159,8 @@ pub fn moments_calls(shape: &MomentsShape) -> Result<Calls, String> {
             let [across, down, _] = spread(channels)?;
             let groups = [across, down, size(parts_here)?];
             let call = Call::new(&moments::SHADER, &params, &operands, groups);
+            let values = if joins { parts } else { share * shape.pixels };
+            let call = call.looping(2 * values.div_ceil(256) + 32);
             Ok(call.with(&[(moments::JOINS, flag(joins))]))
         })
     };

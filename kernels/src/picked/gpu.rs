@@ -2,9 +2,10 @@
 
 use super::{BEYOND, Correlation};
 use crate::gpu::{
-    Call, Calls, MOST_GROUPS, Operand, Split, linear, picked_conv as shader, picked_conv_input,
-    size, tile_rows, unless_empty,
+    Call, Calls, MOST_GROUPS, Operand, Split, picked_conv as shader, picked_conv_input, size,
+    spread, tile_rows, unless_empty,
 };
+use crate::reduce::gpu::lanes;
 
 const _: () = assert!(shader::BEYOND == BEYOND);
 
@@ -23,8 +24,8 @@ fn tiled(c: &Correlation, pass: u32) -> Result<Calls, String> {
     }
     let step = shader::DEPTH as usize;
     let split = match pass {
-        shader::FORWARD => Split::none(k, step),
-        _ => Split::new(k, step, tiles),
+        shader::FORWARD => Split::long(k, step, m * outputs),
+        _ => Split::new(k, step, tiles, m * outputs),
     };
     size(rows * depth.max(outputs))?;
     let params = shader::Params {
@@ -41,6 +42,7 @@ fn tiled(c: &Correlation, pass: u32) -> Result<Calls, String> {
     let operands = [Operand::Input(0), Operand::Input(1), Operand::Table(0), split.target()];
     let groups = [tiles as u32, 1, split.parts as u32];
     let call = Call::new(&shader::SHADER, &params, &operands, groups);
+    let call = call.looping(split.rounds(step));
     let mut calls =
         Calls::from(call.with(&[(shader::PASS, f64::from(pass)), (shader::ROWS, tile as f64)]));
     split.finish(&mut calls, m * outputs)?;
@@ -83,6 +85,10 @@ pub fn input_gradient(c: &Correlation) -> Result<Calls, String> {
     }
     lists.extend(readers.iter().flatten().flatten());
     let count = c.picks.image_elements();
+    // Of the pixel that is read most often.
+    let entries = readers.iter().map(Vec::len).max().unwrap_or(0);
+    let lanes = lanes(count, entries * c.outputs).min(picked_conv_input::MOST_LANES as usize);
+    let along = c.outputs.max(1).next_power_of_two().min(lanes);
     let mut calls = unless_empty(count, || {
         let params = picked_conv_input::Params {
             count: size(count)?,
@@ -93,8 +99,13 @@ pub fn input_gradient(c: &Correlation) -> Result<Calls, String> {
             outputs: size(c.outputs)?,
         };
         let operands = [Operand::Input(0), Operand::Input(1), Operand::Table(0), Operand::Output];
-        let shader = &picked_conv_input::SHADER;
-        Ok(Call::new(shader, &params, &operands, linear(shader, count)?))
+        let groups = spread(count.div_ceil(picked_conv_input::MOST_LANES as usize / lanes))?;
+        let rounds = (entries * along).div_ceil(lanes) * (c.outputs.div_ceil(along) + 2) + 8;
+        let call = Call::new(&picked_conv_input::SHADER, &params, &operands, groups);
+        Ok(call.looping(rounds).with(&[
+            (picked_conv_input::LANES, lanes as f64),
+            (picked_conv_input::ALONG, along as f64),
+        ]))
     })?;
     calls.tables.push(lists);
     Ok(calls)

@@ -27,6 +27,19 @@ fn calls(pass: u32, shape: &PoolShape, mean: Option<&AveragePool>) -> Result<Cal
         };
         let operands = [Operand::Input(0), Operand::Output];
         let call = Call::new(&pool::SHADER, &params, &operands, linear(&pool::SHADER, count)?);
+        let [down, across] = shape.kernel;
+        let rounds = match pass {
+            // The outputs that may have a tap on an input; each asks what it is divided by.
+            pool::MEAN_GRADIENT => {
+                let reach = |axis: usize| {
+                    let reach = shape.kernel[axis] * shape.dilation[axis].max(1);
+                    (reach / shape.stride[axis].max(1) + 1).min(shape.output[axis])
+                };
+                reach(0) * (reach(1) * (down + across + 3) + 2)
+            }
+            _ => down * (across + 3) + across + 4,
+        };
+        let call = call.looping(rounds);
         Ok(call.with(&[(pool::PASS, f64::from(pass))]))
     })
 }

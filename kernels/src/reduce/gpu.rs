@@ -2,7 +2,7 @@
 
 use super::{Dim, collapse};
 use crate::gpu::{
-    BUSY_LANES, Call, Calls, Operand, Variant, argmax, dims, flag, linear, reduce,
+    BUSY_LANES, Call, Calls, Operand, ROUNDS, Variant, argmax, dims, flag, reduce,
     reduce_rows_subgroup as rows, size, spread, unless_empty,
 };
 
@@ -113,7 +113,11 @@ impl Layout {
             // Lanes beyond the run take further ones.
             let along = if of_run { share } else { self.run.0 };
             let along = along.max(1).next_power_of_two().min(lanes);
-            Ok(call.with(&[
+            // Of a part: its runs, and the steps of each.
+            let (runs, steps) = if of_run { (self.count(), share) } else { (share, self.run.0) };
+            let each = steps.div_ceil(along) + self.others.len() + 3;
+            let rounds = runs.div_ceil(lanes / along) * each + self.kept.len() + 10;
+            Ok(call.looping(rounds).with(&[
                 (reduce::LANES, lanes as f64),
                 (reduce::RUN, along as f64),
                 (reduce::ACROSS, flag(self.across)),
@@ -174,6 +178,7 @@ pub fn reduced(all: &[Dim], largest: bool, from: Operand) -> Result<Calls, Strin
         };
         let groups = spread(outputs.div_ceil(256 / lanes))?;
         let call = Call::new(shader, &params, &[from, Operand::Output], groups);
+        let call = call.looping(length.div_ceil(lanes) + 32);
         let call = call.with(&[(rows::LANES, lanes as f64), (rows::LARGEST, flag(largest))]);
         calls.variants.push(Variant { shader, calls: call.into(), suits: true });
     }
@@ -192,7 +197,15 @@ pub fn argmax_calls(outer: usize, length: usize, inner: usize) -> Result<Calls, 
             inner: size(inner)?,
             lowest: f32::NEG_INFINITY.to_bits(),
         };
-        let groups = linear(&argmax::SHADER, outer * inner)?;
-        Ok(Call::new(&argmax::SHADER, &params, &[Operand::Input(0), Operand::Output], groups))
+        let most = argmax::MOST_LANES as usize;
+        let lanes = match inner {
+            1 => lanes(outer, length).min(most),
+            _ if length > ROUNDS => most,
+            _ => 1,
+        };
+        let groups = spread((outer * inner).div_ceil(most / lanes))?;
+        let operands = [Operand::Input(0), Operand::Output];
+        let call = Call::new(&argmax::SHADER, &params, &operands, groups);
+        Ok(call.looping(length.div_ceil(lanes) + 8).with(&[(argmax::LANES, lanes as f64)]))
     })
 }

@@ -1,7 +1,7 @@
 //! Drawing on a GPU.
 
 use super::RenderShape;
-use crate::gpu::{Call, Calls, Operand, linear, render, signed, size, unless_empty};
+use crate::gpu::{Call, Calls, Operand, in_turn, linear, render, signed, size};
 
 pub use render::{RENDER, TARGETS, UNRENDER};
 
@@ -17,7 +17,14 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
         UNRENDER => samples * specks * channels,
         _ => samples * (height + width),
     };
-    unless_empty(count, || {
+    let mut calls = Calls::default();
+    if count == 0 {
+        return Ok(calls);
+    }
+    // A pixel asks all specks; a speck all of its pixels, some of its rows in a dispatch.
+    let row = shape.size * (specks + 2) + 2;
+    let (rows, each) = if pass == UNRENDER { (shape.size, row) } else { (0, 0) };
+    for [first, last] in in_turn(rows, each) {
         let params = render::Params {
             count: size(count)?,
             specks: size(specks)?,
@@ -26,6 +33,8 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
             height: signed(height)?,
             width: signed(width)?,
             size: signed(shape.size)?,
+            first: signed(first)?,
+            last: signed(last)?,
         };
         let [x, background] = match pass {
             RENDER => [1, 2],
@@ -36,6 +45,8 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
             [Operand::Input(0), Operand::Input(x), Operand::Input(background), Operand::Output];
         let groups = linear(&render::SHADER, count)?;
         let call = Call::new(&render::SHADER, &params, &operands, groups);
-        Ok(call.with(&[(render::PASS, f64::from(pass))]))
-    })
+        let call = call.looping((last - first) * each + specks + 2);
+        calls.calls.push(call.with(&[(render::PASS, f64::from(pass))]));
+    }
+    Ok(calls)
 }

@@ -3,8 +3,8 @@
 use super::rule::Rule;
 use super::{Classes, HISTORY, Rows};
 use crate::gpu::{
-    Call, Calls, Operand, flag, linear, row_counters, row_index, row_linear, row_numbers, row_sum,
-    row_update, signed, size, spread, unless_empty,
+    Call, Calls, MOST_GROUPS, Operand, ROUNDS, flag, in_turn, linear, row_counters, row_index,
+    row_linear, row_numbers, row_sum, row_update, signed, size, spread, unless_empty,
 };
 use crate::movement::gpu::filled;
 
@@ -13,6 +13,12 @@ pub use row_linear::{OUTPUTS, ROWS, WINDOWS};
 const _: () = assert!(row_numbers::HISTORY as usize == HISTORY);
 const _: () = assert!(row_update::HISTORY as usize == HISTORY);
 const _: () = assert!(row_counters::HISTORY as usize == HISTORY);
+
+/// Windows that may lie on one position, and one: what the list of a position takes in
+/// rounds of loops.
+fn entries(rows: &Rows) -> usize {
+    rows.windows.samples * rows.windows.slots + 1
+}
 
 /// See [`ROW_INDEX`](super::ROW_INDEX).
 ///
@@ -31,10 +37,12 @@ pub fn index(rows: &Rows) -> Result<Calls, String> {
     let shader = &row_index::SHADER;
     let mut calls = filled(rows.index_elements(), 0, Operand::Output)?;
     for pass in [row_index::COUNT, row_index::BEGIN, row_index::FILL] {
-        let groups =
-            if pass == row_index::BEGIN { [1; 3] } else { linear(shader, rows.positions())? };
+        let (groups, rounds) = match pass {
+            row_index::BEGIN => ([1; 3], 2 * rows.positions().div_ceil(256) + 260),
+            _ => (linear(shader, rows.positions())?, entries(rows)),
+        };
         let call = Call::new(shader, &params, &[Operand::Input(0), Operand::Output], groups);
-        calls.calls.push(call.with(&[(row_index::PASS, f64::from(pass))]));
+        calls.calls.push(call.looping(rounds).with(&[(row_index::PASS, f64::from(pass))]));
     }
     Ok(calls)
 }
@@ -51,7 +59,7 @@ pub fn product(pass: u32, rows: &Rows) -> Result<Calls, String> {
         WINDOWS => rows.windows.elements(),
         _ => rows.elements(),
     };
-    let params = |count: usize| {
+    let params = |count: usize, [first, last]: [usize; 2]| {
         Ok::<_, String>(row_linear::Params {
             count: size(count)?,
             positions: size(rows.positions())?,
@@ -59,6 +67,8 @@ pub fn product(pass: u32, rows: &Rows) -> Result<Calls, String> {
             channels: size(rows.windows.channels)?,
             outputs: size(rows.outputs)?,
             stride: size(rows.stride())?,
+            first: size(first)?,
+            last: size(last)?,
         })
     };
     let shader = &row_linear::SHADER;
@@ -70,15 +80,26 @@ pub fn product(pass: u32, rows: &Rows) -> Result<Calls, String> {
     if pass != ROWS {
         calls.calls.extend(filled(places, u32::MAX, scratch)?.calls);
         let groups = linear(shader, rows.positions())?;
-        let call = Call::new(shader, &params(rows.positions())?, &operands, groups);
+        let call = Call::new(shader, &params(rows.positions(), [0; 2])?, &operands, groups);
+        let call = call.looping(entries(rows));
         calls.calls.push(call.with(&[(row_linear::PASS, f64::from(row_linear::PLACES))]));
     }
     calls.scratch.push(4 * places);
-    let own = unless_empty(count, || {
-        let call = Call::new(shader, &params(count)?, &operands, linear(shader, count)?);
-        Ok(call.with(&[(row_linear::PASS, f64::from(pass))]))
-    })?;
-    calls.calls.extend(own.calls);
+    if count == 0 {
+        return Ok(calls);
+    }
+    // An output goes over all places of a sample, some of them in a dispatch.
+    let (steps, each) =
+        if pass == OUTPUTS { (rows.places(), rows.windows.channels + 2) } else { (0, 0) };
+    for part in in_turn(steps, each) {
+        let call = Call::new(shader, &params(count, part)?, &operands, linear(shader, count)?);
+        let rounds = match pass {
+            OUTPUTS => (part[1] - part[0]) * each + 1,
+            WINDOWS => rows.outputs + 1,
+            _ => entries(rows),
+        };
+        calls.calls.push(call.looping(rounds).with(&[(row_linear::PASS, f64::from(pass))]));
+    }
     Ok(calls)
 }
 
@@ -92,11 +113,12 @@ pub fn sum(rows: &Rows, classes: &Classes, always: bool) -> Result<Calls, String
     for (position, class) in (0u32..).zip(classes.of.iter()) {
         lists[*class as usize].push(position);
     }
+    let part = row_sum::PART as usize;
     // Where the parts of each class begin, and the positions of each part.
     let (mut classes_at, mut parts_at, mut positions) = (vec![0], vec![0], Vec::new());
     for list in &lists {
-        for part in list.chunks(row_sum::PART as usize) {
-            positions.extend_from_slice(part);
+        for positions_of in list.chunks(part) {
+            positions.extend_from_slice(positions_of);
             parts_at.push(positions.len() as u32);
         }
         classes_at.push(parts_at.len() as u32 - 1);
@@ -118,6 +140,11 @@ pub fn sum(rows: &Rows, classes: &Classes, always: bool) -> Result<Calls, String
             let operands = [from, wanted, Operand::Table(usize::from(adds)), into];
             let groups = linear(&row_sum::SHADER, count)?;
             let call = Call::new(&row_sum::SHADER, &params, &operands, groups);
+            let most = match adds {
+                true => lists.iter().map(|list| list.len().div_ceil(part)).max(),
+                false => Some(part),
+            };
+            let call = call.looping(most.unwrap_or(0) + 1);
             Ok(call.with(&[(row_sum::ADDS, flag(adds))]))
         })
     };
@@ -197,8 +224,18 @@ fn changed(
     let [windows, outputs, sums, index, due] = operands;
     let all = [windows, outputs, sums, index, due, scratch, classes, Operand::Output];
     let own = unless_empty(count, || {
-        let groups = spread(rows.positions())?;
+        // Of an element: the windows on its position, or the steps that it has missed.
+        let each = if catch_up { HISTORY + 2 } else { entries(rows) + 1 };
+        let blocks = (rows.windows.channels * rows.outputs).div_ceil(64);
+        let share = (ROUNDS / each).clamp(1, blocks.max(1));
+        let [across, down, _] = spread(rows.positions())?;
+        let parts = blocks.div_ceil(share);
+        if parts > MOST_GROUPS {
+            return Err(format!("rows of {} elements for as many windows", 64 * blocks));
+        }
+        let groups = [across, down, parts.max(1) as u32];
         let call = Call::new(&row_update::SHADER, &params, &all, groups);
+        let call = call.looping(blocks.div_ceil(parts.max(1)) * each + 1);
         Ok(call
             .with(&[(row_update::RULE, f64::from(kind)), (row_update::CATCH_UP, flag(catch_up))]))
     })?;
@@ -249,7 +286,11 @@ fn counter(
 /// Too many elements.
 pub fn due(count: usize) -> Result<Calls, String> {
     let [base, step] = [0, 1].map(Operand::Input);
-    counter(row_counters::DUE, count, [base, base, step, step], [1; 3])
+    let mut calls = counter(row_counters::DUE, count, [base, base, step, step], [1; 3])?;
+    for call in &mut calls.calls {
+        call.rounds = count.div_ceil(256) + 16;
+    }
+    Ok(calls)
 }
 
 /// See [`ROW_SEEN`](super::ROW_SEEN), of `count` positions.

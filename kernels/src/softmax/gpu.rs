@@ -1,7 +1,8 @@
 //! The softmax on a GPU.
 
 use crate::gpu::{
-    Call, Calls, Operand, Variant, flag, size, softmax, softmax_subgroup, spread, unless_empty,
+    Call, Calls, Operand, ROUNDS, Variant, flag, size, softmax, softmax_subgroup, spread,
+    unless_empty,
 };
 use crate::reduce::gpu::{LEAST_JOINED, lanes};
 
@@ -15,7 +16,12 @@ pub fn softmaxed(
     [from, into]: [Operand; 2],
 ) -> Result<Calls, String> {
     let slices = outer * inner;
-    let lanes = if inner == 1 { lanes(slices, length) } else { 1 };
+    // Along another axis neighbours are slices; only a very long one is shared by lanes.
+    let lanes = match inner {
+        1 => lanes(slices, length),
+        _ if 3 * length > ROUNDS => 256,
+        _ => 1,
+    };
     let mut calls = unless_empty(slices * length, || {
         let params = softmax::Params {
             slices: size(slices)?,
@@ -25,9 +31,11 @@ pub fn softmaxed(
         };
         let groups = spread(slices.div_ceil(256 / lanes))?;
         let call = Call::new(&softmax::SHADER, &params, &[from, into], groups);
+        let call = call.looping(3 * length.div_ceil(lanes) + 48);
         Ok(call.with(&[(softmax::LANES, lanes as f64), (softmax::LOGARITHM, flag(logarithm))]))
     })?;
     if lanes >= LEAST_JOINED
+        && inner == 1
         && let Some(call) = calls.calls.first()
     {
         let shader = &softmax_subgroup::SHADER;

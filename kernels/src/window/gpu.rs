@@ -2,8 +2,8 @@
 
 use super::{OriginAxis, Picks, Tile, Windows};
 use crate::gpu::{
-    Call, Calls, Operand, flag, linear, picks as pick_shader, signed, size, spread, unless_empty,
-    window, window_tile as tile_shader,
+    Call, Calls, Operand, flag, in_turn, linear, picks as pick_shader, signed, size, spread,
+    unless_empty, window, window_tile as tile_shader,
 };
 
 pub use tile_shader::{BASE, PATCH, TILE};
@@ -47,7 +47,16 @@ pub fn calls(pass: u32, windows: &Windows, owned: bool) -> Result<Calls, String>
         UNRENDER => samples * slots * channels,
         _ => windows.elements() / channels.max(1),
     };
-    unless_empty(count, || {
+    let mut calls = Calls::default();
+    if count == 0 {
+        return Ok(calls);
+    }
+    // Each place of a window asks all slots; what goes back to a speck asks all places,
+    // those of some windows in a dispatch.
+    let [height, width] = windows.size;
+    let window = height * (width * (slots + 2) + 2) + 2;
+    let (own, each) = if pass == UNRENDER { (slots, window) } else { (0, 0) };
+    for [first, last] in in_turn(own, each) {
         let params = window::Params {
             count: size(count)?,
             slots: size(slots)?,
@@ -56,14 +65,19 @@ pub fn calls(pass: u32, windows: &Windows, owned: bool) -> Result<Calls, String>
             width: signed(windows.size[1])?,
             map_height: signed(windows.map[0])?,
             map_width: signed(windows.map[1])?,
+            first: size(first)?,
+            last: size(last)?,
             ..window::Params::default()
         };
         let x = if pass == MASK { 0 } else { 1 };
         let operands = [Operand::Input(0), Operand::Input(x), Operand::Output];
         let groups = linear(&window::SHADER, count)?;
-        let call = Call::new(&window::SHADER, &params, &operands, groups);
-        Ok(call.with(&[(window::PASS, f64::from(pass)), (window::OWNED, flag(owned))]))
-    })
+        let rounds = (last - first) * each + slots + 2;
+        let call = Call::new(&window::SHADER, &params, &operands, groups).looping(rounds);
+        let overrides = [(window::PASS, f64::from(pass)), (window::OWNED, flag(owned))];
+        calls.calls.push(call.with(&overrides));
+    }
+    Ok(calls)
 }
 
 /// [`TILE`] of base, patch, origins and starts; [`PATCH`] or [`BASE`] of tiles, origins
@@ -114,6 +128,7 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             _ => linear(shader, count)?,
         };
         let call = Call::new(shader, &params, &operands, groups);
+        let call = call.looping(tile_rounds(pass, tile, parts));
         Ok(call.with(&[(tile_shader::PASS, f64::from(pass))]))
     })?;
     calls.tables.push([&tile.classes[0][..], &tile.classes[1][..]].concat());
@@ -123,22 +138,41 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
         (operands[0], operands[5]) = (Operand::Scratch(0), Operand::Output);
         let overrides = vec![(tile_shader::PASS, f64::from(tile_shader::SUM))];
         let groups = linear(shader, count)?;
-        calls.calls.push(Call { operands, groups, overrides, ..first });
+        let rounds = tile_rounds(tile_shader::SUM, tile, parts);
+        calls.calls.push(Call { operands, groups, overrides, rounds, ..first });
         calls.scratch.push(size_of::<f32>() * count * parts);
     }
     Ok(calls)
 }
 
-/// Parts of the samples whose sums are made side by side: so many that no lane of 64 has
-/// more than some 16 000 places to go through.
+/// The tiles that read one background.
+fn base_tiles(tile: &Tile) -> usize {
+    tile.tiles * if tile.backgrounds > 1 { 1 } else { tile.windows.samples }
+}
+
+/// Rounds of loops for a place of a tile: its own, and those of the slots that it asks.
+fn place_rounds(tile: &Tile) -> usize {
+    tile.windows.slots + 2
+}
+
+/// Parts of the tiles whose sums are made side by side: so many that no lane of 64 makes
+/// more than some 16 000 rounds of its loops.
 fn base_parts(tile: &Tile) -> usize {
-    const PLACES: usize = 1 << 20;
-    if tile.backgrounds > 1 {
-        return 1;
-    }
+    const ROUNDS: usize = 1 << 20;
     let [height, width] = tile.size;
-    let places = tile.windows.samples * tile.tiles * height * width;
-    places.div_ceil(PLACES).clamp(1, tile.windows.samples.max(1))
+    let tiles = base_tiles(tile);
+    (tiles * height * width * place_rounds(tile)).div_ceil(ROUNDS).clamp(1, tiles.max(1))
+}
+
+/// Rounds of loops of an invocation.
+fn tile_rounds(pass: u32, tile: &Tile, parts: usize) -> usize {
+    let rows = base_tiles(tile).div_ceil(parts.max(1)) * tile.size[0];
+    match pass {
+        TILE => place_rounds(tile),
+        PATCH => tile.tiles * place_rounds(tile) + 1,
+        BASE => rows.div_ceil(64) * (tile.size[1] * place_rounds(tile) + 2) + 8,
+        _ => parts + 1,
+    }
 }
 
 /// See [`PICKS`](super::PICKS) and its adjoint.
@@ -165,6 +199,7 @@ pub fn picks(picks: &Picks, adjoint: bool) -> Result<Calls, String> {
         let operands = [Operand::Input(0), Operand::Table(0), Operand::Output];
         let shader = &pick_shader::SHADER;
         let call = Call::new(shader, &params, &operands, linear(shader, count)?);
+        let call = call.looping(if adjoint { most_readers(picks) } else { 0 });
         Ok(call.with(&[(pick_shader::ADJOINT, flag(adjoint))]))
     })?;
     let [rows, columns] = &picks.reads;
@@ -174,6 +209,22 @@ pub fn picks(picks: &Picks, adjoint: bool) -> Result<Calls, String> {
         false => [&rows[..], &columns[..]].concat(),
     });
     Ok(calls)
+}
+
+/// Rounds of loops for the pixel that is read most often.
+fn most_readers(picks: &Picks) -> usize {
+    let most = |reads: &[u32], size: usize| {
+        let mut counts = vec![0; size];
+        for read in reads {
+            if let Some(count) = counts.get_mut(*read as usize) {
+                *count += 1;
+            }
+        }
+        counts.into_iter().max().unwrap_or(0)
+    };
+    let [rows, columns] = &picks.reads;
+    let [height, width] = picks.image;
+    most(rows, height) * (most(columns, width) + 2) + 1
 }
 
 /// Of each of `size` rows or columns, where the list of those that read it begins, the
