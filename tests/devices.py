@@ -1,7 +1,7 @@
 """Holds a run on a GPU against runs on the processor and against itself.
 
     python tests/devices.py [--speck PATH] [--experiment experiments/device.toml]
-                            [--device gpu] [--seeds 3] [--folder FOLDER]
+                            [--device gpu] [--seeds 8] [--folder FOLDER]
 
 Runs the experiment on the processor, there with so many seeds whatever the file says,
 twice on the device, and twice more killed in the middle: once resumed on the device, once
@@ -119,7 +119,7 @@ def main():
     parser.add_argument("--speck", default=str(HERE / "../target/release/speck"))
     parser.add_argument("--experiment", default=str(HERE / "../experiments/device.toml"))
     parser.add_argument("--device", default="gpu")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--folder", type=pathlib.Path)
     options = parser.parse_args()
     name = pathlib.Path(options.experiment).stem

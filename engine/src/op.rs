@@ -231,11 +231,6 @@ pub trait Op: Debug + Send + Sync + 'static {
         choice: &Choice,
     ) -> Result<Lowered, KernelError>;
 
-    /// Whether its shaders take, or give, what is stored in 16 bits.
-    fn shades_stored(&self) -> bool {
-        false
-    }
-
     /// The calls of shaders that compute it on a GPU, or why there are none. Ops that
     /// are aliases or given, and those that work element by element, need not say.
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {

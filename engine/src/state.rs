@@ -4,6 +4,7 @@ use crate::dtype::DType;
 use crate::graph::Graph;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
+use speck_kernels::fnv;
 use speck_kernels::gpu::{Buffer, Gpu, GpuError};
 use speck_kernels::random::{self, Stream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,16 +128,6 @@ impl FromIterator<(String, Tensor)> for State {
     }
 }
 
-impl Clone for State {
-    fn clone(&self) -> Self {
-        let copy = |slot: &Slot| {
-            let tensor = slot.fetch().cloned();
-            Slot::new(slot.name.clone(), tensor.unwrap_or_else(|_| Tensor::zeros(&slot.ty)))
-        };
-        State { slots: self.slots.iter().map(copy).collect(), layout: next_layout() }
-    }
-}
-
 impl State {
     /// Slots whose names begin with this are a program's own business: how it
     /// holds what other slots hold for everybody else.
@@ -169,7 +160,11 @@ impl State {
     /// # Errors
     /// The GPU failed.
     pub fn fetch(&self) -> Result<(), GpuError> {
-        let away = self.shown().filter_map(|slot| match &slot.remote {
+        State::fetch_all(self.shown())
+    }
+
+    fn fetch_all<'a>(slots: impl Iterator<Item = &'a Slot>) -> Result<(), GpuError> {
+        let away = slots.filter_map(|slot| match &slot.remote {
             Some(remote) if slot.host.get().is_none() => Some((slot, remote)),
             _ => None,
         });
@@ -183,6 +178,17 @@ impl State {
             slot.host.get_or_init(|| tensor);
         }
         Ok(())
+    }
+
+    /// All slots with their values, on the host.
+    ///
+    /// # Errors
+    /// The GPU that has some of them failed.
+    pub fn copy(&self) -> Result<State, GpuError> {
+        State::fetch_all(self.slots.iter())?;
+        let copy = |slot: &Slot| Ok(Slot::new(slot.name.clone(), slot.fetch()?.clone()));
+        let slots = self.slots.iter().map(copy).collect::<Result<_, GpuError>>()?;
+        Ok(State { slots, layout: next_layout() })
     }
 
     fn shown(&self) -> impl Iterator<Item = &Slot> {
@@ -215,21 +221,22 @@ impl State {
         self.slots.iter_mut().find(|slot| slot.name == name)?.host_mut().ok()
     }
 
-    /// Replaces a slot's value.
+    /// Replaces a slot's value. What a GPU has of the old one stays there: a state can be
+    /// set again after the device has failed.
     ///
     /// # Errors
     /// No such slot, or another type.
     pub fn set(&mut self, name: &str, value: Tensor) -> Result<(), StateError> {
-        let slot = self.get_mut(name).ok_or_else(|| StateError::Missing(name.to_owned()))?;
-        if slot.ty() != value.ty() {
-            return Err(StateError::Type {
-                name: name.to_owned(),
-                found: slot.ty().to_string(),
-                wanted: value.ty().to_string(),
-            });
+        let index = self.index_of(name, value.ty())?;
+        let slot = &mut self.slots[index];
+        match slot.host.get_mut() {
+            // The values are copied into the slot's own memory: programs hold its address.
+            Some(own) => own.bytes_mut().copy_from_slice(value.bytes()),
+            None => slot.host = OnceLock::from(value),
         }
-        // The values are copied into the slot's own memory: programs hold its address.
-        slot.bytes_mut().copy_from_slice(value.bytes());
+        if let Some(remote) = &mut slot.remote {
+            remote.current = false;
+        }
         Ok(())
     }
 
@@ -333,6 +340,7 @@ impl State {
 }
 
 fn initial_tensor(name: &str, ty: &TensorType, initial: &Initial, seed: u64) -> Tensor {
+    // Each name has a random stream of its own.
     let stream = Stream { seed, stream: fnv(name.as_bytes()), step: 0 };
     let n = ty.elements();
     debug_assert!(ty.dtype != DType::I32 || matches!(initial, Initial::Constant(_)));
@@ -353,12 +361,4 @@ fn initial_tensor(name: &str, ty: &TensorType, initial: &Initial, seed: u64) -> 
         }
     };
     Tensor::new(ty, &values)
-}
-
-/// FNV-1a (Fowler, Noll and Vo), 64 bits: gives each name its random stream,
-/// and large constants a name in prints.
-pub(crate) fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

@@ -81,13 +81,29 @@ impl RunError {
             | RunError::Usage(_) => 2,
             RunError::ConformanceFile(_) => 2,
             RunError::Learner(LearnerError::Setting(_) | LearnerError::Graph(_)) => 2,
-            // A forced kernel that this machine cannot run, a model too large for it.
+            // A forced kernel that this machine cannot run, a model too large for it or for
+            // its GPU.
             RunError::Learner(LearnerError::Compile(
-                CompileError::Kernel(_) | CompileError::Memory(_),
+                CompileError::Kernel(_) | CompileError::Memory(_) | CompileError::Gpu { .. },
             )) => 2,
             RunError::Store(error) if error.is_bad_input() => 2,
             RunError::Report(ReportError::Store(error)) if error.is_bad_input() => 2,
             _ => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_for_a_machine_or_its_gpu_is_bad_input() {
+        let code = |error| RunError::Learner(LearnerError::Compile(error)).exit_code();
+        let (path, message) = ("layer".to_owned(), "too large".to_owned());
+        assert_eq!(code(CompileError::Memory(1)), 2);
+        assert_eq!(code(CompileError::Gpu { op: "matmul", path, message }), 2);
+        // A device that fails while a program is made is not.
+        assert_eq!(code(CompileError::Device(GpuError::None)), 1);
     }
 }

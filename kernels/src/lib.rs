@@ -46,6 +46,12 @@ pub use isa::Isa;
 pub use real::Real;
 pub use variant::{Kernel, KernelError, KernelStatus, Signature, Variant, VariantStatus};
 
+/// FNV-1a (Fowler, Noll and Vo), 64 bits: a short name for many bytes.
+pub fn fnv(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
 /// Every kernel of this crate with its variants and whether they run here:
 /// the source of `speck list kernels` and of the names a [`Choice`] may use.
 pub fn all() -> Vec<KernelStatus> {

@@ -3,7 +3,7 @@
 use crate::batch::{BatchShape, SpeckBatch};
 use crate::{LearnerError, screen};
 use speck_engine::kernels::Choice;
-use speck_engine::{DType, Graph, NodeId, Options, Program, State, StateError};
+use speck_engine::{DType, Graph, NodeId, Options, Program, RunError, State, StateError};
 use speck_models::{Builder, Mode, Model};
 
 /// Which of a model's nodes are looked at.
@@ -135,8 +135,9 @@ fn output(name: &str) -> String {
 }
 
 /// Gives the slots of `to` the values that slots of the same names have in `from`.
-pub(crate) fn copy_slots(to: &mut State, from: &State) -> Result<(), StateError> {
-    let names: Vec<String> = to.iter().map(|(name, _)| name.to_owned()).collect();
+pub(crate) fn copy_slots(to: &mut State, from: &State) -> Result<(), RunError> {
+    from.fetch()?;
+    let names: Vec<String> = to.names().map(str::to_owned).collect();
     for name in names {
         let value = from.get(&name).ok_or_else(|| StateError::Missing(name.clone()))?;
         to.set(&name, value.clone())?;

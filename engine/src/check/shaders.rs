@@ -5,11 +5,11 @@
 //! more with each variant of what it then used. Who calls this learns which shaders were
 //! dispatched at all, so that none can be forgotten.
 
-use super::{CheckError, ragged, variants};
+use super::{ragged, variants};
 use crate::op::Case;
 use crate::ops;
 use speck_kernels::Choice;
-use speck_kernels::gpu::{ALL, FAMILIES, Gpu, PLAIN};
+use speck_kernels::gpu::{ALL, FAMILIES, Gpu, PLAIN, Shader, copy_strided, fill, gather};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ use std::sync::Arc;
 const EXACT: f64 = 2e-5;
 /// The same where operands are rounded to 11 bits.
 const HALF: f64 = 4e-3;
+
+/// Shaders that only move values, or write some.
+const MOVES: [&Shader; 3] = [&copy_strided::SHADER, &fill::SHADER, &gather::SHADER];
 
 /// What was seen of a shader.
 #[derive(Clone, Debug)]
@@ -29,6 +32,9 @@ pub struct Found {
     /// magnitude of a result. A case has other shaders, too, in its gradients: it counts
     /// for all of them.
     pub units: f64,
+    /// The largest difference of the cases in which no other shader computed anything, if
+    /// there is such a case: others at most moved values.
+    pub alone: Option<f64>,
     /// Why the device cannot run it, if it cannot.
     pub refused: Option<&'static str>,
 }
@@ -49,10 +55,20 @@ impl Report {
         self.shaders.iter().filter(unseen).map(|own| own.shader).collect()
     }
 
-    fn saw(&mut self, shader: &str, units: f64) {
-        if let Some(own) = self.shaders.iter_mut().find(|own| own.shader == shader) {
+    /// Notes a case in which all of `used` were dispatched, for those that are new.
+    fn saw(&mut self, used: &HashSet<String>, known: &HashSet<String>, units: f64) {
+        let moves = |own: &Found| MOVES.iter().any(|shader| shader.name == own.shader);
+        let here = |own: &&mut Found| used.contains(own.shader);
+        let computing = self.shaders.iter_mut().filter(here).filter(|own| !moves(own)).count();
+        for own in self.shaders.iter_mut().filter(here) {
+            if known.contains(own.shader) {
+                continue;
+            }
             own.cases += 1;
             own.units = own.units.max(units);
+            if computing <= usize::from(!moves(own)) {
+                own.alone = Some(own.alone.unwrap_or(0.0).max(units));
+            }
         }
     }
 }
@@ -79,6 +95,7 @@ pub fn check(
         shader: shader.name,
         cases: 0,
         units: 0.0,
+        alone: None,
         refused: shader.refused(&limits),
     });
     let mut report = Report { shaders: empty.collect(), failures: Vec::new() };
@@ -116,12 +133,9 @@ fn run(
     match variants::check_shaded(kernels, case, seed, allowed) {
         Ok(found) => {
             let used: HashSet<String> = found.shaders.into_iter().collect();
-            let new = used.iter().filter(|name| !known.contains(*name));
-            new.for_each(|name| report.saw(name, found.units));
+            report.saw(&used, known, found.units);
             Some(used)
         }
-        // Programs that store in 16 bits run on the processor.
-        Err(CheckError::Compile(error)) if error.to_string().contains("only on the CPU") => None,
         Err(error) => {
             report.failures.push(format!("{op} with {shader}: {error}"));
             None

@@ -20,7 +20,7 @@ pub(super) static INFO: OpInfo = OpInfo {
     name: "attention",
     formula: "y = softmax(q kᵀ · scale) v; causal: of keys 0 to i for query i",
     gradient: Gradient::Product("attention_gradient"),
-    rule: Some("without keys y is 0"),
+    rule: Some("without keys y is 0; hidden keys weigh 0, and 0 · ∞ may be NaN (PyTorch)"),
     kernels: || vec![ATTENTION.status()],
     cases: || {
         let draw = Draw::Uniform(-1.0, 1.0);

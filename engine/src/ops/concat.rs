@@ -146,7 +146,7 @@ impl Op for Concat {
             all.calls.extend(movement::gpu::write(&layout, number)?.calls);
             start += input.shape[self.axis];
         }
-        Ok(all)
+        super::shaded(inputs, output, all)
     }
 }
 

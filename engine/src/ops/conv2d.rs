@@ -308,12 +308,9 @@ impl Op for Conv2d {
     fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
         Some(vec![true, false])
     }
-    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let shape = self.window.shape(&inputs[0].shape, &inputs[1].shape)?;
-        super::shaded(inputs, convolution::gpu::calls(convolution::gpu::FORWARD, &shape)?)
-    }
-    fn shades_stored(&self) -> bool {
-        true
+        super::shaded(inputs, output, convolution::gpu::calls(convolution::gpu::FORWARD, &shape)?)
     }
 }
 
@@ -386,13 +383,10 @@ impl Op for InputGradient {
     fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
         Some(vec![true, false])
     }
-    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let calls =
             convolution::gpu::calls(convolution::gpu::INPUT_GRADIENT, &self.shape(inputs)?)?;
-        super::shaded(inputs, calls)
-    }
-    fn shades_stored(&self) -> bool {
-        true
+        super::shaded(inputs, output, calls)
     }
 }
 
@@ -452,13 +446,10 @@ impl Op for WeightGradient {
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         self.sums.is_some()
     }
-    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let calls =
             convolution::gpu::calls(convolution::gpu::WEIGHT_GRADIENT, &self.shape(inputs)?)?;
-        super::shaded(inputs, calls)
-    }
-    fn shades_stored(&self) -> bool {
-        true
+        super::shaded(inputs, output, calls)
     }
 }
 

@@ -91,9 +91,9 @@ impl Op for Gather {
     fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
         (self.axis != 0).then(|| vec![true, true])
     }
-    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let shape = gathering(inputs[0], inputs[1], self.axis);
-        movement::gpu::gathered(&shape, false, f32::NAN)
+        super::shaded(inputs, output, movement::gpu::gathered(&shape, false, f32::NAN)?)
     }
 }
 

@@ -125,9 +125,10 @@ impl Op for IndexSelect {
     fn cut(&self, _: &[&TensorType], _: &TensorType) -> Option<Vec<bool>> {
         Some(vec![self.axis != 0, self.axis == 0])
     }
-    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let shape = gathering(inputs[0], inputs[1].shape[0], self.axis);
-        movement::gpu::gathered(&shape, true, if self.or_zero { 0.0 } else { f32::NAN })
+        let outside = if self.or_zero { 0.0 } else { f32::NAN };
+        super::shaded(inputs, output, movement::gpu::gathered(&shape, true, outside)?)
     }
 }
 

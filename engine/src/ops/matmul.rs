@@ -245,13 +245,10 @@ impl Op for Matmul {
         }
     }
 
-    fn shade(&self, inputs: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let (shape, _) = self.shape(inputs[0], inputs[1])?;
         let operands = [Operand::Input(0), Operand::Input(1), Operand::Output];
-        super::shaded(inputs, product(&shape, 1.0, operands)?)
-    }
-    fn shades_stored(&self) -> bool {
-        true
+        super::shaded(inputs, output, product(&shape, 1.0, operands)?)
     }
 }
 

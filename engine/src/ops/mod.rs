@@ -106,6 +106,7 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Lowered, OpInfo, Routine, Vjp};
 use crate::program::Arguments;
 use crate::shape::TensorType;
+use speck_kernels::gpu::Calls;
 
 /// Every op.
 pub static ALL: &[&OpInfo] = &[
@@ -317,16 +318,12 @@ fn routine(
 fn sizes(values: &[usize]) -> String {
     values.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
-/// The calls of an op of two inputs, where these may be stored in 16 bits.
-fn shaded(
-    inputs: &[&TensorType],
-    calls: speck_kernels::gpu::Calls,
-) -> Result<speck_kernels::gpu::Calls, String> {
-    match (inputs, inputs[0].dtype.storage()) {
-        (&[a, b], Some(format)) => {
-            let elements = [a.elements(), b.elements()];
-            speck_kernels::storage::gpu::with_stored(calls, format, elements)
-        }
-        _ => Ok(calls),
-    }
+
+/// The calls of an op whose inputs may be stored in 16 bits, and its output.
+fn shaded(inputs: &[&TensorType], output: &TensorType, calls: Calls) -> Result<Calls, String> {
+    let all = || inputs.iter().copied().chain([output]);
+    let Some(format) = all().find_map(|ty| ty.dtype.storage()) else { return Ok(calls) };
+    let count = |ty: &TensorType| ty.dtype.storage().map(|_| ty.elements());
+    let inputs: Vec<_> = inputs.iter().map(|ty| count(ty)).collect();
+    speck_kernels::storage::gpu::with_stored(calls, format, &inputs, count(output))
 }

@@ -71,9 +71,9 @@ impl Op for Part {
     fn lower(&self, _: &[&TensorType], _: &TensorType, _: &Choice) -> Result<Lowered, KernelError> {
         Ok(Lowered::Part(self.start))
     }
-    fn shade(&self, _: &[&TensorType], _: &TensorType) -> Result<Calls, String> {
+    fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let layout = Strided { sizes: &[self.length], strides: &[1], offset: self.start };
-        movement::gpu::read(&layout)
+        super::shaded(inputs, output, movement::gpu::read(&layout)?)
     }
     fn takes_stored(&self, _: &[&TensorType]) -> bool {
         true

@@ -117,7 +117,8 @@ impl Op for Permute {
     fn shade(&self, inputs: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         let own = contiguous_strides(&inputs[0].shape);
         let strides: Vec<_> = self.axes.iter().map(|axis| own[*axis]).collect();
-        movement::gpu::read(&Strided { sizes: &output.shape, strides: &strides, offset: 0 })
+        let layout = Strided { sizes: &output.shape, strides: &strides, offset: 0 };
+        super::shaded(inputs, output, movement::gpu::read(&layout)?)
     }
 }
 

@@ -4,8 +4,8 @@ use crate::dtype::DType;
 use crate::graph::{Graph, GraphError, NodeId};
 use crate::op::{Cost, Gradient, Gradients, Lowered, Op, OpInfo, Source, Vjp};
 use crate::shape::TensorType;
-use crate::state::fnv;
 use crate::tensor::Tensor;
+use speck_kernels::fnv;
 use speck_kernels::{Choice, KernelError};
 use std::sync::Arc;
 

@@ -124,9 +124,6 @@ impl Op for Store {
         let kernel = Pointwise::store(self.0.round(), inputs[0].dtype, choice)?;
         Ok(Lowered::Pointwise(kernel))
     }
-    fn shades_stored(&self) -> bool {
-        true
-    }
     fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         storage::gpu::stored(self.0, output.elements())
     }
@@ -162,9 +159,6 @@ impl Op for Widen {
         choice: &Choice,
     ) -> Result<Lowered, KernelError> {
         Ok(Lowered::Pointwise(Pointwise::widen(self.from.widen(), output.dtype, choice)?))
-    }
-    fn shades_stored(&self) -> bool {
-        true
     }
     fn shade(&self, _: &[&TensorType], output: &TensorType) -> Result<Calls, String> {
         storage::gpu::widened(self.from, output.elements())

@@ -17,6 +17,9 @@
 //!   that reads it first: a gradient of large weights before their update, so that it
 //!   goes from one to the other without being kept (see `program/head.rs`).
 //!
+//! Steps of the forward and of the backward pass share a group only where the passes
+//! meet: a loss and its gradient.
+//!
 //! No value changes: the same ops run on the same values, and the order in
 //! which a sum adds depends on its shape alone.
 
@@ -247,6 +250,7 @@ impl Fusion {
         // done ahead: its value would have to be kept. And groups far back are
         // not looked for, which bounds how long values live.
         let backward = self.nodes[index].origin.is_some();
+        let turn = self.turn(kind);
         earliest = earliest.max(last.saturating_sub(FARTHEST));
         // What reads the state stays behind all who read its old value.
         let range = if state { last.max(earliest)..last + 1 } else { earliest..last + 1 };
@@ -258,11 +262,20 @@ impl Fusion {
                 .count();
             let new = leaves.iter().filter(|leaf| !own.reads.contains(leaf)).count();
             let room = own.items.len() < MOST_STEPS && own.reads.len() + new <= MOST_READ;
-            let alike = own.backward == backward;
+            let alike = own.backward == backward || *unit >= turn;
             let fits = own.kind == Some(kind) && alike && room && (shared > 0 || *unit == last);
             fits.then_some((shared, *unit))
         };
         range.filter_map(|unit| score(&unit)).max().map(|(_, unit)| unit)
+    }
+
+    /// The first unit behind which only groups of fewer elements stand, such as the mean
+    /// of a loss. A step put there is not done ahead of anything: so a loss and its
+    /// gradient, which lie on both sides of where the passes meet, are one group.
+    fn turn(&self, kind: (DType, usize)) -> usize {
+        let small = |unit: &&Unit| unit.kind.is_some_and(|(_, elements)| elements < kind.1);
+        let behind = self.units.iter().rev().take_while(small).count();
+        self.units.len() - 1 - behind.min(self.units.len() - 1)
     }
 
     /// Whether an item is better computed again by a step of `kind` than read;

@@ -52,8 +52,9 @@ impl Shapes {
         Some(Shapes { output: output.clone(), inputs })
     }
 
-    /// The rows of a part: as many as fit into `most` bytes of each value.
-    fn rows(&self, most: usize) -> Option<usize> {
+    /// The rows of a part: as many as fit into `most` bytes of each value; and of what
+    /// they are a multiple.
+    fn rows(&self, most: usize) -> Option<(usize, usize)> {
         let rows = *self.output.shape.first()?;
         let cut = self.inputs.iter().filter(|(_, cut)| *cut).map(|(ty, _)| ty);
         let (mut step, mut fit) = (1, rows);
@@ -65,7 +66,14 @@ impl Shapes {
         }
         let rest = self.inputs.iter().filter(|(_, cut)| !*cut);
         let fits = rest.map(|(ty, _)| ty.bytes()).all(|bytes| bytes <= most);
-        (fits && fit >= step).then_some(fit / step * step)
+        (fits && fit >= step).then_some((fit / step * step, step))
+    }
+
+    /// A part of so many rows.
+    fn part(&self, rows: usize) -> (Vec<TensorType>, TensorType) {
+        let own =
+            |(ty, cut): &(TensorType, bool)| if *cut { rows_of(ty, rows) } else { ty.clone() };
+        (self.inputs.iter().map(own).collect(), rows_of(&self.output, rows))
     }
 }
 
@@ -75,7 +83,13 @@ fn rows_of(ty: &TensorType, rows: usize) -> TensorType {
     part
 }
 
-/// The calls of a node in parts of which no piece is larger than `most` bytes; `shade`
+/// The bytes of the largest buffer that calls hand on among themselves.
+pub(super) fn widest(calls: &Calls) -> usize {
+    calls.scratch.iter().max().copied().unwrap_or(0)
+}
+
+/// The calls of a node in parts of which no piece is larger than `most` bytes, nor what
+/// they hand on; `shade`
 /// gives those of a part. `None` where it has no such parts.
 pub(super) fn cut<E>(
     node: &Node,
@@ -84,21 +98,36 @@ pub(super) fn cut<E>(
     shade: impl Fn(&[&TensorType], &TensorType) -> Result<Calls, E>,
 ) -> Result<Option<Cut>, E> {
     let Some(shapes) = Shapes::of(node, types) else { return Ok(None) };
-    let Some(most) = shapes.rows(most) else { return Ok(None) };
+    let Some((mut rows, step)) = shapes.rows(most) else { return Ok(None) };
     let all = shapes.output.shape[0];
+    let shaded = |rows: usize| {
+        let (inputs, output) = shapes.part(rows);
+        shade(&inputs.iter().collect::<Vec<_>>(), &output)
+    };
+    // What the calls hand on among themselves is bound, too: what is stored in 16 bits is
+    // twice as large where it is widened.
+    let mut before = usize::MAX;
+    loop {
+        let own = widest(&shaded(rows)?);
+        if own <= most {
+            break;
+        }
+        rows = rows / 2 / step * step;
+        if rows == 0 || own > before - before / 4 {
+            // It is of something else than the rows.
+            return Ok(None);
+        }
+        before = own;
+    }
     let mut whole = Cut::default();
-    for start in (0..all).step_by(most.max(1)) {
-        let rows = most.min(all - start);
+    let longest = rows;
+    for start in (0..all).step_by(longest) {
+        let rows = longest.min(all - start);
         let piece = |ty: &TensorType, cut: bool| match cut {
             true => (start * (ty.bytes() / all), rows * (ty.bytes() / all)),
             false => (0, ty.bytes()),
         };
-        let inputs: Vec<_> = shapes
-            .inputs
-            .iter()
-            .map(|(ty, cut)| if *cut { rows_of(ty, rows) } else { ty.clone() })
-            .collect();
-        let calls = shade(&inputs.iter().collect::<Vec<_>>(), &rows_of(&shapes.output, rows))?;
+        let calls = shaded(rows)?;
         whole.parts.push(Part {
             calls: calls.calls.len(),
             inputs: shapes.inputs.iter().map(|(ty, cut)| piece(ty, *cut)).collect(),

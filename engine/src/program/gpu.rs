@@ -8,8 +8,9 @@
 //! reads when it is asked for one of them. New values of the state stay on the
 //! device; the state fetches a slot when somebody reads it.
 
+use super::calls::Made;
 use super::chain::{Chains, Unit};
-use super::cut::{Cut, Part, cut};
+use super::cut::Part;
 use super::placement::{Roots, Updates};
 use super::print::Listing;
 use super::{CompileError, Options, Port, Program, RunError, Runs};
@@ -47,14 +48,6 @@ struct Step {
     /// The buffers of the calls' tables.
     tables: Vec<Buffer>,
     /// The parts that the calls fall into; none where all work on whole values.
-    parts: Vec<Part>,
-}
-
-/// What computes a unit: calls, what they read and what they give.
-struct Made {
-    calls: Calls,
-    inputs: Vec<usize>,
-    results: Vec<usize>,
     parts: Vec<Part>,
 }
 
@@ -115,17 +108,17 @@ impl Pool {
     }
 }
 
-struct Planner<'a> {
+pub(super) struct Planner<'a> {
     inner: &'a Inner,
-    nodes: &'a [Node],
+    pub nodes: &'a [Node],
     roots: &'a Roots,
-    chains: Chains<'a>,
+    pub chains: Chains<'a>,
     units: Vec<Unit>,
-    updates: Updates,
+    pub updates: Updates,
     /// For each root, the last unit that needs it; `usize::MAX` to the end.
     last: Vec<usize>,
     /// The shaders that are asked for.
-    kernels: &'a Choice,
+    pub kernels: &'a Choice,
 }
 
 impl<'a> Planner<'a> {
@@ -196,105 +189,6 @@ impl<'a> Planner<'a> {
             copied || in_slot.values().any(|own| own == slot) || in_place(*slot)
         };
         (0..self.inner.states.len()).filter(changes).collect()
-    }
-
-    /// What computes a unit.
-    fn unit(&self, unit: &Unit, gpu: &Gpu) -> Result<Made, CompileError> {
-        let index = unit[0];
-        if unit.len() > 1
-            && let Some(chain) = self.chains.calls(unit, &self.updates.in_slot)
-        {
-            for index in unit {
-                self.check(*index, &[], gpu)?;
-            }
-            let chain = chain.map_err(|message| self.refused(index, message))?;
-            let (calls, inputs, results) = chain;
-            return Ok(Made { calls, inputs, results, parts: Vec::new() });
-        }
-        let inputs = self.nodes[index].inputs.iter().map(|id| id.index()).collect();
-        let Cut { calls, parts } = self.calls(index, gpu)?;
-        Ok(Made { calls, inputs, results: vec![index], parts })
-    }
-
-    fn refused(&self, index: usize, message: String) -> CompileError {
-        let node = &self.nodes[index];
-        CompileError::Gpu { op: node.op.info().name, path: node.path.to_string(), message }
-    }
-
-    /// The values that a node reads and makes.
-    fn types(&self, index: usize) -> impl Iterator<Item = &TensorType> {
-        let node = &self.nodes[index];
-        node.inputs.iter().map(|id| &self.nodes[id.index()].ty).chain([&node.ty])
-    }
-
-    /// Whether a node's values and `scratch` can be bound.
-    fn check(&self, index: usize, scratch: &[usize], gpu: &Gpu) -> Result<(), CompileError> {
-        let bytes = self.types(index).map(TensorType::bytes).chain(scratch.iter().copied());
-        let (name, most) = (gpu.name(), gpu.limits().binding);
-        match bytes.max().filter(|bytes| *bytes as u64 > most) {
-            None => Ok(()),
-            Some(bytes) => Err(self.refused(
-                index,
-                format!(
-                    "a value of {bytes} bytes, but `{name}` binds {most} at most and this cannot be \
-                     cut; a smaller batch may fit"
-                ),
-            )),
-        }
-    }
-
-    /// Whether there can be a buffer for a value that is given.
-    fn check_given(&self, index: usize, gpu: &Gpu) -> Result<(), CompileError> {
-        let (bytes, most) = (self.nodes[index].ty.bytes(), gpu.limits().buffer);
-        if bytes as u64 <= most {
-            return Ok(());
-        }
-        let name = gpu.name();
-        let message = format!("a value of {bytes} bytes, but buffers of `{name}` have {most}");
-        Err(self.refused(index, message))
-    }
-
-    fn calls(&self, index: usize, gpu: &Gpu) -> Result<Cut, CompileError> {
-        let node = &self.nodes[index];
-        let types: Vec<_> = node.inputs.iter().map(|id| &self.nodes[id.index()].ty).collect();
-        let refuse = |message: String| self.refused(index, message);
-        if self.types(index).any(|ty| ty.dtype == crate::DType::F64) {
-            return Err(refuse("GPUs compute in f32, not f64".to_owned()));
-        }
-        if let Some(ty) = self.types(index).find(|ty| ty.dtype.storage().is_some())
-            && !node.op.shades_stored()
-        {
-            let dtype = ty.dtype;
-            return Err(refuse(format!("its shaders take f32; {dtype} only on the CPU")));
-        }
-        let limits = gpu.limits();
-        let shade = |types: &[&TensorType], output: &TensorType| {
-            let calls = node.op.shade(types, output).map_err(&refuse)?;
-            let calls = calls.choose(&limits, self.kernels)?;
-            for call in &calls.calls {
-                if !limits.run(call.shader.needs) {
-                    return Err(refuse(format!("the device cannot run `{}`", call.shader.name)));
-                }
-                if let Some(reason) = call.too_long(&limits) {
-                    return Err(refuse(reason));
-                }
-            }
-            let scratch = calls.scratch.iter().max().copied().unwrap_or(0);
-            if scratch as u64 > limits.binding {
-                self.check(index, &calls.scratch, gpu)?;
-            }
-            Ok(calls)
-        };
-        if self.types(index).all(|ty| ty.bytes() as u64 <= limits.binding) {
-            return Ok(Cut { calls: shade(&types, &node.ty)?, parts: Vec::new() });
-        }
-        let own = self.types(index).map(TensorType::bytes);
-        let in_buffers = own.max().is_none_or(|bytes| bytes as u64 <= limits.buffer);
-        let most = usize::try_from(limits.binding).unwrap_or(usize::MAX);
-        match cut(node, &types, most, shade)?.filter(|_| in_buffers) {
-            Some(cut) => Ok(cut),
-            None => Err(self.check(index, &[], gpu).err().unwrap_or_else(|| refuse(String::new()))),
-        }
     }
 }
 
@@ -371,7 +265,7 @@ pub(super) fn compile(
     let mut ports = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
         if node.op.source().is_some() {
-            planner.check_given(index, gpu)?;
+            planner.check_buffer(index, gpu)?;
         }
         match node.op.source() {
             Some(Source::Input(name)) => {

@@ -1,6 +1,7 @@
 //! Compiled programs: a plan of kernel calls over preplanned memory.
 
 mod arena;
+mod calls;
 mod chain;
 mod compile;
 mod cpu;

@@ -133,3 +133,17 @@ fn cheap_values_are_computed_again() {
     graph.output("product", product).expect("an output");
     assert_eq!(count(&printed(&[])), 1, "{}", printed(&[]));
 }
+
+/// The loss of logits and its gradient read both arrays once: one group, though the mean
+/// stands between them.
+#[test]
+fn a_loss_and_its_gradient_are_one_group() {
+    let build: Build = |graph, x| {
+        let loss = graph.mean_all(graph.sub(graph.softplus(x[0])?, graph.mul(x[1], x[0])?)?)?;
+        Ok(vec![graph.gradient(loss, &x[..1])?[0], loss])
+    };
+    for shape in [[3, 5], [32, 128], [70, 1023]] {
+        // The group, and the mean.
+        assert_eq!(check(DType::F32, &[&shape, &shape], build)[0], 2, "{shape:?}");
+    }
+}

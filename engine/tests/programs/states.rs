@@ -234,7 +234,7 @@ fn one_program_serves_several_states_and_one_state_several_programs() {
     let start = slot(&state, "p");
     assert_eq!(State::initialise(&train, 3).get("p"), state.get("p"));
     assert_ne!(State::initialise(&train, 4).get("p"), state.get("p"));
-    let mut other = state.clone();
+    let mut other = state.copy().expect("a state");
     let mut program = steps(&train, &mut state, 2);
     program.run(&mut other).expect("a run");
     // New slots for another program; those that are there keep their values.

@@ -87,7 +87,8 @@ pub(super) fn conform(arguments: &ConformArguments) -> Result<(), RunError> {
     if failed > 0 { Err(RunError::Conformance { failed }) } else { Ok(()) }
 }
 
-/// Says what was seen of every shader; gives how many cases failed.
+/// Says what was seen of every shader: the largest difference of the cases that it was
+/// dispatched in, and of those in which no other computed. Gives how many cases failed.
 fn shaders(gpu: &Arc<Gpu>, json: bool) -> Result<usize, RunError> {
     let mut op = String::new();
     let report = check::shaders::check(gpu, &|_| true, &mut |name| {
@@ -97,18 +98,23 @@ fn shaders(gpu: &Arc<Gpu>, json: bool) -> Result<usize, RunError> {
         }
     });
     if !json {
-        say(&format!("{:34}{:>6}{:>10}\n", "shader", "cases", "ULP"))?;
+        let (all, alone) = ("ULP of cases", "as only shader");
+        say(&format!("{:34}{:>6}{all:>14}{alone:>16}\n", "shader", "cases"))?;
     }
-    for Found { shader, cases, units, refused } in &report.shaders {
+    for Found { shader, cases, units, alone, refused } in &report.shaders {
         say(&match (json, refused) {
             (true, _) => format!(
                 "{}\n",
                 serde_json::json!({
-                    "shader": shader, "cases": cases, "ulp": units, "refused": refused,
+                    "shader": shader, "cases": cases, "ulp": units, "ulp_alone": alone,
+                    "refused": refused,
                 })
             ),
             (_, Some(reason)) => format!("{shader:34}refused: {reason}\n"),
-            _ => format!("{shader:34}{cases:>6}{units:>10.1}\n"),
+            _ => {
+                let alone = alone.map_or("-".to_owned(), |units| format!("{units:.1}"));
+                format!("{shader:34}{cases:>6}{units:>14.1}{alone:>16}\n")
+            }
         })?;
     }
     report.failures.iter().for_each(|failure| complain(failure));

@@ -132,7 +132,8 @@ fn check(
         .map_err(failed)?;
     let mut program = compile(&graph, choice)?;
     data.feed(&mut program)?;
-    program.run(&mut learner.state().map_err(failed)?.clone()).map_err(failed)?;
+    let mut state = learner.state().map_err(failed)?.copy().map_err(failed)?;
+    program.run(&mut state).map_err(failed)?;
     let found = program.output("output").map_err(failed)?;
     let expected = stored(file, "eval/output", found.shape())?;
     let scale = largest(&expected.reals());
@@ -245,7 +246,7 @@ fn gradients(
     data.feed(&mut program)?;
     let rate = Tensor::zeros(&TensorType::new(graph.float(), &[]));
     program.set_input("rate", &rate).map_err(failed)?;
-    program.run(&mut state.clone()).map_err(failed)?;
+    program.run(&mut state.copy().map_err(failed)?).map_err(failed)?;
     let names = parameters.into_iter().map(|(name, _)| name);
     names.map(|name| Ok((name.clone(), program.output(&output(&name)).map_err(failed)?))).collect()
 }

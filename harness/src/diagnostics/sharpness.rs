@@ -112,7 +112,7 @@ mod tests {
         for (name, elements) in landscape.parameters().to_vec() {
             for element in 0..elements {
                 let mut at = |distance: f64| {
-                    let mut moved = state.clone();
+                    let mut moved = state.copy().unwrap();
                     let tensor = moved.get(&name).unwrap();
                     let mut values = tensor.to_f64();
                     values[element] += distance;
@@ -157,7 +157,7 @@ mod tests {
             (speck_learners::find("gradient").unwrap().make)(&run.learner.1, setup).unwrap()
         };
         let mut learner = made(DType::F64);
-        let state = learner.state().unwrap().clone();
+        let state = learner.state().unwrap().copy().unwrap();
         let matrix = hessian(&mut landscape(Derivative::Gradient), &state, &batches);
         let (values, _) = symmetric(&matrix, 284);
         let (low, top) = (values[0], values[283]);
@@ -200,7 +200,7 @@ mod tests {
         let (loss, gradient) = sloped.gradient(&twice).unwrap();
         let wanted = made(DType::F64).learn(&source, 1).unwrap();
         assert!((loss - wanted).abs() < 1e-12, "{loss}, not {wanted}");
-        let mut moved = state.clone();
+        let mut moved = state.copy().unwrap();
         let bias = moved.get("conv.0.bias").unwrap();
         let tensor = Tensor::new(bias.ty(), &[bias.to_f64()[0] + 1e-5]);
         moved.set("conv.0.bias", tensor).unwrap();

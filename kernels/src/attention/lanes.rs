@@ -21,18 +21,29 @@
 //! the first meeting; where they are several, a first round over the blocks
 //! finds the largest scores, the sums and m.
 //!
-//! Measured on a two-core AVX-512 server (Zen 5), one thread, 256 attentions of
-//! 64 queries and keys of 32 values: products and softmax as ops of their own
-//! reached 30 % of the multiply-add peak forwards; the blocks 46 % forwards and
-//! 42 % backwards (the second computation of the scores not counted as
-//! useful would be 34 %). What mattered:
+//! These loops are for more keys than 64 (AVX-512; 32 for AVX2); fewer are
+//! `short`'s, and so are the figures for them. One thread of a two-core AVX-512
+//! server (Zen 5), shares of the multiply-add peak, two runs; backwards five
+//! products are counted, one of which computes the scores again:
+//!
+//! | attentions | `avx512` | `avx2` | `scalar` takes |
+//! |---|---|---|---|
+//! | 256 of 128 queries and keys of 32 values | 40 to 48 % | 25 % | 35 times `avx512` |
+//! | the same backwards | 63 % | 32 % | 30 times |
+//! | 32 of 512 queries and keys of 64 values | 72 % | 34 % | 54 times |
+//!
+//! AVX2's own peak is half of that. The longer queries and values are, the more of
+//! the work is products: a weight is an exponential and three passes whatever their
+//! length, which is what `short` saves by keeping scores in registers.
+//!
+//! Steps, when 64 keys of 32 values were computed here, with AVX-512: products and
+//! softmax as ops of their own reached 30 % forwards; these loops 46 % and, backwards,
+//! 42 %. What mattered:
 //!
 //! * closures in the loops were compiled without AVX-512 and called for each
 //!   register: 36 % and 23 % before, with everything else the same;
 //! * transposing with one exchange of registers a step, all indices known when
 //!   compiled: with the distance as a variable the square went through memory.
-//!
-//! AVX2, whose own peak is half of that, reaches 20 % and 25 % of it.
 
 #![allow(unsafe_op_in_unsafe_fn)]
 
@@ -299,7 +310,9 @@ unsafe fn weigh<V: Lanes>(
             kept = Exp::lanes(V::splat(*largest - highest)).first();
         }
         *largest = highest;
-        let (factor, highest) = (V::splat(factor), V::splat(highest));
+        // Where all so far are -∞ their weights are 0, not exp(-∞ + ∞).
+        let base = if highest == f32::NEG_INFINITY { 0.0 } else { highest };
+        let (factor, highest) = (V::splat(factor), V::splat(base));
         let mut at = 0;
         while at + V::WIDTH <= met {
             let weight = Exp::lanes(V::load(x.add(at)).mul(factor).sub(highest));

@@ -132,6 +132,35 @@ fn scores_far_apart_do_not_overflow() {
 }
 
 /// Packed rows are the same attention: the same bits as rows apart.
+/// Of 300 keys the first 200 score -∞: more than a block, of which nothing is left.
+#[test]
+fn a_block_of_keys_that_are_infinitely_far_weighs_nothing() {
+    let shape = AttentionShape {
+        batch: 2,
+        queries: 70,
+        keys: 300,
+        size: 4,
+        value: 5,
+        scale: 0.5,
+        causal: false,
+        rows: Apart,
+    };
+    let [mut q, mut k, v, c] = arrays::<f32>(&shape);
+    q.iter_mut().for_each(|x| *x = x.abs() + 0.1);
+    for keys in k.chunks_exact_mut(shape.keys * shape.size) {
+        keys[..200 * shape.size].fill(f32::NEG_INFINITY);
+    }
+    let arrays = [q, k, v, c];
+    let [want, _] = run(&shape, &scalar::forward(), &scalar::backward(), &arrays);
+    assert!(want.iter().all(|value| value.is_finite()));
+    for (forward, backward) in ATTENTION.f32.iter().zip(ATTENTION_GRADIENT.f32) {
+        if forward.isa.supported().is_ok() {
+            let [found, _] = run(&shape, &forward.run, &backward.run, &arrays);
+            assert_close(&found, &want, 1e-5, 1e-5, forward.name);
+        }
+    }
+}
+
 #[test]
 fn packed_rows_give_what_rows_apart_give() {
     for [samples, tokens, heads, size] in

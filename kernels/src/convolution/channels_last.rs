@@ -5,6 +5,18 @@
 //! transposition, which takes blocks of a vector of channels by a vector of
 //! pixels in registers; blocks run on over the ends of rows, so that narrow
 //! images take no longer.
+//!
+//! Reference: an element at a time a block of 16 × 16 would be 256 loads and 256 stores,
+//! each of which could move 16 times as much. With AVX-512 it is 16 loads, 64 shuffles
+//! and 16 stores, with AVX2 four blocks of 8 loads, 24 shuffles and 8 stores; they are the
+//! shuffles of `movement`'s `transpose`, where both ways are timed against an element at
+//! a time. With closures around them, compiled without the instruction set, all of the
+//! weight's gradient took twice as long (see `vector`).
+//!
+//! What is left of it, sampled in the weight's gradient by F(4×4) for 64 → 64 channels at
+//! 32 × 32, 16 images, one thread of a two-core AVX-512 server (Zen 5): 17 to 19 % of the
+//! time, for both operands, beside 60 % for the products that it makes possible. Channels
+//! that are no whole vectors are written as zeros: with 3 of them 16 are moved.
 
 use super::vector::Vector;
 

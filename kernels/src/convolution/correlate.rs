@@ -26,9 +26,9 @@
 //! are always enough independent sums to hide the latency of the multipliers.
 //! The last tile of an image takes the vectors that are left, not a full set.
 //!
-//! Step 4: a kernel of 1 × 1 without a border reads the image itself: 64 → 64 at
-//! 32 × 32 from 68 to 79 % of the multiply-add peak, on two threads from 65 to
-//! 79 %.
+//! Step 4: a kernel one pixel wide without a border reads the image itself, where
+//! its rows are whole vectors: 1 × 1, 64 → 64 at 32 × 32 from 68 to 79 % of the
+//! multiply-add peak, on two threads from 65 to 79 %.
 //!
 //! Measured with AVX-512, one thread, on a two-core Zen 5 server, 64 images,
 //! kernel 3 × 3, best of repeated calls, in GFLOP/s, the border's products
@@ -228,6 +228,9 @@ struct Plan {
     /// Images (batch × groups) of a part.
     part: usize,
     lanes: usize,
+    /// Whether the source is read where it is: it is its own copy, and rows of
+    /// results are as wide as its rows, so that no vector leaves it.
+    in_place: bool,
     /// Elements of the tables over all passes.
     offsets: usize,
     vectors: usize,
@@ -263,17 +266,20 @@ impl Plan {
             staging: 0,
             part: images.div_ceil(parts(shape.products())).max(1),
             lanes: T::LANES,
+            in_place: source.is_image(T::LANES),
             offsets: 0,
             vectors: 0,
         };
         let strided = !forward && shape.stride != [1, 1];
         let (mut offsets, mut vectors, mut staging) = (0, 0, 0);
+        let mut in_place = plan.in_place;
         for pass in plan.passes() {
+            in_place &= pass.axes[1].count == source.pitch();
             offsets += pass.depth;
             vectors += pass.vectors;
             staging = staging.max(rows * pass.axes[0].count * pass.axes[1].count);
         }
-        (plan.offsets, plan.vectors) = (offsets, vectors);
+        (plan.offsets, plan.vectors, plan.in_place) = (offsets, vectors, in_place);
         plan.staging = if strided { staging.next_multiple_of(LINE) } else { 0 };
         plan
     }
@@ -320,7 +326,7 @@ impl Plan {
 
     /// Elements of the copy of an image; the last vector may run over its end.
     fn copy(&self) -> usize {
-        if self.source.is_image(self.lanes) {
+        if self.in_place {
             return 0;
         }
         (self.source.size() + self.lanes).next_multiple_of(LINE)
@@ -563,9 +569,9 @@ unsafe fn run_image<T: Tile>(
                     out_step: height * width,
                 };
                 // SAFETY: the tables keep positions plus offsets inside the
-                // copy, whose end leaves room for a vector, or the image, in
-                // which vectors are whole; and the results inside the rows of
-                // `out`.
+                // copy, whose end leaves room for a vector, or the image, of
+                // whose rows vectors are whole parts; and the results inside the
+                // rows of `out`.
                 unsafe { T::correlate(&job) };
             }
         }

@@ -84,9 +84,9 @@ impl Layout {
         self.channels * self.axes[0].planes * self.axes[1].planes * self.plane
     }
 
-    /// Whether the copy would be the image itself, and vectors of `lanes` that
-    /// start at multiples of `lanes` in a row stay inside: a kernel of 1 × 1
-    /// without a border. Then the image is read where it is.
+    /// Whether the copy would be the image itself, its rows whole vectors of
+    /// `lanes`: there is no border. It can be read where it is if also the result's
+    /// rows are as wide; a tap to the right would read past the last row's end.
     pub(super) fn is_image(&self, lanes: usize) -> bool {
         let same = |axis: &Axis| {
             axis.planes == 1 && axis.step == 1 && axis.border == 0 && axis.length == axis.pixels

@@ -251,6 +251,25 @@ fn variants_agree_on_rows_of_nothing_but_padding() {
     }
 }
 
+/// Images without a border whose rows are whole vectors, which some kernels read
+/// where they are. The operands are allocations of their own: a checker of memory
+/// sees a vector that leaves them.
+#[test]
+fn variants_agree_where_there_is_no_border() {
+    for width in [8, 16, 32] {
+        for kernel in [[1, 1], [3, 1], [1, 2], [3, 3], [5, 5]] {
+            let shape = ConvShape { input: [9, width], kernel, ..square(2, [3, 5], 9, 1) };
+            check(&ConvShape { padding: [0, 0], ..shape });
+            check(&ConvShape { padding: [0, 0], stride: [1, 2], ..shape });
+            let padding = kernel.map(|size| size - 1);
+            check(&ConvShape { padding, ..shape });
+            // The input's gradient has the result's width for its source.
+            let input = [9, width + 1 - kernel[1].min(width)];
+            check(&ConvShape { padding, input, ..shape });
+        }
+    }
+}
+
 /// Widths around whole vectors, and channels around whole tiles.
 #[test]
 fn variants_agree_at_tile_edges() {

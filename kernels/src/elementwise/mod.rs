@@ -1,10 +1,10 @@
 //! Functions of one, two or three values, element by element.
 //!
-//! `scalar.rs` says what each function is. `formula.rs` writes the same in
+//! `scalar.rs` says what each function is. `formula/mod.rs` writes the same in
 //! terms of a register of lanes, `lanes.rs`, which `avx2.rs` and `avx512.rs`
 //! implement. Arithmetic, comparisons and rounding give the same bits in every
 //! variant; the accuracy of the transcendental functions is stated in
-//! `formula.rs` and tested.
+//! `formula/mod.rs` and tested.
 //!
 //! These kernels run on the calling thread; whoever calls them splits the work.
 

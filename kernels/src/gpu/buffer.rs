@@ -4,6 +4,10 @@ use super::device::{Gpu, GpuError, padded};
 use std::fmt;
 use std::sync::Arc;
 
+/// Bytes that the host reads in one go: what is read passes through memory of the host's
+/// own, of which there should not be as much again as of what is read.
+const LANDING: u64 = 1 << 26;
+
 /// Values on a device.
 #[derive(Clone)]
 pub struct Buffer {
@@ -78,33 +82,42 @@ impl Buffer {
         Buffer::read_all(&mut [(self, into)])
     }
 
-    /// Reads the first bytes of each of several buffers of one device, in one
-    /// submission: the host waits once.
+    /// Reads the first bytes of each of several buffers of one device. The host waits
+    /// once for every [`LANDING`] bytes, however many buffers these are of.
     ///
     /// # Errors
     /// The device failed.
     pub fn read_all(parts: &mut [(&Buffer, &mut [u8])]) -> Result<(), GpuError> {
+        Buffer::read_by(parts, LANDING)
+    }
+
+    /// As [`Buffer::read_all`], with so many bytes at once: whole words of 8.
+    fn read_by(parts: &mut [(&Buffer, &mut [u8])], most: u64) -> Result<(), GpuError> {
         let filled = |(_, into): &&(&Buffer, &mut [u8])| !into.is_empty();
         let bytes: u64 = parts.iter().filter(filled).map(|(_, into)| padded(into.len())).sum();
         let Some((first, _)) = parts.iter().find(filled) else { return Ok(()) };
         let gpu = Arc::clone(&first.gpu);
-        let landing = gpu.landing(bytes);
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let mut place = 0;
-        for (buffer, into) in parts.iter().filter(filled) {
-            let length = padded(into.len());
-            encoder.copy_buffer_to_buffer(&buffer.buffer, 0, &landing, place, length);
-            place += length;
+        let room = bytes.min(most).min(gpu.limits().buffer / 8 * 8);
+        let landing = gpu.landing(room);
+        gpu.check()?;
+        // What lands together: number of the part, where in it, how many bytes.
+        let mut together: Vec<(usize, u64, u64)> = Vec::new();
+        let mut taken = 0;
+        for number in 0..parts.len() {
+            let length = if parts[number].1.is_empty() { 0 } else { padded(parts[number].1.len()) };
+            let mut begin = 0;
+            while begin < length {
+                let piece = (length - begin).min(room - taken);
+                together.push((number, begin, piece));
+                (begin, taken) = (begin + piece, taken + piece);
+                if taken == room {
+                    gpu.land(&landing, &together, parts)?;
+                    together.clear();
+                    taken = 0;
+                }
+            }
         }
-        gpu.submit(encoder.finish());
-        let mut all = vec![0; bytes as usize];
-        gpu.fetch(&landing, &mut all)?;
-        let mut rest = all.as_slice();
-        for (_, into) in parts.iter_mut().filter(|(_, into)| !into.is_empty()) {
-            into.copy_from_slice(&rest[..into.len()]);
-            rest = &rest[padded(into.len()) as usize..];
-        }
-        Ok(())
+        gpu.land(&landing, &together, parts)
     }
 
     /// Exchanges the values of two buffers of one size on one device, before anything
@@ -121,5 +134,73 @@ impl Buffer {
         }
         self.gpu.submit(encoder.finish());
         self.gpu.check()
+    }
+}
+
+impl Gpu {
+    /// Reads pieces of buffers by way of `landing`, which holds them all: of the part of
+    /// that number, from there on, so many bytes.
+    fn land(
+        &self,
+        landing: &wgpu::Buffer,
+        pieces: &[(usize, u64, u64)],
+        parts: &mut [(&Buffer, &mut [u8])],
+    ) -> Result<(), GpuError> {
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let mut place = 0;
+        for (number, begin, bytes) in pieces {
+            let from = &parts[*number].0.buffer;
+            encoder.copy_buffer_to_buffer(from, *begin, landing, place, *bytes);
+            place += bytes;
+        }
+        self.submit(encoder.finish());
+        self.fetch(landing, place, |mut rest| {
+            for (number, begin, bytes) in pieces {
+                let (own, behind) = rest.split_at(*bytes as usize);
+                let into = &mut parts[*number].1[*begin as usize..];
+                let length = into.len().min(own.len());
+                into[..length].copy_from_slice(&own[..length]);
+                rest = behind;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_larger_than_its_landing_comes_in_pieces() {
+        let gpu = match Gpu::open(0, true) {
+            Ok(gpu) => gpu,
+            Err(GpuError::None) if std::env::var_os("SPECK_REQUIRE_GPU").is_none() => {
+                println!("skipped: reading in pieces, for there is no GPU");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        // Below, at and above what lands at once, and nothing at all.
+        let lengths = [0, 3, 8, 24, 25, 0, 47, 48, 49, 200, 1, 0];
+        let bytes = |number: usize, length: usize| -> Vec<u8> {
+            (0..length).map(|i| (i * 7 + number * 31 + 1) as u8).collect()
+        };
+        let wanted: Vec<_> = lengths.iter().enumerate().map(|(i, n)| bytes(i, *n)).collect();
+        let buffers: Vec<_> = lengths.map(|length| gpu.buffer(length).expect("a buffer")).into();
+        buffers.iter().zip(&wanted).for_each(|(buffer, bytes)| buffer.write(bytes));
+        for most in [8, 24, 48, 1 << 20] {
+            let mut found: Vec<_> = lengths.map(|length| vec![0xff; length]).into();
+            let parts = buffers.iter().zip(&mut found);
+            let mut parts: Vec<_> = parts.map(|(own, into)| (own, into.as_mut_slice())).collect();
+            let before = gpu.counts();
+            Buffer::read_by(&mut parts, most).expect("the values");
+            let submits = gpu.counts().submits - before.submits;
+            assert_eq!(found, wanted, "{most} bytes at once");
+            let all: u64 = lengths.iter().filter(|n| **n > 0).map(|n| padded(*n)).sum();
+            assert_eq!(submits, all.div_ceil(most), "{most} bytes at once");
+        }
     }
 }

@@ -16,10 +16,8 @@ pub(super) struct Cache {
     path: PathBuf,
 }
 
-/// FNV-1a, 64 bits.
 fn checksum(bytes: &[u8]) -> [u8; 8] {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step).to_le_bytes()
+    crate::fnv(bytes).to_le_bytes()
 }
 
 fn folder() -> Option<PathBuf> {

@@ -183,6 +183,14 @@ pub fn size(value: usize) -> Result<u32, String> {
     u32::try_from(value).map_err(|_| format!("{value} is more than a shader can count to"))
 }
 
+/// A size as shaders count where they also step back from it.
+///
+/// # Errors
+/// More than 2³¹ - 1.
+pub fn signed(value: usize) -> Result<i32, String> {
+    i32::try_from(value).map_err(|_| format!("{value} is more than a shader can count to"))
+}
+
 /// The most dimensions that shaders walk.
 pub const MOST_DIMS: usize = 8;
 

@@ -3,7 +3,6 @@
 use super::buffer::Buffer;
 use super::cache::Cache;
 use super::call::{Call, MOST_ROUNDS};
-use super::shader::Needs;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,11 +67,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Whether a shader that needs this can be run.
-    pub fn run(&self, needs: Needs) -> bool {
-        (self.subgroups || !needs.subgroups) && (self.f16 || !needs.f16)
-    }
-
     /// The rounds that an invocation can make in all its loops.
     pub fn rounds(&self) -> usize {
         if self.software { MOST_ROUNDS } else { usize::MAX }
@@ -187,15 +181,19 @@ impl Gpu {
     /// # Errors
     /// No such adapter, or it cannot be opened.
     pub fn open(number: usize, least: bool) -> Result<Arc<Gpu>, GpuError> {
-        Gpu::open_binding(number, least, u64::MAX)
+        Gpu::open_within(number, least, [u64::MAX; 2])
     }
 
-    /// As [`Gpu::open`], with bindings of no more than `most` bytes. For tests of what
-    /// becomes of larger values.
+    /// As [`Gpu::open`], with bindings and buffers of no more than so many bytes. For
+    /// tests of what becomes of larger values.
     ///
     /// # Errors
     /// As [`Gpu::open`].
-    pub fn open_binding(number: usize, least: bool, most: u64) -> Result<Arc<Gpu>, GpuError> {
+    pub fn open_within(
+        number: usize,
+        least: bool,
+        [binding, buffer]: [u64; 2],
+    ) -> Result<Arc<Gpu>, GpuError> {
         let adapters = adapters();
         let adapter = match adapters.get(number) {
             Some(adapter) => adapter,
@@ -215,7 +213,9 @@ impl Gpu {
             adapter.features() & wanted
         };
         let mut limits = if least { wgpu::Limits::default() } else { adapter.limits() };
-        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(most);
+        limits.max_buffer_size = limits.max_buffer_size.min(buffer);
+        let bound = &mut limits.max_storage_buffer_binding_size;
+        *bound = binding.min(*bound).min(limits.max_buffer_size);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("speck"),
             required_features: features,
@@ -489,10 +489,16 @@ impl Gpu {
         })
     }
 
-    /// Copies the first bytes of a landing buffer that nothing writes any more.
-    pub(super) fn fetch(&self, landing: &wgpu::Buffer, into: &mut [u8]) -> Result<(), GpuError> {
+    /// Hands over the first bytes, whole words of 8, of a landing buffer that nothing
+    /// writes any more.
+    pub(super) fn fetch(
+        &self,
+        landing: &wgpu::Buffer,
+        bytes: u64,
+        take: impl FnOnce(&[u8]),
+    ) -> Result<(), GpuError> {
         self.flush();
-        let slice = landing.slice(..into.len().next_multiple_of(8) as u64);
+        let slice = landing.slice(..bytes);
         let (sender, receiver) = std::sync::mpsc::channel();
         slice.map_async(wgpu::MapMode::Read, move |result| {
             // Nobody waits any more where the poll failed.
@@ -504,7 +510,7 @@ impl Gpu {
         self.check()?;
         receiver.recv().map_err(|error| failed(error.to_string()))?.map_err(failed)?;
         let mapped = slice.get_mapped_range().map_err(|error| failed(error.to_string()))?;
-        into.copy_from_slice(&mapped[..into.len()]);
+        take(&mapped);
         drop(mapped);
         landing.unmap();
         Ok(())

@@ -50,6 +50,7 @@ impl Feed {
             whole += bytes;
         }
         let small = whole > 0 && whole <= MOST_WAITING && places > 1;
+        let small = small && whole * places as u64 <= gpu.limits().buffer;
         let ring = small.then(|| Ring {
             buffer: gpu.room(whole * places as u64),
             now: vec![0; whole as usize],

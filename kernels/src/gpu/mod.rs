@@ -20,12 +20,12 @@ mod variants;
 pub use buffer::Buffer;
 pub use call::{
     Call, Calls, MOST_DIMS, MOST_GROUPS, MOST_ROUNDS, Operand, Parameters, Variant, dims, flag,
-    linear, size, spread, unless_empty,
+    linear, signed, size, spread, unless_empty,
 };
 pub(crate) use call::{ROUNDS, in_turn};
 pub use device::{Adapter, Counts, Gpu, GpuError, Limits};
 pub use peak::Peak;
 pub use plan::{Ends, Plan, PlanStep};
 pub use shader::*;
-pub(crate) use split::{Split, tile_rows};
+pub(crate) use split::{BUSY_GROUPS, BUSY_LANES, Split, tile_rows};
 pub use variants::{FAMILIES, Family, PLAIN, When};

@@ -122,7 +122,8 @@ impl Plan {
             read.push((buffer.buffer.clone(), bytes, length));
             bytes += length;
         }
-        let kept = (LANDING / bytes.max(8)).clamp(1, MOST_KEPT as u64) as usize;
+        let room = LANDING.min(gpu.limits().buffer);
+        let kept = (room / bytes.max(8)).clamp(1, MOST_KEPT as u64) as usize;
         let landing = gpu.landing(bytes.max(8) * kept as u64);
         let share = (ends.work / MOST_WORK).clamp(1.0 / MOST_TOGETHER as f64, 1.0);
         let feed = Feed::new(gpu, ends.inputs, (1.0 / share).ceil() as usize);
@@ -219,7 +220,8 @@ impl Plan {
         encoder.copy_buffer_to_buffer(&resolved, 0, &landing, 0, bytes);
         self.gpu.submit(encoder.finish());
         let mut ticks = vec![0u64; count as usize];
-        self.gpu.fetch(&landing, bytemuck::cast_slice_mut(&mut ticks))?;
+        let into: &mut [u8] = bytemuck::cast_slice_mut(&mut ticks);
+        self.gpu.fetch(&landing, bytes, |found| into.copy_from_slice(found))?;
         let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
         let pairs = ticks.chunks_exact(2);
         Ok(pairs.map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period).collect())
@@ -233,14 +235,11 @@ impl Plan {
     pub fn outputs(&self) -> Result<Vec<u64>, GpuError> {
         let mut words = vec![0; self.bytes as usize / 8 * self.kept];
         if !words.is_empty() {
-            self.gpu.fetch(&self.landing, bytemuck::cast_slice_mut(&mut words))?;
+            let into: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+            let bytes = into.len() as u64;
+            self.gpu.fetch(&self.landing, bytes, |found| into.copy_from_slice(found))?;
         }
         Ok(words)
-    }
-
-    /// How many dispatches a run makes.
-    pub fn calls(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step, Bound::Call { .. })).count()
     }
 }
 

@@ -6,7 +6,9 @@ use crate::reduce::gpu::joined;
 
 /// Workgroups that keep a large GPU busy: a weight gradient has a few tiles only, so
 /// its sum is cut until there are as many.
-const BUSY: usize = 256;
+pub(crate) const BUSY_GROUPS: usize = 256;
+/// Invocations that do, where each works for itself.
+pub(crate) const BUSY_LANES: usize = 1 << 16;
 /// The longest part of a sum for which cutting does not pay.
 const SHORTEST: usize = 256;
 
@@ -34,7 +36,7 @@ impl Split {
     /// A sum of `length` terms in a product of `tiles` tiles and `outputs` values, cut if
     /// it is long and they are few, or if it is very long.
     pub fn new(length: usize, step: usize, tiles: usize, outputs: usize) -> Self {
-        let few = BUSY.div_ceil(tiles.max(1)).min(length.div_ceil(SHORTEST));
+        let few = BUSY_GROUPS.div_ceil(tiles.max(1)).min(length.div_ceil(SHORTEST));
         let room = ROOM / (4 * outputs).max(1);
         let long = length.div_ceil(LONGEST).min(room).min(MOST_GROUPS);
         let wanted = few.max(long).max(1);
@@ -46,7 +48,7 @@ impl Split {
     /// A sum of `length` terms for `outputs` values that there are enough of; cut only if
     /// it is very long.
     pub fn long(length: usize, step: usize, outputs: usize) -> Self {
-        Split::new(length, step, BUSY, outputs)
+        Split::new(length, step, BUSY_GROUPS, outputs)
     }
 
     /// Rounds of loops for a part: a round for each of the `step` terms that are in
@@ -105,7 +107,7 @@ mod tests {
                 assert!(parts * share >= length, "{length} {tiles}");
                 assert!(parts == 1 || (parts - 1) * share < length, "{length} {tiles}");
                 assert!(
-                    tiles < BUSY || parts <= length.div_ceil(LONGEST).max(1),
+                    tiles < BUSY_GROUPS || parts <= length.div_ceil(LONGEST).max(1),
                     "{length} {tiles}"
                 );
                 assert!(share <= LONGEST + 16, "{length} {tiles}");

@@ -9,8 +9,8 @@ use super::call::{Calls, Variant};
 use super::device::Limits;
 use super::shader::Shader;
 use super::{
-    attention, attention_tile, convolution, convolution_half, matmul, matmul_half, matmul_wide,
-    norm_statistics, norm_statistics_subgroup, reduce, reduce_rows_subgroup, scatter,
+    attention, attention_tile, convolution, convolution_half, matmul, matmul_half, matmul_subgroup,
+    matmul_wide, norm_statistics, norm_statistics_subgroup, reduce, reduce_rows_subgroup, scatter,
     scatter_rounds, softmax, softmax_subgroup,
 };
 use crate::choice::Choice;
@@ -21,7 +21,7 @@ use crate::variant::KernelError;
 pub enum When {
     /// Always, at shapes that suit it.
     Always,
-    /// Never: it rounds more than the plain one.
+    /// Never: it rounds more than the plain one, or is faster on some devices only.
     Asked,
 }
 
@@ -43,7 +43,11 @@ pub static FAMILIES: &[Family] = &[
     Family {
         kernel: "matmul",
         plain: &matmul::SHADER,
-        others: &[(&matmul_wide::SHADER, When::Always), (&matmul_half::SHADER, When::Asked)],
+        others: &[
+            (&matmul_wide::SHADER, When::Always),
+            (&matmul_subgroup::SHADER, When::Asked),
+            (&matmul_half::SHADER, When::Asked),
+        ],
     },
     Family {
         kernel: "conv2d",

@@ -2,8 +2,8 @@
 
 use super::MatmulShape;
 use crate::gpu::{
-    Call, Calls, MOST_GROUPS, Operand, Split, Variant, flag, matmul, matmul_half, matmul_thin,
-    matmul_wide, size, spread, tile_rows, unless_empty,
+    BUSY_LANES, Call, Calls, MOST_GROUPS, Operand, Split, Variant, flag, matmul, matmul_half,
+    matmul_subgroup, matmul_thin, matmul_wide, size, spread, tile_rows, unless_empty,
 };
 use crate::reduce::gpu::lanes;
 
@@ -39,6 +39,12 @@ pub fn product(shape: &MatmulShape, scale: f32, operands: [Operand; 3]) -> Resul
     wide.calls.insert(0, call);
     let shader = &matmul_wide::SHADER;
     calls.variants.push(Variant { shader, calls: wide, suits: tiles * shape.batch >= MANY });
+    let tile = [matmul_subgroup::ROWS, matmul_subgroup::COLUMNS].map(|size| size as usize);
+    let (mut handed, mut call, _) = tiled(shape, scale, operands, tile)?;
+    call.shader = &matmul_subgroup::SHADER;
+    handed.calls.insert(0, call);
+    let shader = &matmul_subgroup::SHADER;
+    calls.variants.push(Variant { shader, calls: handed, suits: true });
     calls.variants.push(Variant { shader: &matmul_half::SHADER, calls: halves, suits: true });
     Ok(calls)
 }
@@ -90,8 +96,7 @@ fn tiled(
 const MOST_FEW: usize = 8;
 /// Results that are neighbours at least, where the many lie together.
 const NEIGHBOURS: usize = 32;
-/// Invocations that occupy a large GPU, and steps of the sum that each makes at least.
-const BUSY: usize = 1 << 16;
+/// Steps of the sum that each invocation makes at least.
 const LONG: usize = 16;
 
 fn thin(shape: &MatmulShape, scale: f32, [a, b, y]: [Operand; 3]) -> Result<Calls, String> {
@@ -111,7 +116,7 @@ fn thin(shape: &MatmulShape, scale: f32, [a, b, y]: [Operand; 3]) -> Result<Call
     let most = if across { 256 / many.next_power_of_two().min(NEIGHBOURS) } else { 256 };
     let lanes = lanes(invocations, k).min(most);
     let wanted = match y {
-        Operand::Output => BUSY.div_ceil(invocations * lanes).min(k / (lanes * LONG)).max(1),
+        Operand::Output => BUSY_LANES.div_ceil(invocations * lanes).min(k / (lanes * LONG)).max(1),
         _ => 1,
     };
     let share = k.div_ceil(wanted).max(1);

@@ -279,6 +279,8 @@ impl Plan {
             // An even number: two threads have as much to do.
             most => Cut::new(rows, rows.div_ceil(most).next_multiple_of(2), 1),
         };
+        // Panels of one block of rows only need not be kept: see `Block::run_rows`.
+        debug_assert!(!right_in_place || row_blocks.pieces == 1, "panels of a `right` in place");
         let tile_rows = Cut::at_most(row_blocks.piece, T::ROWS, 1).piece;
         let kept = row_blocks.pieces > 1 && !right_in_place;
         let most_columns = if kept { KEPT / block_depth.max(1) } else { usize::MAX };

@@ -14,6 +14,31 @@
 //!   used whole, and power-of-two strides, whose lines compete for one cache
 //!   set, do no harm;
 //! - anything else: an element at a time.
+//!
+//! Reference: `scalar`, which finds the address of each element from its number, by a
+//! division and a remainder for every axis: 3 to 10 ns an element, the more axes the more,
+//! whatever is copied. Limit: the bytes. So addresses are found once a run, by counting
+//! coordinates up, and the runs are as long as merging makes them. One thread of a
+//! two-core AVX-512 server (Zen 5), two runs with the variants in turn, times as fast as
+//! `scalar`:
+//!
+//! | | |
+//! |---|---|
+//! | a row to 2048 × 128 | over 60 |
+//! | a value a channel to 64 × 8 × 32 × 32 | over 150 |
+//! | half of each row of 2048 × 128 | over 30 |
+//! | the same rows back into zeros | 18 to 23 |
+//! | 3 and 2 channels joined, 64 screens of 64 × 64 | over 75 |
+//! | 512 × 512 transposed | 7 to 8 |
+//! | 64 × 8 × 32 × 32 to channels last | 13 to 15 |
+//! | sums scattered from 512 × 1024 to 512 × 4096 | 2 |
+//!
+//! Copies and fills move 60 to 100 GB/s, more than a copy beyond the caches in the same
+//! run; instruction sets add nothing to them. Transpositions move 15 to 19: a tile goes
+//! through its buffer an element at a time, which `transpose` does in registers, with
+//! AVX-512 twice to four times as fast. Scattering keeps the order of its sums, so that
+//! what is saved is the arithmetic of addresses alone. The story of gathering is in
+//! `avx512`, that of whole rows in `rows`.
 
 use super::{Element, Gathering, Strided};
 use crate::Real;

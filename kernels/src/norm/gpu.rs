@@ -2,8 +2,8 @@
 
 use super::{MomentsShape, NormShape};
 use crate::gpu::{
-    Call, Calls, Operand, Variant, flag, linear, moments, norm, norm_statistics,
-    norm_statistics_subgroup, norm_weights, size, spread, unless_empty,
+    BUSY_GROUPS, BUSY_LANES, Call, Calls, Operand, Variant, flag, linear, moments, norm,
+    norm_statistics, norm_statistics_subgroup, norm_weights, size, spread, unless_empty,
 };
 use crate::reduce::gpu::{joined, lanes};
 
@@ -47,8 +47,6 @@ fn pass(shape: &NormShape, pass: u32, c: Operand) -> Result<Calls, String> {
 
 /// Rows of a group that a part of the sum goes through at least.
 const LEAST_ROWS: usize = 16;
-/// Invocations that occupy a large GPU.
-const BUSY: usize = 1 << 16;
 
 /// The gradients of weights and bias, behind the others in the output.
 fn weights(shape: &NormShape, c: Operand) -> Result<Calls, String> {
@@ -59,7 +57,7 @@ fn weights(shape: &NormShape, c: Operand) -> Result<Calls, String> {
     let along = shape.run.max(1).next_power_of_two().min(lanes);
     // Each lane of a part goes through some rows, or none is left for it.
     let least = LEAST_ROWS.max(lanes / along);
-    let wanted = BUSY.div_ceil((count * lanes).max(1)).min(rows / least).max(1);
+    let wanted = BUSY_LANES.div_ceil((count * lanes).max(1)).min(rows / least).max(1);
     let share = rows.div_ceil(wanted).max(1);
     let parts = rows.div_ceil(share).max(1);
     let results = if shape.centred { 2 } else { 1 };
@@ -144,7 +142,7 @@ const LEAST_VALUES: usize = 1 << 12;
 pub fn moments_calls(shape: &MomentsShape) -> Result<Calls, String> {
     let channels = shape.channels;
     // Parts are of whole samples.
-    let wanted = (BUSY / 256).div_ceil(channels.max(1));
+    let wanted = BUSY_GROUPS.div_ceil(channels.max(1));
     let wanted = wanted.min(shape.samples * shape.pixels / LEAST_VALUES).max(1);
     let share = shape.samples.div_ceil(wanted).max(1);
     let parts = shape.samples.div_ceil(share).max(1);

@@ -9,6 +9,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use crate::parallel::{Shared, for_parts, prefetch, stream, streamed};
@@ -37,6 +39,8 @@ const VARIANTS: &[(usize, Variant<Run>)] = &[
     (16, Variant { name: "avx512", isa: Isa::Avx512, run: avx512::multiply_add }),
     #[cfg(target_arch = "x86_64")]
     (8, Variant { name: "avx2", isa: Isa::Avx2, run: avx2::multiply_add }),
+    #[cfg(target_arch = "aarch64")]
+    (4, Variant { name: "neon", isa: Isa::Neon, run: neon::multiply_add }),
     (1, Variant { name: "scalar", isa: Isa::Portable, run: scalar::multiply_add }),
 ];
 

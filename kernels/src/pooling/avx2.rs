@@ -1,5 +1,11 @@
 //! 2×2 max pooling, eight windows at a time; see the AVX-512 file for the
 //! idea. What is left at the end of a row takes the portable loop.
+//!
+//! Two things are dearer than there. A shuffle of two registers works within halves of
+//! 128 bits, so that each pair of loads takes a second shuffle for the even and for the
+//! odd columns; and registers are half as wide. On the shape and machine of the AVX-512
+//! file, in the same runs: 60 to 70 times as fast as `scalar`, over 3 times as fast as
+//! `quads`; it takes 1.2 times as long as `avx512`.
 
 use super::{PoolShape, quads};
 use std::arch::x86_64::*;

@@ -4,6 +4,18 @@
 //! the values at even and at odd columns, so that one lane holds one window.
 //! Three comparisons with masks then keep value and index together. A value
 //! wins if it is greater (an ordered comparison) or NaN, as in the scalar loop.
+//!
+//! Reference: `scalar`, 24 ns a window, and `quads` (what it gains stands there), 1.3 ns,
+//! whose vectors hold four lanes and whose indices are 64 bits wide. Here sixteen windows
+//! are four loads, four shuffles of two registers, six comparisons and a store; indices
+//! are 32 bits wide and not computed but for the addition of a constant, and the rest of
+//! a row is the same under a mask.
+//!
+//! 2 × 2 of 64 × 8 × 64 × 64, one thread of a two-core AVX-512 server (Zen 5), three runs with
+//! the variants in turn: 70 to 80 times as fast as `scalar`, 4 times as fast as `quads`,
+//! 1.2 times as fast as `avx2`, whose instructions are twice as many. So it is not the
+//! instructions any more: 8 MiB read and 2 MiB written take 0.15 to 0.18 ms, 1.7 to 2.7
+//! times the rate of a copy beyond the caches in the same run.
 
 use super::{PoolShape, quads};
 use std::arch::x86_64::*;

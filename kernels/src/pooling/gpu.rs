@@ -1,28 +1,27 @@
 //! Pooling on a GPU.
 
 use super::{AveragePool, PoolShape};
-use crate::gpu::{Call, Calls, Operand, linear, pool, size, unless_empty};
+use crate::gpu::{Call, Calls, Operand, linear, pool, signed, size, unless_empty};
 
 fn calls(pass: u32, shape: &PoolShape, mean: Option<&AveragePool>) -> Result<Calls, String> {
     let plane = if pass == pool::MEAN_GRADIENT { shape.input } else { shape.output };
     let count = shape.planes * plane[0] * plane[1];
     unless_empty(count, || {
-        let number = |value: usize| i32::try_from(value).map_err(|_| format!("a size of {value}"));
         let divisor = mean.and_then(|mean| mean.divisor).unwrap_or(0);
         let params = pool::Params {
             count: size(count)?,
-            in_height: number(shape.input[0])?,
-            in_width: number(shape.input[1])?,
-            out_height: number(shape.output[0])?,
-            out_width: number(shape.output[1])?,
-            kernel_height: number(shape.kernel[0])?,
-            kernel_width: number(shape.kernel[1])?,
-            stride_down: number(shape.stride[0])?,
-            stride_across: number(shape.stride[1])?,
-            padding_down: number(shape.padding[0])?,
-            padding_across: number(shape.padding[1])?,
-            dilation_down: number(shape.dilation[0].max(1))?,
-            dilation_across: number(shape.dilation[1].max(1))?,
+            in_height: signed(shape.input[0])?,
+            in_width: signed(shape.input[1])?,
+            out_height: signed(shape.output[0])?,
+            out_width: signed(shape.output[1])?,
+            kernel_height: signed(shape.kernel[0])?,
+            kernel_width: signed(shape.kernel[1])?,
+            stride_down: signed(shape.stride[0])?,
+            stride_across: signed(shape.stride[1])?,
+            padding_down: signed(shape.padding[0])?,
+            padding_across: signed(shape.padding[1])?,
+            dilation_down: signed(shape.dilation[0].max(1))?,
+            dilation_across: signed(shape.dilation[1].max(1))?,
             divisor: divisor as f32,
             count_padding: u32::from(mean.is_some_and(|mean| mean.count_padding)),
         };

@@ -1,6 +1,27 @@
 //! Pooling over 2×2 blocks side by side, by far the most common: no taps to
 //! find, four values a window. Other windows take the plain loops. Both are
 //! spread over threads by planes.
+//!
+//! Reference: `scalar`, which takes windows of all kinds. For each it works out along
+//! both axes which taps lie inside the input, with a division for every bound, and
+//! walks over them in two loops of unknown length; whether a value is the largest so
+//! far is a branch that depends on data. That is 24 ns a window of four values, whose
+//! reading and comparing is a small part of it.
+//!
+//! Here a row of windows is two rows of the input, both in chunks of two: there is
+//! nothing to work out, the maximum is a selection in place of a branch, and the
+//! divisor of an average is found once a plane. The compiler makes vectors of these
+//! loops, of four lanes, for they are compiled for any processor; indices are 64 bits
+//! wide in them until they are stored.
+//!
+//! 2 × 2 of 64 × 8 × 64 × 64, one thread of a two-core AVX-512 server (Zen 5), three runs
+//! with the variants in turn: the indices of the maxima 18 times as fast as `scalar`,
+//! 1.3 ns a window, averages 34 to 54 times, their gradient 17 to 22 times. The averages
+//! are read and written at twice the rate of a copy beyond the caches or more, for 10 MiB
+//! lie in the third-level cache: there is little left to win. The maxima leave a factor of
+//! four to `avx512`. The gradient, which moves the same bytes as the average, takes 2.3 to
+//! 2.7 times as long; it divides a value once for each of two rows. What else is behind
+//! that was not looked into.
 
 use super::{AveragePool, PoolShape, scalar};
 use crate::Real;

@@ -8,6 +8,30 @@
 //! times here.) Arithmetic is one rounding an operation, never contracted,
 //! hence the same bits at every width.
 //!
+//! # What it gains
+//! Reference: `scalar`, which draws each number by itself: it computes all four words of
+//! the block and throws three away; a normal number draws both words of its pair, and
+//! takes logarithm, sine or cosine in `f64` by calls. Ten rounds of Philox are a chain in
+//! which each waits for the last multiplication. 14 ns a uniform number and more, 50 to
+//! 80 a normal one.
+//!
+//! Limit: storing 4 bytes is nothing to that, so it is the arithmetic. Here all words of
+//! a block are used, sixteen chains run beside each other, and both numbers of a pair
+//! share one logarithm and one angle. With AVX-512, whose multiplication of 32 to 64 bits
+//! takes eight blocks, a round of these is two multiplications, two shifts and two
+//! exclusive ors of three: 120 instructions for 64 numbers.
+//!
+//! 2¹⁸ numbers, one thread of a two-core AVX-512 server (Zen 5), two runs with the
+//! variants in turn, times as fast as `scalar`:
+//!
+//! | | compiled for any processor | AVX2 | AVX-512 |
+//! |---|---|---|---|
+//! | uniform | 10 | 17 to 20 | 33 |
+//! | normal | 15 to 19 | 29 to 42 | 58 to 77 |
+//!
+//! AVX-512 takes 0.4 to 0.5 ns a uniform number and about 1 a normal one, 1.7 to 2 times
+//! as fast as AVX2: twice the lanes are nearly twice the speed, for arithmetic is the limit.
+//!
 //! # The normal distribution in `f32`
 //!
 //! With k the upper 24 bits of a word, u = k·2⁻²⁴.
@@ -20,8 +44,8 @@
 //! small radii keep their relative accuracy.
 //!
 //! *Cosine and sine of 2πu*. With q/4 the quarter turn nearest to u, u − q/4 in
-//! [−⅛, ⅛] is found exactly, in integers. Then Cephes' polynomials for |angle| ≤ π/4, swapped for odd q and with the sign
-//! of the quadrant.
+//! [−⅛, ⅛] is found exactly, in integers. Then Cephes' polynomials for
+//! |angle| ≤ π/4, swapped for odd q and with the sign of the quadrant.
 
 use super::philox::{MULTIPLIERS, ROUNDS, Stream, WEYL, unit};
 use crate::parallel::{GRAIN, Shared, for_parts};

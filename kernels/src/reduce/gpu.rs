@@ -2,19 +2,17 @@
 
 use super::{Dim, collapse};
 use crate::gpu::{
-    Call, Calls, Operand, ROUNDS, Variant, argmax, dims, flag, reduce,
+    BUSY_LANES, Call, Calls, Operand, ROUNDS, Variant, argmax, dims, flag, reduce,
     reduce_rows_subgroup as rows, size, spread, unless_empty,
 };
 
-/// Invocations that occupy a large GPU.
-const BUSY: usize = 1 << 16;
 /// Values that a lane adds at least.
 const LEAST: usize = 4;
 
 /// The lanes that share a sum of `length`, where there are `outputs` of them: as few
 /// as keep a GPU busy, for the tree at the end costs a barrier a level.
 pub(crate) fn lanes(outputs: usize, length: usize) -> usize {
-    let wanted = BUSY.div_ceil(outputs.max(1)).min(length / LEAST);
+    let wanted = BUSY_LANES.div_ceil(outputs.max(1)).min(length / LEAST);
     wanted.clamp(1, 256).next_power_of_two().min(256)
 }
 
@@ -74,7 +72,7 @@ impl Layout {
     /// Parts of an output's sum, and the steps of each: of the run, or of the others.
     fn parts(&self) -> (usize, usize, bool) {
         let lanes = self.lanes();
-        let wanted = BUSY.div_ceil((self.outputs * lanes).max(1));
+        let wanted = BUSY_LANES.div_ceil((self.outputs * lanes).max(1));
         let wanted = wanted.min(self.length() / (lanes * LONG)).clamp(1, MOST_PARTS);
         let of_run = self.count() < wanted;
         let steps = if of_run { self.run.0 } else { self.count() };

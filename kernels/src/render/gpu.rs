@@ -1,7 +1,7 @@
 //! Drawing on a GPU.
 
 use super::RenderShape;
-use crate::gpu::{Call, Calls, Operand, in_turn, linear, render, size};
+use crate::gpu::{Call, Calls, Operand, in_turn, linear, render, signed, size};
 
 pub use render::{RENDER, TARGETS, UNRENDER};
 
@@ -21,7 +21,6 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
     if count == 0 {
         return Ok(calls);
     }
-    let number = |value: usize| i32::try_from(value).map_err(|_| format!("a size of {value}"));
     // A pixel asks all specks; a speck all of its pixels, some of its rows in a dispatch.
     let row = shape.size * (specks + 2) + 2;
     let (rows, each) = if pass == UNRENDER { (shape.size, row) } else { (0, 0) };
@@ -31,11 +30,11 @@ pub fn calls(pass: u32, shape: &RenderShape) -> Result<Calls, String> {
             specks: size(specks)?,
             backgrounds: size(shape.backgrounds)?,
             channels: size(channels)?,
-            height: number(height)?,
-            width: number(width)?,
-            size: number(shape.size)?,
-            first: number(first)?,
-            last: number(last)?,
+            height: signed(height)?,
+            width: signed(width)?,
+            size: signed(shape.size)?,
+            first: signed(first)?,
+            last: signed(last)?,
         };
         let [x, background] = match pass {
             RENDER => [1, 2],

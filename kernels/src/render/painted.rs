@@ -1,6 +1,24 @@
 //! Drawing as a painter does: the whole background first, then the specks in
 //! order, each over what is there. The cost is that of filling memory, plus
 //! the specks' own pixels.
+//!
+//! Reference: `scalar`. Every pixel asks all specks, the last one first, which of them
+//! covers it, and then writes its channels, which lie a plane apart: screen × specks
+//! comparisons of positions, branches, and single stores, 4 to 5 ns a pixel with
+//! one speck. Its gradient asks every pixel likewise, though nearly all belong to nobody.
+//!
+//! Painted, a plane is one fill, as fast as the processor stores, and no pixel asks
+//! anything. The gradient goes the other way: it visits the pixels of the specks alone,
+//! each of which asks the later specks whether they cover it. That is specks² times the
+//! area of one at most, which only pays while specks are few or small; the background,
+//! most of the image, is not even read.
+//!
+//! One thread of a two-core AVX-512 server (Zen 5), three runs with the variants in turn:
+//! 64 screens of 3 × 64 × 64 with one speck of a pixel each are drawn 27 to 31 times as
+//! fast as by `scalar`, 3 MiB at 1.7 to 2.5 times the rate of a copy beyond the caches;
+//! what is left is the storing. The gradient for four specks a screen is 700 times as
+//! fast or more: it reads 4 pixels a screen in place of asking 4096. There is no variant
+//! for an instruction set, as filling is the library's.
 
 use super::RenderShape;
 use crate::Real;

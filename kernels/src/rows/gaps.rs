@@ -71,8 +71,11 @@ impl Gaps {
                     (gap.scale, gap.centre) = (sums[0] as f32, sums[1] as f32);
                 }
                 Rule::Rmsprop { alpha, .. } => second *= alpha,
-                Rule::Lion { beta2, .. } => {
-                    sums[0] += keep * rate;
+                Rule::Lion { beta1, beta2, .. } => {
+                    // A momentum of zero has no sign: with β₂ = 0 the row's first
+                    // missed step alone moves it, with β₁ = 0 none does.
+                    let later = if beta2 > 0.0 { sums[0] } else { 0.0 };
+                    sums[0] = if beta1 > 0.0 { keep * rate + later } else { 0.0 };
                     second *= beta2;
                     gap.scale = sums[0] as f32;
                 }

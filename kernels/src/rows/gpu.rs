@@ -4,7 +4,7 @@ use super::rule::Rule;
 use super::{Classes, HISTORY, Rows};
 use crate::gpu::{
     Call, Calls, MOST_GROUPS, Operand, ROUNDS, flag, in_turn, linear, row_counters, row_index,
-    row_linear, row_numbers, row_sum, row_update, size, spread, unless_empty,
+    row_linear, row_numbers, row_sum, row_update, signed, size, spread, unless_empty,
 };
 use crate::movement::gpu::filled;
 
@@ -13,10 +13,6 @@ pub use row_linear::{OUTPUTS, ROWS, WINDOWS};
 const _: () = assert!(row_numbers::HISTORY as usize == HISTORY);
 const _: () = assert!(row_update::HISTORY as usize == HISTORY);
 const _: () = assert!(row_counters::HISTORY as usize == HISTORY);
-
-fn number(value: usize) -> Result<i32, String> {
-    i32::try_from(value).map_err(|_| format!("a size of {value}"))
-}
 
 /// Windows that may lie on one position, and one: what the list of a position takes in
 /// rounds of loops.
@@ -34,9 +30,9 @@ pub fn index(rows: &Rows) -> Result<Calls, String> {
         positions: size(rows.positions())?,
         windows: size(windows.samples * windows.slots)?,
         slots: size(windows.slots)?,
-        height: number(windows.size[0])?,
-        width: number(windows.size[1])?,
-        map_width: number(windows.map[1])?,
+        height: signed(windows.size[0])?,
+        width: signed(windows.size[1])?,
+        map_width: signed(windows.map[1])?,
     };
     let shader = &row_index::SHADER;
     let mut calls = filled(rows.index_elements(), 0, Operand::Output)?;

@@ -9,7 +9,8 @@
 //!
 //! * **SGD**: nothing. **Momentum** v: v_j = μᵏ v, so w −= v · Σ rⱼ μᵏ, rⱼ the rate.
 //! * **RMSprop**: v_j = αᵏ v, and w stays.
-//! * **Lion**: m_j = β₂ᵏ m keeps its sign, so w −= sign(m) Σ Dⱼ rⱼ.
+//! * **Lion**: m_j = β₂ᵏ m keeps its sign, so w −= sign(m) Σ Dⱼ rⱼ. Where β₂ = 0
+//!   the sum is its first member, where β₁ = 0 it is 0.
 //! * **Adam**: m_j = β₁ᵏ m and v_j = β₂ᵏ v, so with q = √v, cᵢⱼ = 1 − βᵢʲ,
 //!   sⱼ = √(β₂ᵏ / c₂ⱼ): w −= m Σ Dⱼ (rⱼ / c₁ⱼ) β₁ᵏ / (q sⱼ + ε) = m Σ Aⱼ / (q + εⱼ)
 //!   with Aⱼ = Dⱼ (rⱼ / c₁ⱼ) β₁ᵏ / sⱼ and εⱼ = ε / sⱼ.

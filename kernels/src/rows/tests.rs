@@ -149,13 +149,15 @@ fn sums_are_those_of_the_plain_loop_and_zero_where_not_wanted() {
     }
 }
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 10] = [
     Rule::Sgd { decay: 0.0 },
     Rule::Sgd { decay: 0.05 },
     Rule::Momentum { momentum: 0.9, decay: 0.0 },
     Rule::Momentum { momentum: 0.9, decay: 0.05 },
     Rule::Rmsprop { alpha: 0.99, epsilon: 1e-8 },
     Rule::Lion { beta1: 0.9, beta2: 0.99, decay: 0.1 },
+    Rule::Lion { beta1: 0.9, beta2: 0.0, decay: 0.1 },
+    Rule::Lion { beta1: 0.0, beta2: 0.99, decay: 0.1 },
     Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 },
     Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.05 },
 ];

@@ -8,6 +8,22 @@
 //! The exponential is within 1 ULP, the sum is that of the `sum` kernel, and
 //! softmax multiplies by the rounded reciprocal of the sum: together within
 //! 4 ULP of the function of the rounded differences `x - m`.
+//!
+//! Reference: `scalar`, element by element: the maximum and the sum, in `f64`, are chains
+//! in which each step waits for the last; the exponential is a call, made for the sum and,
+//! for softmax, again for the result, which is a division. 7 to 8 ns an element. Limit:
+//! the bytes, 8 an element, would take a thirtieth of that, even from memory, so the
+//! exponentials have to be computed many at a time and once: here they are kept, in the
+//! output or a buffer. A slice then has one reciprocal (or logarithm), and products.
+//!
+//! 2048 rows of 64, one thread of a two-core AVX-512 server (Zen 5), two runs with the
+//! variants in turn: softmax 16 to 18 times as fast as `scalar` with AVX-512, 12 to 13
+//! times with AVX2; its logarithm 12 to 13 and 10 times. AVX-512 is 1.4 and 1.3 times as
+//! fast as AVX2, not twice: a row is four or eight registers, and what comes once a row is
+//! as long with either, the steps from lanes to one maximum and one sum and the
+//! reciprocal, each waiting for the last. For the logarithm that is a whole register's
+//! logarithm a row, which makes it take 1.3 to 1.5 times as long as softmax. Arrays far
+//! larger than the caches are limited by memory; see `past`, with its steps.
 
 // See `Lanes` for the one condition, and `Softmax` for the slices.
 #![allow(unsafe_op_in_unsafe_fn)]

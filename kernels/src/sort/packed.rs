@@ -5,6 +5,22 @@
 //! the upper half of a `u64` and the index in the lower, a plain sort of
 //! integers is a stable sort of the floats, without a look at the values and
 //! without a comparison that branches.
+//!
+//! Reference: `scalar`, which sorts indices. Each of the n log n comparisons reads two
+//! values at the places that the indices name, asks whether both are numbers, and, of
+//! equals, which stands first: dependent loads, and branches on data that the processor
+//! cannot foresee. And it sorts all of a line, however few are wanted.
+//!
+//! Here what is compared is what is moved, eight bytes that hold all of the order, so
+//! that nothing else is loaded and the library's sort of integers can choose by
+//! arithmetic; a line of 1024 takes 8 KiB of scratch memory and is read and written in
+//! the first-level cache. Where fewer than all are wanted these are first selected, in
+//! linear time, and sorted alone.
+//!
+//! 256 rows of 1024, one thread of a two-core AVX-512 server (Zen 5), three runs with the
+//! variants in turn: all in order 4 times as fast as `scalar` (15 in place of 60 ns an
+//! element), the 20 largest 14 to 15 times. Finding those still takes nearly half as
+//! long as ordering all.
 
 use super::Sorting;
 use crate::parallel::{GRAIN, Shared, for_parts};

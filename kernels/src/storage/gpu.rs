@@ -38,27 +38,45 @@ pub fn widened(format: Storage, count: usize) -> Result<Calls, String> {
     call(true, format, count, [Operand::Input(0), Operand::Output])
 }
 
-/// `calls` of numbers of this format: their inputs, of so many elements, are widened
-/// before.
+/// `calls` of numbers of this format: the inputs for which there is a number of
+/// elements are widened before, and what comes out is rounded to it, if there is one
+/// for the output.
 ///
 /// # Errors
 /// Too many elements.
-pub fn with_stored(mut calls: Calls, format: Storage, inputs: [usize; 2]) -> Result<Calls, String> {
+pub fn with_stored(
+    mut calls: Calls,
+    format: Storage,
+    inputs: &[Option<usize>],
+    output: Option<usize>,
+) -> Result<Calls, String> {
     for variant in &mut calls.variants {
-        variant.calls = with_stored(std::mem::take(&mut variant.calls), format, inputs)?;
+        let own = std::mem::take(&mut variant.calls);
+        variant.calls = with_stored(own, format, inputs, output)?;
     }
-    let begin = calls.scratch.len();
+    let mut wide = |count: usize| {
+        calls.scratch.push(4 * count);
+        Operand::Scratch(calls.scratch.len() - 1)
+    };
+    let places: Vec<_> = inputs.iter().map(|count| Some((wide((*count)?), (*count)?))).collect();
+    let result = output.map(|count| (wide(count), count));
     for operand in calls.calls.iter_mut().flat_map(|own| &mut own.operands) {
-        if let Operand::Input(number) = *operand {
-            *operand = Operand::Scratch(begin + number);
-        }
+        let wide = match *operand {
+            Operand::Input(number) => places[number],
+            Operand::Output => result,
+            _ => None,
+        };
+        *operand = wide.map_or(*operand, |(place, _)| place);
     }
     let mut all = Vec::new();
-    for (number, count) in inputs.into_iter().enumerate() {
-        let operands = [Operand::Input(number), Operand::Scratch(begin + number)];
-        all.extend(call(true, format, count, operands)?.calls);
-        calls.scratch.push(4 * count);
+    for (number, place) in places.iter().enumerate() {
+        if let Some((place, count)) = *place {
+            all.extend(call(true, format, count, [Operand::Input(number), place])?.calls);
+        }
     }
     all.append(&mut calls.calls);
+    if let Some((place, count)) = result {
+        all.extend(call(false, format, count, [place, Operand::Output])?.calls);
+    }
     Ok(Calls { calls: all, ..calls })
 }

@@ -2,16 +2,12 @@
 
 use super::{OriginAxis, Picks, Tile, Windows};
 use crate::gpu::{
-    Call, Calls, Operand, flag, in_turn, linear, picks as pick_shader, size, spread, unless_empty,
-    window, window_tile as tile_shader,
+    Call, Calls, Operand, flag, in_turn, linear, picks as pick_shader, signed, size, spread,
+    unless_empty, window, window_tile as tile_shader,
 };
 
 pub use tile_shader::{BASE, PATCH, TILE};
 pub use window::{MASK, RENDER, UNRENDER};
-
-fn number(value: usize) -> Result<i32, String> {
-    i32::try_from(value).map_err(|_| format!("a size of {value}"))
-}
 
 /// See [`WINDOW_ORIGINS`](super::WINDOW_ORIGINS): `count` numbers, two a window.
 ///
@@ -65,10 +61,10 @@ pub fn calls(pass: u32, windows: &Windows, owned: bool) -> Result<Calls, String>
             count: size(count)?,
             slots: size(slots)?,
             channels: size(channels)?,
-            height: number(windows.size[0])?,
-            width: number(windows.size[1])?,
-            map_height: number(windows.map[0])?,
-            map_width: number(windows.map[1])?,
+            height: signed(windows.size[0])?,
+            width: signed(windows.size[1])?,
+            map_height: signed(windows.map[0])?,
+            map_width: signed(windows.map[1])?,
             first: size(first)?,
             last: size(last)?,
             ..window::Params::default()
@@ -106,12 +102,12 @@ pub fn tiles(pass: u32, tile: &Tile) -> Result<Calls, String> {
             tiles: size(tile.tiles)?,
             channels: size(windows.channels)?,
             backgrounds: size(tile.backgrounds)?,
-            height: number(windows.size[0])?,
-            width: number(windows.size[1])?,
-            tile_height: number(tile.size[0])?,
-            tile_width: number(tile.size[1])?,
-            map_height: number(windows.map[0])?,
-            map_width: number(windows.map[1])?,
+            height: signed(windows.size[0])?,
+            width: signed(windows.size[1])?,
+            tile_height: signed(tile.size[0])?,
+            tile_width: signed(tile.size[1])?,
+            map_height: signed(windows.map[0])?,
+            map_width: signed(windows.map[1])?,
             base_height: size(tile.base[0])?,
             base_width: size(tile.base[1])?,
             beyond: beyond.to_bits(),

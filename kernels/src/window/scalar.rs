@@ -182,15 +182,15 @@ pub(super) fn mask<T: Real>(windows: &Windows, owned: bool, origins: &[i32], out
 /// rectangles, and in the images unless it is beyond them.
 fn for_picks(picks: &Picks, mut body: impl FnMut(usize, Option<usize>)) {
     picks.check();
-    let [height, width] = picks.image.map(|size| size as u32);
+    let [height, width] = picks.image;
     let mut at = 0;
-    for image in 0..picks.images as u32 {
+    for image in 0..picks.images {
         for rows in picks.reads[0].chunks_exact(picks.kernel[0]) {
             for columns in picks.reads[1].chunks_exact(picks.kernel[1]) {
-                for row in rows {
-                    for column in columns {
-                        let from = ((image * height + row) * width + column) as usize;
-                        let inside = *row < height && *column < width;
+                for row in rows.iter().map(|row| *row as usize) {
+                    for column in columns.iter().map(|column| *column as usize) {
+                        let from = (image * height + row) * width + column;
+                        let inside = row < height && column < width;
                         body(at, inside.then_some(from * picks.channels));
                         at += picks.channels;
                     }

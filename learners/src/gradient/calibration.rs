@@ -4,7 +4,7 @@ use super::step::Parts;
 use crate::batch::{Batches, SpeckBatch};
 use crate::{LearnerError, declare_seed, declare_step, port, screen};
 use speck_engine::kernels::Choice;
-use speck_engine::{Graph, Options, Program, State, Tensor};
+use speck_engine::{Graph, Options, Program, RunError, State, Tensor};
 use speck_models::{Builder, Mode};
 
 fn variance_of(name: &str) -> String {
@@ -45,7 +45,7 @@ pub(super) fn calibrate(
     let options = Options { kernels: kernels.clone(), ..Options::default() };
     let mut program = Program::compile(&graph, &options)?;
     // What the program changes, running statistics, is not to be changed yet.
-    let mut tried = state.clone();
+    let mut tried = state.copy().map_err(RunError::Device)?;
     for (name, calibration) in wanted {
         for _ in 0..calibration.iterations {
             screen::feed(&mut program, &batch)?;

@@ -1,5 +1,13 @@
 //! AVX2: both operands turned into f32, and multiplied as such. AVX-512 widens where it
 //! packs; here there are no loads of 16 bits under a mask.
+//!
+//! Reference: `scalar`, three loops, each value widened where it is met. 512 × 512 × 512
+//! in bf16, one thread of a two-core AVX-512 server (Zen 5), two runs with the variants in
+//! turn: 60 times as fast as `scalar`, half as fast as `avx512`, as of f32; the widening
+//! is lost in the product's work. It is not where an operand is used once: it is read,
+//! written, twice as long, and read again. What that costs stands in the table of the
+//! AVX-512 file, which did the same once (its column `widened first`: 1 × 4096 × 4096 at
+//! 5 GFLOP/s in place of 14).
 
 use super::super::Avx2;
 use super::super::packed;
