@@ -355,8 +355,8 @@ fn attention_keeps_nan_where_the_processor_does() {
 const APART: [(&str, usize, &str); 13] = [
     ("exp_within", 2, "in `binary.wgsl` with the table-free power of 2 that `pow` has"),
     ("exponential", 2, "of any number in `unary.wgsl`, of those up to 0 elsewhere"),
-    ("four_of_a", 2, "tiles of other sizes in `matmul_wide.wgsl`"),
-    ("four_of_b", 2, "tiles of other sizes in `matmul_wide.wgsl`"),
+    ("four_of_a", 3, "tiles of other sizes in `matmul_wide.wgsl` and `matmul_subgroup.wgsl`"),
+    ("four_of_b", 3, "tiles of other sizes in `matmul_wide.wgsl` and `matmul_subgroup.wgsl`"),
     ("four_of_left", 2, "by lists in `picked_conv.wgsl`"),
     ("function_of", 2, "of one number and of two"),
     ("join", 2, "one kind in a pipeline, and both kinds"),

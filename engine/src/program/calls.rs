@@ -86,8 +86,10 @@ impl Planner<'_> {
         let shade = |types: &[&TensorType], output: &TensorType| {
             let calls = node.op.shade(types, output).map_err(&refuse)?;
             let calls = calls.choose(&limits, self.kernels)?;
-            let reason = calls.calls.iter().find_map(|call| call.too_long(&limits));
-            reason.map_or(Ok(calls), |reason| Err(refuse(reason)))
+            match calls.calls.iter().find_map(|call| call.too_long(&limits)) {
+                Some(reason) => Err(refuse(reason)),
+                None => Ok(calls),
+            }
         };
         let mut largest = self.types(index).map(TensorType::bytes).max().unwrap_or(0);
         if largest <= most {

@@ -568,10 +568,9 @@ unsafe fn run_image<T: Tile>(
                     out: out[row * height * width..].as_mut_ptr(),
                     out_step: height * width,
                 };
-                // SAFETY: the tables keep positions plus offsets inside the
-                // copy, whose end leaves room for a vector, or the image, of
-                // whose rows vectors are whole parts; and the results inside the
-                // rows of `out`.
+                // SAFETY: the tables keep positions plus offsets inside the copy, whose
+                // end leaves room for a vector, or the image, of whose rows vectors are
+                // whole parts; and the results inside the rows of `out`.
                 unsafe { T::correlate(&job) };
             }
         }
