@@ -20,7 +20,7 @@ export SPECK_FUZZ_CASES=${SPECK_FUZZ_CASES:-40}
 quick=(--config 'profile.dev.package."*".opt-level=0' --config 'profile.dev.debug="line-tables-only"')
 
 if [[ $which == asan || $which == both ]]; then (
-    export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_INCREMENTAL=0
     # Leaks are safe, and what threads hold that live as long as their process looks like
     # one (kernels/src/team.rs).
     export ASAN_OPTIONS=detect_leaks=0
