@@ -35,12 +35,15 @@ if [[ $which == valgrind || $which == both ]]; then
         echo "valgrind is missing: install the package of that name" >&2
         exit 1
     fi
-    # The test binaries are on the lines of cargo's that name them. Tests of accuracy on
-    # hundreds of thousands of values touch no memory that the others do not.
-    cargo test --locked -p speck-kernels --lib --test fuzz --no-run 2>&1 |
-        sed -n 's/^ *Executable .*(\(.*\))$/\1/p' |
-        while read -r binary; do
-            valgrind --quiet --error-exitcode=1 "$binary" --test-threads 1 \
-                --skip approximations </dev/null
-        done
+    # The random shapes of every kernel, and every op in a program, which is what uses the
+    # arena. The kernels' own tests have shapes that take hours under valgrind. The test
+    # binaries are on the lines of cargo's that name them.
+    for tests in "-p speck-kernels --test fuzz" "-p speck-engine --test registry"; do
+        # shellcheck disable=SC2086
+        cargo test --locked $tests --no-run 2>&1 |
+            sed -n 's/^ *Executable .*(\(.*\))$/\1/p' |
+            while read -r binary; do
+                valgrind --quiet --error-exitcode=1 "$binary" --test-threads 1 </dev/null
+            done
+    done
 fi
