@@ -5,11 +5,13 @@
 //! variant runs once for some milliseconds, in turn, so that a machine that
 //! slows down slows all of them; the median over the rounds counts. One more
 //! program, the same as the first, is the control: its ratio to the first says
-//! how far two equal things differ here and now.
+//! how far two equal things differ here and now. The multiply-adds of which a
+//! variant reaches a share are measured in the rounds as well: a processor is not
+//! as fast all the time.
 
 use super::{Peaks, cases, median, time};
 use serde::Serialize;
-use speck_engine::kernels::Choice;
+use speck_engine::kernels::{Choice, peak};
 use speck_engine::op::Case;
 use speck_engine::{
     CompileError, DType, GraphError, OpInfo, Options, Program, RunError, State, check,
@@ -100,6 +102,9 @@ pub enum BenchError {
 /// first touched, do not make any faster.
 const SLOW: f64 = 0.25;
 
+/// Seconds of multiply-adds before each round.
+const BURST: f64 = 0.01;
+
 /// One variant, ready to run.
 struct Subject {
     kernel: &'static str,
@@ -160,7 +165,9 @@ fn run_case(
         let again = time(|| subject.program.run(&mut state))?.min(once);
         subject.calls = (settings.seconds / again.max(1e-9)).clamp(1.0, 1e6) as usize;
     }
+    let mut flops_of_rounds = Vec::new();
     for round in 0..settings.rounds.max(1) {
+        flops_of_rounds.push(peak::arithmetic(BURST).flops);
         // Each in turn is the first, so that none always follows the same one.
         let count = subjects.len();
         for i in 0..count {
@@ -177,6 +184,7 @@ fn run_case(
     let expected = scalar.map(|i| subjects[i].output.clone());
     let cost = subjects.first().map(|subject| subject.program.cost()).unwrap_or_default();
     let (flops, bytes) = (cost.flops, cost.read + cost.written);
+    let peaks = Peaks { flops: median(&mut flops_of_rounds), ..peaks.clone() };
     let first = subjects.first_mut().map_or(f64::NAN, |subject| median(&mut subject.times));
     let row = |subject: &mut Subject| {
         let seconds = median(&mut subject.times);
