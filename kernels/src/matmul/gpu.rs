@@ -33,17 +33,17 @@ pub fn product(shape: &MatmulShape, scale: f32, operands: [Operand; 3]) -> Resul
     calls.calls.insert(0, call);
     let mut halves = calls.clone();
     halves.calls[0] = half;
-    let tile = matmul_wide::TILE as usize;
-    let (mut wide, mut call, tiles) = tiled(shape, scale, operands, [tile, tile])?;
-    call.shader = &matmul_wide::SHADER;
-    wide.calls.insert(0, call);
+    let other = |shader, tile| -> Result<(Calls, usize), String> {
+        let (mut calls, call, tiles) = tiled(shape, scale, operands, tile)?;
+        calls.calls.insert(0, Call { shader, ..call });
+        Ok((calls, tiles))
+    };
     let shader = &matmul_wide::SHADER;
+    let (wide, tiles) = other(shader, [matmul_wide::TILE as usize; 2])?;
     calls.variants.push(Variant { shader, calls: wide, suits: tiles * shape.batch >= MANY });
-    let tile = [matmul_subgroup::ROWS, matmul_subgroup::COLUMNS].map(|size| size as usize);
-    let (mut handed, mut call, _) = tiled(shape, scale, operands, tile)?;
-    call.shader = &matmul_subgroup::SHADER;
-    handed.calls.insert(0, call);
     let shader = &matmul_subgroup::SHADER;
+    let tile = [matmul_subgroup::ROWS, matmul_subgroup::COLUMNS].map(|size| size as usize);
+    let (handed, _) = other(shader, tile)?;
     calls.variants.push(Variant { shader, calls: handed, suits: true });
     calls.variants.push(Variant { shader: &matmul_half::SHADER, calls: halves, suits: true });
     Ok(calls)
