@@ -232,13 +232,13 @@ fn killed_with_checkpoint(place: &Place) -> PathBuf {
     let mut command = place.command(&["run", "part.toml", "--checkpoint-every", "0"]);
     let command = command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().expect("the command starts");
-    let begun =
-        |place: &Place| place.names().into_iter().find(|name| name.ends_with("train.safetensors"));
     let name = loop {
-        if let Some(name) = begun(place) {
+        // Asked before the look at the files: what ends in between has left its network.
+        let ended = child.try_wait().expect("a status");
+        let mut names = place.names().into_iter();
+        if let Some(name) = names.find(|name| name.ends_with("train.safetensors")) {
             break name;
         }
-        let ended = child.try_wait().expect("a status");
         assert!(ended.is_none(), "ended without a checkpoint: {ended:?}");
         sleep(Duration::from_millis(1));
     };

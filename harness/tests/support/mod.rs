@@ -132,26 +132,29 @@ impl Place {
 
     /// Every file below the folder with its bytes, by its path.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut files = BTreeMap::new();
+        let read = |name: &str| std::fs::read(self.path(name)).expect("a file that can be read");
+        let names = self.names().into_iter();
+        names.map(|name| (name.clone(), read(&name))).collect()
+    }
+
+    /// The names of all files below the folder. The files themselves are not
+    /// touched: a command that is at work may rename or remove one at any moment.
+    pub fn names(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
         let mut folders = vec![self.folder.path().to_path_buf()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).expect("a folder that can be read") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
+                let entry = entry.expect("an entry");
+                let path = entry.path();
+                if entry.file_type().expect("a file's type").is_dir() {
                     folders.push(path);
                 } else {
                     let name = path.strip_prefix(self.folder.path()).expect("a path below");
-                    let bytes = std::fs::read(&path).expect("a file that can be read");
-                    files.insert(name.display().to_string(), bytes);
+                    names.insert(name.display().to_string());
                 }
             }
         }
-        files
-    }
-
-    /// The names of [`Place::files`].
-    pub fn names(&self) -> BTreeSet<String> {
-        self.files().into_keys().collect()
+        names
     }
 }
 
