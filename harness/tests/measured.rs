@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use speck_harness::diagnostics::{self, Diagnostic};
 use speck_harness::ensembles;
-use support::{Place, Results, assert_bits, assert_same, results};
+use support::{Place, Results, assert_bits, assert_same, left_by_a_kill, results};
 
 const RUN: &str = r#"
 name = "measured"
@@ -106,9 +106,7 @@ fn a_run_is_the_same_with_without_later_and_killed() {
         if child.wait().expect("an end").success() {
             break;
         }
-        if place.path("runs/measured.sqlite").exists() {
-            assert_bits(&stored(&place), &wanted);
-        }
+        assert_bits(&left_by_a_kill(&place, "measured"), &wanted);
     }
     place.succeed(&words);
     assert_same(&stored(&place), &wanted);

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use support::{Place, Results, assert_bits, assert_same, results};
+use support::{Place, Results, assert_bits, assert_same, left_by_a_kill, results};
 
 /// SIGKILL: the process gets no chance to put anything in order.
 const KILL: i32 = 9;
@@ -90,28 +90,11 @@ impl Draws {
 
 /// Demands that what a killed run left behind is sound: a store that can be
 /// opened, whose finished phases are finished entirely; no half of a report.
-/// Returns how many phases are finished. The store is copied first: opening it
-/// would tidy up what the next run is to find.
+/// Returns how many phases are finished.
 #[track_caller]
 fn assert_sound(place: &Place) -> usize {
-    let store = place.path("runs/whole.sqlite");
-    let length = std::fs::metadata(&store).map_or(0, |data| data.len());
     assert_whole_report(&place.path("runs/whole.html"));
-    // A kill before the first transaction leaves no store, or an empty file.
-    if length == 0 {
-        return 0;
-    }
-    let copy = Place::new();
-    for ending in ["", "-wal", "-journal"] {
-        let name = format!("whole.sqlite{ending}");
-        let from = place.path(&format!("runs/{name}"));
-        if from.exists() {
-            std::fs::copy(from, copy.path(&name)).expect("a copy");
-        }
-    }
-    let store = copy.path("whole.sqlite");
-    speck_harness::store::Store::open(&store).expect("a sound store");
-    let found = results(&store);
+    let found = left_by_a_kill(place, "whole");
     assert_bits(&found, &reference().results);
     found.len()
 }
@@ -219,8 +202,7 @@ fn a_lost_network_is_trained_again() {
 fn killed_in_training(place: &Place) -> PathBuf {
     for _ in 0..20 {
         let checkpoint = killed_with_checkpoint(place);
-        let trained = |store: &Path| results(store).keys().any(|(_, phase)| phase == "train");
-        if !trained(&place.path("runs/part.sqlite")) {
+        if !left_by_a_kill(place, "part").keys().any(|(_, phase)| phase == "train") {
             return checkpoint;
         }
         std::fs::remove_dir_all(place.path("runs")).expect("a folder that can be removed");

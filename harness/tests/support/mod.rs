@@ -212,6 +212,28 @@ pub fn results(store: &Path) -> Results {
     all
 }
 
+/// What a killed run left in its store `runs/NAME.sqlite`, which must be sound;
+/// nothing if the kill came before the first transaction, which leaves no store or
+/// an empty file. The store is copied first: opening it would tidy up what the next
+/// run is to find.
+pub fn left_by_a_kill(place: &Place, name: &str) -> Results {
+    let length = std::fs::metadata(place.path(&format!("runs/{name}.sqlite")));
+    if length.map_or(0, |data| data.len()) == 0 {
+        return Results::new();
+    }
+    let copy = Place::new();
+    for ending in ["", "-wal", "-journal"] {
+        let file = format!("{name}.sqlite{ending}");
+        let from = place.path(&format!("runs/{file}"));
+        if from.exists() {
+            std::fs::copy(from, copy.path(&file)).expect("a copy");
+        }
+    }
+    let store = copy.path(&format!("{name}.sqlite"));
+    Store::open(&store).expect("a sound store");
+    results(&store)
+}
+
 /// Demands that every phase of `found` has the bits it has in `reference`.
 #[track_caller]
 pub fn assert_bits(found: &Results, reference: &Results) {
