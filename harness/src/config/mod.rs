@@ -19,7 +19,7 @@ use speck_models::settings::{Dimension, SettingError, Settings, nearest};
 /// Version of the configs' meaning. It is part of every hash: raise it when the
 /// same config would lead to another result, and finished runs are not mistaken
 /// for up-to-date ones.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The most runs that one experiment may ask for.
 pub const MOST_RUNS: usize = 10_000;

@@ -165,10 +165,10 @@ fn ids_follow_from_what_runs_alone() {
             r#"{"data":{"arrangement":"random","background":"black","count":1,"distance":0.3,"#,
             r#""falloff":0.0,"fraction":0.5,"margin":4,"positions":"all","positions_seed":0,"size":1,"#,
             r#""speck":"white","split":"training"},"learner":{"kind":"hebbian","settings":{}},"#,
-            r#""model":{"kind":"mlp","settings":{"dropout":0.0,"width":64}},"seed":0,"version":1}"#
+            r#""model":{"kind":"mlp","settings":{"dropout":0.0,"width":64}},"seed":0,"version":2}"#
         )
     );
-    assert_eq!(first.id(), "fe065047ac018daa");
+    assert_eq!(first.id(), "eba99e37ba9478da");
     let same = [
         // Defaults written out, another name, another way to write a number.
         "[data]\nspeck = \"white\"\n[learner.other]\nkind = \"hebbian\"\n[[model]]\nkind = \"mlp\"\ndropout = 0\n",
