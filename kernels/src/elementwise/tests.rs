@@ -17,7 +17,7 @@ fn approximations() -> [(&'static Kernel<Unary>, u64); 11] {
         (&SIGMOID, 2),
         (&SOFTPLUS, 2),
         (&ERF, 1),
-        (&GELU, 12),
+        (&GELU, 11),
     ]
 }
 
