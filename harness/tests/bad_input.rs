@@ -18,21 +18,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use speck_harness::store::{Plan, Store};
-use support::{Outcome, Place, SHORT, results};
-
-/// Demands that a command refused: this exit code, nothing on the standard
-/// output, one error that holds all of `said`.
-#[track_caller]
-fn assert_refused(outcome: &Outcome, code: i32, said: &[&str]) {
-    assert_eq!(outcome.code, Some(code), "{}", outcome.err);
-    assert!(outcome.out.is_empty(), "{}", outcome.out);
-    assert_eq!(outcome.err.matches("error:").count(), 1, "{}", outcome.err);
-    let error = outcome.err.lines().find(|line| line.starts_with("error:"));
-    let error = error.unwrap_or_else(|| panic!("no line with the error: {}", outcome.err));
-    for text in said {
-        assert!(error.contains(text), "`{text}` is not in: {error}");
-    }
-}
+use support::{Outcome, Place, SHORT, assert_refused, results};
 
 /// A file `bad.toml` that is refused at one of some lines. Nothing may be made:
 /// no folder of runs, no store, no report.

@@ -51,7 +51,7 @@ pub fn run(
     device: &Choice,
     listener: &mut dyn Listener,
 ) -> Result<(), crate::RunError> {
-    let failed = |error: BenchError| crate::RunError::Usage(format!("{}: {error}", op.name));
+    let failed = |error: BenchError| crate::RunError::Usage(error.told(op));
     for case in ops::chosen(op, settings).map_err(failed)? {
         let label = ops::label(&case, settings);
         let rows = run_case(op, &case, settings, peaks, device, &mut |line| {

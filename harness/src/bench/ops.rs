@@ -86,15 +86,23 @@ pub enum BenchError {
     #[error(transparent)]
     Kernel(#[from] speck_engine::kernels::KernelError),
     /// The shapes given are as many as the op's inputs.
-    #[error("`{op}` takes {expected} inputs, not {given}")]
+    #[error("takes {expected} inputs, not {given}; shapes stand as in 256x512,512x128")]
     Shapes {
-        /// The op.
-        op: &'static str,
-        /// Its inputs.
+        /// The op's inputs.
         expected: usize,
         /// The shapes given.
         given: usize,
     },
+}
+
+impl BenchError {
+    /// What is said of it, with the op's name: a graph's errors bring it along.
+    pub fn told(&self, op: &OpInfo) -> String {
+        match self {
+            BenchError::Graph(error) => error.to_string(),
+            other => format!("{}: {other}", op.name),
+        }
+    }
 }
 
 /// Seconds of a first call from which on a variant is not called again: the
@@ -128,6 +136,15 @@ pub fn run(op: &OpInfo, settings: &Settings, peaks: &Peaks) -> Result<Vec<Row>, 
     Ok(rows)
 }
 
+/// Whether an op can be built on what it is to be timed on; the machine need not be
+/// measured first to know.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn check(op: &OpInfo, settings: &Settings) -> Result<(), BenchError> {
+    chosen(op, settings)?.iter().try_for_each(|case| Ok(cases::build(case).map(drop)?))
+}
+
 /// What an op is timed on.
 ///
 /// # Errors
@@ -139,7 +156,7 @@ pub(super) fn chosen(op: &OpInfo, settings: &Settings) -> Result<Vec<Case>, Benc
         for case in &mut cases {
             let expected = case.inputs.len();
             if shapes.len() != expected {
-                return Err(BenchError::Shapes { op: op.name, expected, given: shapes.len() });
+                return Err(BenchError::Shapes { expected, given: shapes.len() });
             }
             case.inputs.iter_mut().zip(shapes).for_each(|((own, _), new)| own.clone_from(new));
         }

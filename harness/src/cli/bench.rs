@@ -252,6 +252,9 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
     if arguments.budget.is_nan() || arguments.budget < 0.0 {
         return Err(usage(format!("--budget {} is no length of time", arguments.budget)));
     }
+    for op in &chosen {
+        ops::check(op, &settings).map_err(|error| usage(error.told(op)))?;
+    }
     timed(arguments, &device, widths(&chosen, &settings), |peaks, row| {
         for (number, op) in chosen.iter().enumerate() {
             if device.gpu().is_some() {
@@ -260,7 +263,7 @@ fn ops(arguments: &OpsArguments) -> Result<(), RunError> {
                 continue;
             }
             let rows = ops::run(op, &settings, peaks);
-            let rows = rows.map_err(|error| usage(format!("{}: {error}", op.name)))?;
+            let rows = rows.map_err(|error| usage(error.told(op)))?;
             rows.into_iter().try_for_each(&mut *row)?;
         }
         Ok(())

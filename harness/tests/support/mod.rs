@@ -174,6 +174,20 @@ impl Outcome {
     }
 }
 
+/// Demands that a command refused: this exit code, nothing on the standard
+/// output, one error that holds all of `said`.
+#[track_caller]
+pub fn assert_refused(outcome: &Outcome, code: i32, said: &[&str]) {
+    assert_eq!(outcome.code, Some(code), "{}", outcome.err);
+    assert!(outcome.out.is_empty(), "{}", outcome.out);
+    assert_eq!(outcome.err.matches("error:").count(), 1, "{}", outcome.err);
+    let error = outcome.err.lines().find(|line| line.starts_with("error:"));
+    let error = error.unwrap_or_else(|| panic!("no line with the error: {}", outcome.err));
+    for text in said {
+        assert!(error.contains(text), "`{text}` is not in: {error}");
+    }
+}
+
 /// What one phase left behind, numbers as their bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseBits {
