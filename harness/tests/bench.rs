@@ -94,7 +94,10 @@ fn what_cannot_be_timed_is_named() {
         (&["ops", "--shape", "3x3"], "needs exactly one --op"),
         (&["ops", "--op", "relu", "--variant", "axv2"], "no variant `axv2`"),
         (&["ops", "--op", "relu", "--shape", "3xx"], "3xx"),
-        (&["ops", "--op", "matmul", "--shape", "3x4,5x6"], "error: matmul: the inner sizes 4 and"),
+        (
+            &["ops", "--op", "matmul", "--shape", "3x4,5x6"],
+            "error: matmul: the inner sizes 4 and 5 differ",
+        ),
         (&["ops", "--op", "matmul", "--shape", "3x4"], "error: matmul: takes 2 inputs, not 1"),
         (&["steps", "--work", "cn"], "did you mean `cnn`"),
         (&["steps", "--background", "blak"], "random-sample"),

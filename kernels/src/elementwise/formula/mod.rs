@@ -5,9 +5,9 @@
 //! The transcendental functions are approximated; the error stated at each is
 //! the largest distance, in units in the last place (ULP), from the correctly
 //! rounded value over all 2³² inputs, and the tests hold the formulas to it: the
-//! ordinary ones on some millions, one that has to be asked for on all of them. Run on
-//! all (AVX-512 and AVX2, half an hour on two cores) each function reached the bound that
-//! is stated and none went beyond.
+//! ordinary ones on some millions, `every_f32`, which has to be asked for, on all of
+//! them. There (AVX-512 and AVX2, half an hour on two cores) each function reached the
+//! bound that is stated and none went beyond.
 //!
 //! The polynomials are minimax fits (Remez exchange in 40 digits, coefficients
 //! then rounded to `f32`). Each is fitted to what remains after the leading
